@@ -1,0 +1,46 @@
+"""The generalization-stability tradeoff in neural network pruning, to run and to measure.
+
+    import gst_tutorial as gst
+    config = gst.RunConfig(method="prune", target="largest", prune_fraction=0.6)
+    result = gst.run(config)
+    print(result.final_accuracy, result.instability)
+
+The files are read in the order of the book's chapters: data, models, pruning, instability, training, experiment, store,
+sweep, studies, statistics, noise, flatness. `gst.studies`, `gst.statistics`, `gst.noise`, `gst.plots`, `gst.widgets` and
+`gst.exercises` are modules.
+"""
+
+import importlib
+
+from gst_tutorial.data import Dataset, load
+from gst_tutorial.experiment import Experiment, RunConfig, RunResult, run
+from gst_tutorial.instability import Instability, PruningEvent, accuracy, correct, instability_of, measure_instability
+from gst_tutorial.models import FilterMask, PrunableLayer, conv1d_net, conv2d_net, make_prunable, prunable_layers, sparsity
+from gst_tutorial.pruning import PruneSchedule, choose_filters, filter_scores, kept_filters, prune_filters, restore_filters
+from gst_tutorial.recording import recorded, recorded_names
+from gst_tutorial.store import ResultStore
+from gst_tutorial.sweep import Study, sweep
+from gst_tutorial.training import Diverged, Recipe, train
+
+__version__ = "0.1.0"
+
+_MODULES = ("exercises", "noise", "plots", "statistics", "studies", "widgets")
+
+__all__ = [
+    "Dataset", "Diverged", "Experiment", "FilterMask", "Instability", "PrunableLayer", "PruneSchedule", "PruningEvent",
+    "Recipe", "ResultStore", "RunConfig", "RunResult", "Study", "accuracy", "choose_filters", "conv1d_net", "conv2d_net",
+    "correct", "filter_scores", "instability_of", "kept_filters", "load", "make_prunable", "measure_instability",
+    "prunable_layers", "prune_filters", "recorded", "recorded_names", "restore_filters", "run", "sparsity", "sweep", "train",
+    *_MODULES,
+]  # fmt: skip
+
+
+def __getattr__(name: str):
+    # Modules come when they are first asked for, so that `import gst_tutorial` stays quick.
+    if name in _MODULES:
+        return importlib.import_module(f"gst_tutorial.{name}")
+    raise AttributeError(f"module 'gst_tutorial' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,131 @@
+"""Command line: list the studies, run one, show its results. `python -m gst_tutorial --help` explains."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from gst_tutorial import studies
+from gst_tutorial.recording import record, recorded, recorded_names
+from gst_tutorial.statistics import gains
+from gst_tutorial.store import ResultStore
+from gst_tutorial.sweep import Study, sweep
+
+EXAMPLES = """
+examples:
+  python -m gst_tutorial list                        every study, with the question it answers and its cost
+  python -m gst_tutorial run dose --seeds 3          a first look: 3 seeds on every core
+  python -m gst_tutorial run dose                    all reported seeds; stop with Ctrl-C, run again to resume
+  python -m gst_tutorial run dose --scheduler tcp://host:8786     the same on a Dask cluster
+  python -m gst_tutorial show dose                   table and figure of what is in the package or in --out
+
+exit codes: 0 all runs finished; 1 some runs failed (their rows say why); 2 wrong arguments; 130 stopped by Ctrl-C
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return {"list": _list, "run": _run, "show": _show}[options.command](options)
+    except (ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        command = f"python -m gst_tutorial run {options.study} --out {options.out}"
+        print(f"\nStopped. Finished runs are in {options.out}; resume with:\n  {command}", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gst_tutorial",
+        description="Run the studies behind the book: pruning a network while it trains, and what that does to its accuracy.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="every study: name, runs, estimated time, question")
+    run = commands.add_parser("run", help="run what is missing of a study and save every result")
+    show = commands.add_parser("show", help="print the table of a study and save its figure")
+    for command in (run, show):
+        command.add_argument("study", metavar="STUDY", help="a name that `list` prints")
+        command.add_argument("--seeds", type=_positive, metavar="N", help="only the first N of the study's seeds")
+        command.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="result folder (default: results)")
+    run.add_argument("--jobs", type=int, default=-1, metavar="N", help="processes, one thread each (default: every core)")
+    run.add_argument("--scheduler", metavar="ADDR", help="a Dask scheduler, e.g. tcp://127.0.0.1:8786")
+    run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} must be at least 1")
+    return value
+
+
+def _study(options) -> Study:
+    study = studies.get(options.study)
+    return study.replace(seeds=study.seeds[: options.seeds]) if options.seeds else study
+
+
+def _list(options) -> int:
+    here = recorded_names()
+    print(f"{'study':<20} {'runs':>5} {'core time':>10}  recorded  question")
+    for name in studies.names():
+        study = studies.get(name)
+        minutes = len(study) * studies.SECONDS_PER_RUN / 60
+        print(f"{name:<20} {len(study):>5} {minutes:>6.0f} min  {'yes' if name in here else 'no':<8}  {study.sentence}")
+    return 0
+
+
+def _run(options) -> int:
+    study, store, start = _study(options), ResultStore(options.out), time.perf_counter()
+    frame = sweep(study, n_jobs=options.jobs, store=store, progress=True, scheduler=options.scheduler)
+    _report(study, frame, options.out)
+    print(f"{len(frame)} runs in {time.perf_counter() - start:.0f} s; results in {options.out}")
+    if options.record:
+        print(f"recorded: {record(study, store, frame)}")
+    failed = frame[frame.status != "finished"]
+    for row in failed.itertuples():
+        print(f"failed: {row.label}, seed {row.seed}: {row.error}", file=sys.stderr)
+    return 1 if len(failed) else 0
+
+
+def _show(options) -> int:
+    study = _study(options)
+    stored = ResultStore(options.out).frame(study.configs) if options.out.exists() else []
+    if len(stored):
+        labels = {config.hash: label for label, config in study.runs}
+        frame = stored.assign(label=stored["hash"].map(labels))
+    elif study.name in recorded_names():
+        frame = recorded(study.name)
+        frame = frame[frame.seed.isin(study.seeds)]
+    else:
+        raise ValueError(f"study {study.name!r} has no results in {options.out} and none recorded; run it first.")
+    _report(study, frame, options.out)
+    return 0
+
+
+def _report(study: Study, frame, out: Path) -> None:
+    """Print mean accuracy, instability and paired gain per method, and save the figure."""
+    finished = frame[frame.status == "finished"]
+    if finished.empty:
+        return
+    table = finished.groupby("label", sort=False)[["final_accuracy", "best_accuracy", "instability"]].mean()
+    if "none" in table.index and finished.seed.nunique() >= 3:
+        table = table.join(100 * gains(finished)[["gain", "low", "high"]])
+    print(f"{study.sentence}\n\n{table.round(3).to_string(na_rep='')}\n")
+    from gst_tutorial import plots
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{study.name}.png"
+    plots.accuracy_against_instability(finished).savefig(path, dpi=150)
+    print(f"figure: {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

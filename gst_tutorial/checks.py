@@ -1,0 +1,40 @@
+"""Checks of arguments: one sentence per mistake, raised before any work is done."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+
+
+def one_of(argument: str, value, allowed: Iterable[str]):
+    """Return `value` if it is one of `allowed`; otherwise raise a ValueError with the nearest allowed name."""
+    allowed = list(allowed)
+    if not isinstance(value, str) or value not in allowed:
+        near = difflib.get_close_matches(str(value), allowed, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{argument}={value!r} is not known.{hint} Allowed: {', '.join(map(repr, allowed))}.")
+    return value
+
+
+def real(argument: str, value, low: float = -math.inf, high: float = math.inf, *, open_low=False, open_high=False):
+    """Return `value` if it is a number in [low, high] (or the half-open interval asked for)."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
+    inside = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
+    if not inside or math.isnan(value):
+        interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
+        raise ValueError(f"{argument}={value!r} must lie in {interval}.")
+    return value
+
+
+def integer(argument: str, value, low: int | None = None, high: int | None = None):
+    """Return `value` as an int if it is a whole number in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{argument}={value!r} must be a whole number, not {type(value).__name__}.")
+    if low is not None and value < low:
+        raise ValueError(f"{argument}={value!r} must be at least {low}.")
+    if high is not None and value > high:
+        raise ValueError(f"{argument}={value!r} must be at most {high}.")
+    return int(value)

@@ -1,0 +1,146 @@
+"""Data sets as tensors in memory.
+
+The default is MNIST-1D (Greydanus & Kobak, "Scaling Down Deep Learning with MNIST-1D", ICML 2024): ten classes of
+signals with 40 samples each, generated offline in about two seconds and hard enough that a small network overfits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gst_tutorial import checks, seeding
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Training and test examples, ready for the network.
+
+    Attributes:
+        name: the name given to `load`.
+        x_train, x_test: float32, `(N, C, L)` for signals or `(N, C, H, W)` for images, normalized with the mean and
+            standard deviation of the *training* examples.
+        y_train, y_test: int64 class labels, `(N,)`.
+        n_classes: number of classes.
+    """
+
+    name: str
+    x_train: torch.Tensor
+    y_train: torch.Tensor
+    x_test: torch.Tensor
+    y_test: torch.Tensor
+    n_classes: int = 10
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example, without the batch dimension."""
+        return tuple(self.x_train.shape[1:])
+
+    def to(self, device: str) -> Dataset:
+        """The same data on another device."""
+        moved = {f: getattr(self, f).to(device) for f in ("x_train", "y_train", "x_test", "y_test")}
+        return dataclasses.replace(self, **moved)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {len(self.y_train)} train, {len(self.y_test)} test, input {self.input_shape})"
+
+
+DEFAULT_SIZES = {"mnist1d": (1000, 4000), "digits": (1000, 797)}  # (n_train, n_test); digits has 1,797 images in all
+
+
+def load(name: str = "mnist1d", n_train: int | None = None, n_test: int | None = None, seed: int = 0) -> Dataset:
+    """Load a data set by name.
+
+    Args:
+        name: `"mnist1d"` (generated, cached on disk) or `"digits"` (scikit-learn's 8x8 images of handwritten digits).
+        n_train, n_test: number of training and test examples; None takes the data set's usual size
+            (1,000 and 4,000 for MNIST-1D; 1,000 and 797 for digits).
+        seed: which data set is generated (MNIST-1D) or how the images are split (digits). Not the seed of a run.
+
+    Returns:
+        A `Dataset`; training and test examples never overlap.
+
+    Raises:
+        ValueError: unknown name, or more examples than there are.
+    """
+    checks.one_of("name", name, _READERS)
+    default_train, default_test = DEFAULT_SIZES[name]
+    n_train = checks.integer("n_train", default_train if n_train is None else n_train, low=10)
+    n_test = checks.integer("n_test", default_test if n_test is None else n_test, low=10)
+    checks.integer("seed", seed, low=0)
+    return _load_once(name, n_train, n_test, seed)
+
+
+@functools.lru_cache(maxsize=8)  # a sweep asks for the same data in every run
+def _load_once(name: str, n_train: int, n_test: int, seed: int) -> Dataset:
+    x, y = _READERS[name](n_train + n_test, seed)  # shuffled already
+    x_train, x_test = x[:n_train], x[n_train : n_train + n_test]
+    y_train, y_test = y[:n_train], y[n_train : n_train + n_test]
+    mean, std = x_train.mean(), x_train.std()
+    x_train, x_test = (torch.from_numpy((part - mean) / std).float() for part in (x_train, x_test))
+    y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
+    return Dataset(name, x_train, y_train, x_test, y_test, n_classes=int(y.max()) + 1)
+
+
+def _digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    if n > len(bunch.target):
+        raise ValueError(f"n_train + n_test = {n} is more than the {len(bunch.target)} images that digits has.")
+    order = np.random.default_rng(seed).permutation(len(bunch.target))[:n]
+    return bunch.images[order][:, None].astype(np.float32), bunch.target[order]  # (N, 1, 8, 8), (N,)
+
+
+def _mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Generate `n` signals, or read them from the cache. The checksum inside the file tells whether it is damaged."""
+    path = cache_folder() / f"mnist1d-{n}-{seed}.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                x, y, checksum = stored["x"], stored["y"], str(stored["checksum"])
+            if checksum == _checksum(x, y):
+                return x, y
+            raise ValueError("its checksum does not match")
+        except Exception as error:  # zip, numpy and our own check each raise their own kind; all mean "damaged"
+            warnings.warn(f"Rebuilding the damaged data cache {path} ({error}).", stacklevel=5)
+    x, y = _generate_mnist1d(n, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written under another name first: a second process never sees half a file.
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as temporary:
+        np.savez_compressed(temporary, x=x, y=y, checksum=_checksum(x, y))
+    os.replace(temporary.name, path)
+    return x, y
+
+
+def _generate_mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from mnist1d.data import get_dataset_args, make_dataset
+
+    args = get_dataset_args()
+    args.num_samples = -(-n // 10) * 10  # the generator makes equally many of each of the ten classes
+    args.train_split = 1.0  # we split ourselves
+    args.seed = seed
+    with seeding.untouched_global_state():  # the generator seeds every global random state
+        made = make_dataset(args)
+    return made["x"][:n, None].astype(np.float32), made["y"][:n].astype(np.int64)  # (N, 1, 40), (N,)
+
+
+def _checksum(x: np.ndarray, y: np.ndarray) -> str:
+    return hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where generated data is kept: `$GST_CACHE`, or `gst-tutorial` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GST_CACHE") or Path(base) / "gst-tutorial")
+
+
+_READERS = {"mnist1d": _mnist1d, "digits": _digits}

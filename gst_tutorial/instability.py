@@ -1,0 +1,157 @@
+"""How much accuracy does one change to a network cost at that moment?
+
+The instability of a pruning event is (accuracy before - accuracy after) / accuracy before, on the test set, in
+evaluation mode, without recalibrating batch norm (Bartoldson et al. 2020). `measure_instability` measures it around
+any change, made by this package or by another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+    """Which examples the network gets right: bool `(N,)`. Evaluation mode; the model's modes come back afterwards.
+
+    Args:
+        model: a classifier from `(B, ...)` to logits `(B, n_classes)`.
+        x: `(N, ...)` examples. y: `(N,)` int64 labels.
+        batch_size: examples per forward pass.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        parts = zip(x.split(batch_size), y.split(batch_size))
+        return torch.cat([model(x_part).argmax(1) == y_part for x_part, y_part in parts])
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> float:
+    """Share of the examples that the network gets right, in [0, 1]. See `correct`."""
+    return correct(model, x, y, batch_size).double().mean().item()
+
+
+@dataclasses.dataclass
+class Instability:
+    """What `measure_instability` found. The numbers are NaN until its `with` block has ended.
+
+    Attributes:
+        accuracy_before, accuracy_after: in [0, 1].
+        instability: (before - after) / before; 0 if nothing was lost, negative if accuracy rose.
+        standard_error: of the instability, from the finite number of test examples.
+        n_examples: that number, or None if it is not known.
+    """
+
+    accuracy_before: float = math.nan
+    accuracy_after: float = math.nan
+    instability: float = math.nan
+    standard_error: float = math.nan
+    n_examples: int | None = None
+
+    @property
+    def stability(self) -> float:
+        """1 - instability."""
+        return 1 - self.instability
+
+
+@dataclasses.dataclass(frozen=True)
+class PruningEvent:
+    """One moment at which filters were pruned or disturbed, a row of `RunResult.events`.
+
+    Attributes:
+        epoch: 0-based; the event came after this epoch's training.
+        layers: names of the layers hit, joined by "+".
+        n_filters: filters newly pruned or disturbed, all layers together.
+        sparsity: fraction of the filters of the run's pruned layers that is masked after the event.
+        accuracy_before, accuracy_after, instability, standard_error: see `Instability`.
+    """
+
+    epoch: int
+    layers: str
+    n_filters: int
+    sparsity: float
+    accuracy_before: float
+    accuracy_after: float
+    instability: float
+    standard_error: float
+
+
+def instability_of(before: float | torch.Tensor, after: float | torch.Tensor, n_examples: int | None = None) -> Instability:
+    """Instability and its standard error from two evaluations of the same test examples.
+
+    Args:
+        before, after: either accuracies in [0, 1], or bool `(N,)` tensors that say which examples were right.
+        n_examples: size of the test set, if accuracies are given; without it the standard error is NaN.
+
+    The standard error is the delta method's for r = a' / a: with n examples, Var(a) = a(1 - a)/n,
+    Var(a') likewise and Cov = (p - a a')/n, where p is the share right both times,
+    Var(r) = (Var(a') + r^2 Var(a) - 2 r Cov) / a^2. With accuracies only, p is unknown; the covariance is then
+    taken as 0, which overstates the error (the examples right both times no longer cancel).
+
+    >>> instability_of(0.8, 0.6).instability
+    0.25
+
+    Raises:
+        ValueError: accuracy before is 0 (nothing could be lost), or the two evaluations differ in length.
+    """
+    a, n = _mean(before, n_examples)
+    a_after, n_after = _mean(after, n_examples)
+    if n != n_after:
+        raise ValueError(f"before has {n} examples and after has {n_after}: both must be of the same test set.")
+    if a == 0:
+        raise ValueError("Accuracy before the event is 0, so the share lost, (before - after) / before, is undefined.")
+    ratio = a_after / a
+    paired = isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dim() == 1
+    right_twice = (before & after).double().mean().item() if paired else a * a_after
+    standard_error = math.nan
+    if n:
+        variance = a_after * (1 - a_after) + ratio**2 * a * (1 - a) - 2 * ratio * (right_twice - a * a_after)
+        standard_error = math.sqrt(max(variance, 0.0) / n) / a
+    return Instability(a, a_after, (a - a_after) / a, standard_error, n)
+
+
+def _mean(evaluation: float | torch.Tensor, n_examples: int | None) -> tuple[float, int | None]:
+    if isinstance(evaluation, torch.Tensor) and evaluation.dim() == 1:
+        if evaluation.dtype != torch.bool:
+            raise TypeError(f"evaluate gave a {evaluation.dtype} tensor; per-example results must be bool (right or wrong).")
+        return evaluation.double().mean().item(), len(evaluation)
+    value = float(evaluation)
+    if not 0 <= value <= 1:
+        raise ValueError(f"evaluate gave accuracy {value!r}; it must lie in [0, 1] (a share, not a percentage).")
+    return value, n_examples
+
+
+@contextlib.contextmanager
+def measure_instability(
+    evaluate: Callable[[], float | torch.Tensor], n_examples: int | None = None
+) -> Iterator[Instability]:
+    """Measure the instability of whatever the `with` block does to a network.
+
+    >>> accuracies = iter([0.9, 0.45])
+    >>> with measure_instability(lambda: next(accuracies)) as event:
+    ...     pass  # prune something here
+    >>> event.instability
+    0.5
+
+    Args:
+        evaluate: called before and after the block. Returns the accuracy in [0, 1], or, better, which test examples
+            are right as a bool `(N,)` tensor: `lambda: gst.correct(model, x_test, y_test)`. Only then are examples
+            paired in the standard error.
+        n_examples: size of the test set when `evaluate` returns an accuracy.
+
+    Yields:
+        An `Instability`, filled when the block ends. If the block raises, it stays NaN.
+    """
+    found = Instability()
+    before = evaluate()
+    yield found
+    vars(found).update(vars(instability_of(before, evaluate(), n_examples)))

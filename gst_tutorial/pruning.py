@@ -1,0 +1,246 @@
+"""Which filters to prune, how many, and when.
+
+Scores say how important each filter is, a target says which end of the ranking goes, `PruneSchedule` says at which
+epochs, `kept_filters` how many are left after each, and `prune_filters` does it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from gst_tutorial import checks
+from gst_tutorial.models import PrunableLayer, prunable_layers
+
+TARGETS = ("smallest", "largest", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneSchedule:
+    """Pruning events after the training of epochs `start`, `start + retrain_period`, ... up to `end` (0-based).
+
+    >>> PruneSchedule(start=5, end=23, retrain_period=9).epochs
+    (5, 14, 23)
+    """
+
+    start: int
+    end: int
+    retrain_period: int
+
+    def __post_init__(self):
+        checks.integer("start", self.start, low=0)
+        checks.integer("end", self.end, low=0)
+        checks.integer("retrain_period", self.retrain_period, low=1)
+        if self.start > self.end:
+            raise ValueError(f"start={self.start} is after end={self.end}; a schedule needs start <= end.")
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs that end with a pruning event."""
+        return tuple(range(self.start, self.end + 1, self.retrain_period))
+
+    @property
+    def n_events(self) -> int:
+        """Number of pruning events."""
+        return len(self.epochs)
+
+
+def kept_filters(n_filters: int, prune_fraction: float, n_events: int) -> list[int]:
+    """How many of a layer's filters are kept after each of `n_events` pruning events.
+
+    At the end ceil((1 - f) N) are kept; the way there is linear and also rounded up (official code of the paper).
+
+    >>> kept_filters(512, 0.9, 7)
+    [447, 381, 315, 250, 184, 118, 52]
+
+    Args:
+        n_filters: N, filters of the unpruned layer.
+        prune_fraction: f in [0, 1), fraction of the original filters that is pruned in the end.
+        n_events: number of pruning events, at least 1.
+
+    Raises:
+        ValueError: an argument out of its range; `prune_fraction` 1 would leave no filter.
+    """
+    checks.integer("n_filters", n_filters, low=1)
+    checks.integer("n_events", n_events, low=1)
+    final = kept_in_the_end(n_filters, prune_fraction)
+    return [_ceil(final + (n_filters - final) * (n_events - i) / n_events) for i in range(1, n_events + 1)]
+
+
+def kept_in_the_end(n_filters: int, prune_fraction: float) -> int:
+    """ceil((1 - prune_fraction) * n_filters)."""
+    if prune_fraction == 1:
+        raise ValueError("prune_fraction=1 would leave no filter in the layer; it must lie in [0, 1).")
+    checks.real("prune_fraction", prune_fraction, 0, 1, open_high=True)
+    return _ceil((1 - prune_fraction) * n_filters)
+
+
+def _ceil(x: float) -> int:
+    return math.ceil(round(x, 9))  # (1 - 0.9) * 10 is 0.9999999999999998 and (1 - 0.7) * 10 is 3.0000000000000004
+
+
+# --- scores: how important is each filter? ---------------------------------------------------------------------------
+
+Score = Callable[[PrunableLayer, nn.Module, "torch.Tensor | None"], torch.Tensor]
+
+
+def l1_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+    """Sum of the absolute weights of each filter's kernel (no bias), `(C,)`. Li et al., ICLR 2017."""
+    return layer.conv.weight.detach().flatten(1).abs().sum(1)
+
+
+def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+    """Euclidean norm of each filter's kernel (no bias), `(C,)`."""
+    return layer.conv.weight.detach().flatten(1).norm(dim=1)
+
+
+def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+    """E[BN]: the expected activation E[relu(z)], z ~ N(beta, gamma^2), of each filter, `(C,)`.
+
+    Batch norm gives filter c outputs with mean beta_c and standard deviation |gamma_c|. If they are normal,
+    E[relu(z)] = beta * Phi(beta / |gamma|) + |gamma| * phi(beta / |gamma|), where Phi and phi are the standard normal
+    distribution and density (derived in chapter 1; Bartoldson et al. 2020, appendix B). Where gamma is 0, z is the
+    constant beta and the score is relu(beta).
+    """
+    if layer.norm is None or layer.norm.weight is None:
+        raise ValueError(f"score='ebn' needs a batch norm with scale and shift behind layer {layer.name!r}.")
+    beta, spread = layer.norm.bias.detach(), layer.norm.weight.detach().abs()
+    normal = torch.distributions.Normal(torch.zeros_like(beta), torch.ones_like(beta))
+    ratio = beta / spread.clamp_min(torch.finfo(spread.dtype).tiny)
+    density = normal.log_prob(ratio).exp()
+    return torch.where(spread > 0, beta * normal.cdf(ratio) + spread * density, beta.relu())
+
+
+def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+    """Mean absolute activation of each filter over the examples `x`, `(C,)`; evaluation mode.
+
+    The activation is the masked output of batch norm, before the nonlinearity.
+    """
+    if x is None:
+        raise ValueError("score='activation' needs examples: pass x, e.g. x=dataset.x_train.")
+    captured = []
+    handle = layer.mask.register_forward_hook(lambda module, inputs, output: captured.append(inputs[0].detach()))
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        handle.remove()
+        model.train(was_training)
+    return captured[-1].abs().transpose(0, 1).flatten(1).mean(1)  # (B, C, ...) -> (C,)
+
+
+SCORES: dict[str, Score] = {"l1": l1_score, "l2": l2_score, "ebn": ebn_score, "activation": activation_score}
+
+
+def filter_scores(model: nn.Module, layer: str, score: str | Score = "l2", x: torch.Tensor | None = None) -> torch.Tensor:
+    """Importance of every filter of a layer, `(C,)`, pruned filters included.
+
+    Args:
+        model: a prunable network.
+        layer: name of the layer, see `prunable_layers`.
+        score: `"l1"`, `"l2"`, `"ebn"`, `"activation"`, or your own function `(layer, model, x) -> (C,)`.
+        x: examples `(B, ...)`; only `"activation"` needs them.
+    """
+    found = find_layer(model, layer)
+    function = score if callable(score) else SCORES[checks.one_of("score", score, SCORES)]
+    scores = function(found, model, x)
+    if scores.shape != (found.mask.n_filters,):
+        raise ValueError(f"score={score!r} gave shape {tuple(scores.shape)} for the {found.mask.n_filters} filters of {layer!r}.")
+    return scores
+
+
+# --- pruning ---------------------------------------------------------------------------------------------------------
+
+
+def choose_filters(
+    scores: torch.Tensor,
+    candidates: torch.Tensor,
+    n_chosen: int,
+    target: str = "smallest",
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Choose `n_chosen` of the candidate filters. Pure: nothing is pruned.
+
+    Args:
+        scores: `(C,)`, importance of each filter; ignored by target "random".
+        candidates: bool `(C,)`, the filters to choose among (usually those not pruned yet).
+        n_chosen: how many.
+        target: "smallest", "largest" (by score) or "random".
+        generator: source of randomness for "random"; None uses torch's global one.
+
+    Returns:
+        int64 `(n_chosen,)`, indices into the C filters. Equal scores are taken in `torch.topk`'s order.
+    """
+    checks.one_of("target", target, TARGETS)
+    indices = candidates.nonzero().squeeze(1)
+    checks.integer("n_chosen", n_chosen, low=0, high=len(indices))
+    if target == "random":
+        picked = torch.randperm(len(indices), generator=generator)[:n_chosen].to(indices.device)
+    else:
+        picked = scores[indices].topk(n_chosen, largest=target == "largest").indices
+    return indices[picked]
+
+
+def prune_filters(
+    model: nn.Module,
+    layer: str,
+    prune_fraction: float | None = None,
+    *,
+    keep: int | None = None,
+    score: str | Score = "l2",
+    target: str = "smallest",
+    generator: torch.Generator | None = None,
+    x: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Prune filters of one layer until ceil((1 - prune_fraction) * C), or `keep`, of its C original filters are left.
+
+    Only unpruned filters are scored and chosen; a filter pruned before stays pruned.
+
+    Args:
+        model: a prunable network; changed in place.
+        layer: name of the layer, see `prunable_layers`.
+        prune_fraction: fraction of the layer's *original* filters that is pruned afterwards, in [0, 1).
+        keep: instead of `prune_fraction`, the number of filters left afterwards.
+        score, target, generator, x: see `filter_scores` and `choose_filters`.
+
+    Returns:
+        int64, indices of the newly pruned filters; empty if there were few enough left already.
+
+    Raises:
+        ValueError: unknown layer, score or target, a fraction outside [0, 1), or no filter left.
+    """
+    mask = find_layer(model, layer).mask
+    if (prune_fraction is None) == (keep is None):
+        raise ValueError(f"Give either prune_fraction={prune_fraction!r} or keep={keep!r}, not both or neither.")
+    if keep is None:
+        keep = kept_in_the_end(mask.n_filters, prune_fraction)
+    checks.integer("keep", keep, low=1, high=mask.n_filters)
+    checks.one_of("target", target, TARGETS)
+    scores = mask.mask if target == "random" else filter_scores(model, layer, score, x)
+    n_new = max(0, int(mask.kept.sum()) - keep)
+    new = choose_filters(scores, mask.kept, n_new, target, generator)
+    mask.mask[new] = 0
+    return new
+
+
+def restore_filters(model: nn.Module, layer: str | None = None, indices: torch.Tensor | None = None) -> None:
+    """Undo pruning: set the mask of a layer (None: of all layers), or of some of its filters, back to 1.
+
+    A filter's weights are what they were when it was pruned, apart from what momentum and weight decay did to them.
+    """
+    for name in prunable_layers(model) if layer is None else [layer]:
+        find_layer(model, name).mask.mask[slice(None) if indices is None else indices] = 1
+
+
+def find_layer(model: nn.Module, layer: str) -> PrunableLayer:
+    """The prunable layer of that name; a ValueError lists the names there are."""
+    layers = prunable_layers(model)
+    if not layers:
+        raise ValueError("model has no filter masks; call make_prunable(model) first.")
+    return layers[checks.one_of("layer", layer, layers)]

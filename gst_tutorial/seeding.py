@@ -1,0 +1,53 @@
+"""One seed, many independent streams of random numbers.
+
+A run has one seed, but initialization, batch order, dropout, augmentation, noise and random targets
+each draw from a stream of their own. Two methods with the same seed then share their initial weights and
+their batches even though only one of them draws noise: the comparison is *paired*.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import zlib
+
+import numpy as np
+import torch
+
+from gst_tutorial import checks
+
+
+def stream_seed(seed: int, stream: str) -> int:
+    """A 63-bit seed for the named stream of a run (numpy's SeedSequence mixes both, so streams do not overlap)."""
+    checks.integer("seed", seed, low=0)
+    state = np.random.SeedSequence([seed, zlib.crc32(stream.encode())]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))  # torch takes seeds below 2**63
+
+
+def generator(seed: int, stream: str, device: str = "cpu") -> torch.Generator:
+    """A torch generator for the named stream of a run."""
+    return torch.Generator(device).manual_seed(stream_seed(seed, stream))
+
+
+@contextlib.contextmanager
+def global_torch_stream(seed: int, stream: str):
+    """Let the *global* torch generators follow one named stream inside the block; the caller's state comes back after.
+
+    `nn.Dropout` and `nn.Module` initializers draw from the global generators and take no other, so this is how they get
+    a stream of their own.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(seed, stream))
+        yield
+
+
+@contextlib.contextmanager
+def untouched_global_state():
+    """Leave the global generators of Python, NumPy and torch as they were, whatever the block does to them."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -1,0 +1,119 @@
+"""One plain training loop. Read `train` from top to bottom; everything else is a callback."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gst_tutorial import checks, seeding
+from gst_tutorial.augment import AUGMENTATIONS
+from gst_tutorial.data import Dataset
+
+Callback = Callable[[int, int], None]
+
+
+class Diverged(RuntimeError):
+    """The training loss is no longer a finite number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: optimizer, learning-rate schedule and what regularizes the loss.
+
+    Attributes:
+        optimizer: "adam" or "sgd" (with `momentum`).
+        learning_rate: multiplied by `gamma` after each epoch in `milestones` (number of epochs trained by then).
+        batch_size: examples per step. epochs: passes over the training set.
+        weight_decay: L2 penalty, as in `torch.optim`.
+        momentum: of SGD; Adam ignores it.
+        label_smoothing: as in `torch.nn.functional.cross_entropy`.
+        augment: "none", "shift_noise" (signals) or "crop_flip" (images).
+    """
+
+    optimizer: str = "adam"
+    learning_rate: float = 2e-3
+    batch_size: int = 100
+    epochs: int = 60
+    milestones: tuple[int, ...] = (40, 52)
+    gamma: float = 0.1
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    label_smoothing: float = 0.0
+    augment: str = "none"
+
+    def __post_init__(self):
+        checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
+        checks.real("learning_rate", self.learning_rate, 0, open_low=True)
+        checks.integer("batch_size", self.batch_size, low=1)
+        checks.integer("epochs", self.epochs, low=1)
+        object.__setattr__(self, "milestones", tuple(checks.integer("milestones", m, low=1) for m in self.milestones))
+        checks.real("gamma", self.gamma, 0, 1, open_low=True)
+        checks.real("weight_decay", self.weight_decay, 0)
+        for share in ("momentum", "label_smoothing"):
+            checks.real(share, getattr(self, share), 0, 1, open_high=True)
+        checks.one_of("augment", self.augment, AUGMENTATIONS)
+
+    def steps_per_epoch(self, n_train: int) -> int:
+        """Number of batches in one pass over `n_train` examples."""
+        return math.ceil(n_train / self.batch_size)
+
+    def build_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer over all parameters of `model`."""
+        common = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        if self.optimizer == "adam":
+            return torch.optim.Adam(model.parameters(), fused=True, **common)
+        return torch.optim.SGD(model.parameters(), momentum=self.momentum, **common)
+
+
+def train(
+    model: nn.Module, dataset: Dataset, recipe: Recipe = Recipe(), seed: int = 0, callbacks: Iterable[Callback] = ()
+) -> list[float]:
+    """Train `model` in place.
+
+    Args:
+        model: from `(B, *input_shape)` to logits `(B, n_classes)`.
+        dataset: see `gst.load`.
+        recipe: optimizer, schedule and what regularizes the loss. (Dropout is a layer of the network.)
+        seed: of batch order, augmentation and dropout, each a stream of its own.
+        callbacks: functions `(epoch, step) -> None`, called before every batch with `step` = batches trained so far in
+            this epoch, and once more when the epoch's last batch is trained (`step == recipe.steps_per_epoch(n)`),
+            before the learning rate changes. Pruning events happen in that last call.
+
+    Returns:
+        Mean training loss of each epoch.
+
+    Raises:
+        Diverged: the loss of an epoch is not finite.
+    """
+    optimizer = recipe.build_optimizer(model)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, recipe.gamma)
+    order = seeding.generator(seed, "batches")
+    augment, augmentation = AUGMENTATIONS[recipe.augment], seeding.generator(seed, "augmentation")
+    x_train, y_train = dataset.x_train, dataset.y_train  # (N, C, ...), (N,)
+    losses = []
+    with seeding.global_torch_stream(seed, "dropout"):
+        for epoch in range(recipe.epochs):
+            model.train()
+            total = torch.zeros((), device=x_train.device)
+            batches = torch.randperm(len(y_train), generator=order).to(x_train.device).split(recipe.batch_size)
+            for step, batch in enumerate(batches):
+                for callback in callbacks:
+                    callback(epoch, step)
+                logits = model(augment(x_train[batch], augmentation))  # (B, n_classes)
+                loss = F.cross_entropy(logits, y_train[batch], label_smoothing=recipe.label_smoothing)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(batch)
+            losses.append(total.item() / len(y_train))
+            if not math.isfinite(losses[-1]):
+                raise Diverged(f"Training loss is {losses[-1]} in epoch {epoch} with {recipe}.")
+            for callback in callbacks:
+                callback(epoch, len(batches))
+            scheduler.step()
+    return losses

@@ -1,0 +1,413 @@
+"""Pruning: how many, when, which, and what is left; each rule against the paper's numbers or an independent formula."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from torch import nn
+from torch.nn import functional as F
+
+import gst_tutorial as gst
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return gst.conv1d_net()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(30, 1, 40, generator=torch.Generator().manual_seed(3))
+
+
+def kept(model, layer="conv4"):
+    return gst.prunable_layers(model)[layer].mask.kept.clone()
+
+
+# --- how many ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((512, 0.9, 7), [447, 381, 315, 250, 184, 118, 52]),
+        ((512, 0.3, 4), [474, 436, 398, 359]),
+        ((64, 0.9, 1), [7]),
+        ((64, 0.0, 3), [64, 64, 64]),
+        ((1, 0.99, 2), [1, 1]),
+        ((10, 0.7, 1), [3]),  # (1 - 0.7) * 10 is 3.0000000000000004 in binary: still 3
+        ((10, 0.9, 1), [1]),
+    ],
+)
+def test_kept_filters_are_those_of_the_paper(arguments, expected):
+    assert gst.kept_filters(*arguments) == expected
+
+
+@pytest.mark.parametrize("n_filters", [1, 7, 64, 512])
+@pytest.mark.parametrize("prune_fraction", [0.0, 0.1, 0.25, 0.5, 0.95])
+@pytest.mark.parametrize("n_events", [1, 3, 40])
+def test_kept_filters_never_rise_and_end_at_the_rounded_up_rest(n_filters, prune_fraction, n_events):
+    numbers = gst.kept_filters(n_filters, prune_fraction, n_events)
+    assert len(numbers) == n_events
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[-1] == math.ceil(round((1 - prune_fraction) * n_filters, 6)) >= 1
+    assert all(type(number) is int for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((64, 1.0, 3), ValueError, "prune_fraction=1 would leave no filter"),
+        ((64, 1.1, 3), ValueError, r"prune_fraction=1\.1 must lie in"),
+        ((64, -0.1, 3), ValueError, r"prune_fraction=-0\.1"),
+        ((64, float("nan"), 3), ValueError, "prune_fraction=nan"),
+        ((64, "0.5", 3), TypeError, "prune_fraction='0.5'"),
+        ((64, None, 3), TypeError, "prune_fraction=None"),
+        ((0, 0.5, 3), ValueError, "n_filters=0"),
+        ((6.4, 0.5, 3), TypeError, r"n_filters=6\.4"),
+        ((64, 0.5, 0), ValueError, "n_events=0"),
+        ((64, 0.5, 1.5), TypeError, r"n_events=1\.5"),
+    ],
+)
+def test_bad_numbers_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        gst.kept_filters(*arguments)
+
+
+# --- when --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(3, 150, 4), (6, 275, 40), (5, 23, 9), (0, 0, 1), (5, 22, 9), (4, 4, 100)])
+def test_events_fall_on_the_range_from_start_to_end_inclusive(arguments):
+    start, end, period = arguments
+    schedule = gst.PruneSchedule(start, end, period)
+    assert list(schedule.epochs) == list(range(start, end + 1, period))
+    assert schedule.n_events == len(schedule.epochs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((5, 4, 1), ValueError, "start=5 is after end=4"),
+        ((-1, 4, 1), ValueError, "start=-1"),
+        ((0, -2, 1), ValueError, "end=-2"),
+        ((0, 4, 0), ValueError, "retrain_period=0"),
+        ((0, 4, -3), ValueError, "retrain_period=-3"),
+        ((0.5, 4, 1), TypeError, r"start=0\.5"),
+        ((0, "4", 1), TypeError, "end='4'"),
+        ((0, 4, None), TypeError, "retrain_period=None"),
+        ((True, 4, 1), TypeError, "start=True"),
+    ],
+)
+def test_an_impossible_schedule_is_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        gst.PruneSchedule(*arguments)
+
+
+# --- scores ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("score", "power"), [("l1", 1), ("l2", 2)])
+def test_norm_scores_are_the_norms_of_the_kernels_without_bias(score, power):
+    torch.manual_seed(0)
+    model = gst.make_prunable(nn.Sequential(nn.Conv2d(3, 5, 3, bias=True)))
+    kernels = model[0].weight.detach().double().numpy().reshape(5, -1)
+    with torch.no_grad():
+        model[0].bias += 100
+    assert gst.filter_scores(model, "0", score).numpy() == pytest.approx((np.abs(kernels) ** power).sum(1) ** (1 / power))
+
+
+@pytest.mark.parametrize(
+    ("beta", "gamma"),
+    [(0.0, 1.0), (1.0, 1.0), (-1.0, 1.0), (0.5, -2.0), (-0.7, -0.4), (0.3, 0.0), (-0.3, 0.0), (0.0, 0.0), (-3.0, 1.0), (2.0, 1e-6)],
+)
+def test_ebn_is_the_mean_of_relu_of_normal_draws_for_any_sign_of_gamma(net, beta, gamma):
+    with torch.no_grad():
+        net.bn4.weight.fill_(gamma)
+        net.bn4.bias.fill_(beta)
+    draws = np.random.default_rng(0).normal(size=1_000_000) * gamma + beta
+    positive = np.maximum(draws, 0)
+    error = 5 * positive.std() / 1000 + 1e-6
+    assert gst.filter_scores(net, "conv4", "ebn").tolist() == pytest.approx([positive.mean()] * 64, abs=error)
+
+
+def test_ebn_is_exact_and_above_zero_also_for_filters_that_hardly_ever_fire(net):
+    beta = torch.linspace(-7, 3, 64)
+    with torch.no_grad():
+        net.bn4.weight.copy_(torch.where(torch.arange(64) % 2 == 0, 1.0, -1.0))
+        net.bn4.bias.copy_(beta)
+    exact = beta.double().numpy() * norm.cdf(beta.double()) + norm.pdf(beta.double())
+    assert gst.filter_scores(net, "conv4", "ebn").tolist() == pytest.approx(exact.tolist(), rel=1e-3)
+
+
+def test_ebn_needs_a_batch_norm():
+    model = gst.make_prunable(nn.Sequential(nn.Conv1d(1, 4, 3)))
+    with pytest.raises(ValueError, match="score='ebn'.*batch norm.*'0'"):
+        gst.filter_scores(model, "0", "ebn")
+
+
+def test_the_activation_score_is_the_mean_absolute_output_of_batch_norm_in_evaluation_mode(net, x):
+    net(x)  # running statistics that differ from the batch's
+    expected, h = {}, x
+    with torch.no_grad():
+        for i in range(1, 5):
+            conv, bn = getattr(net, f"conv{i}"), getattr(net, f"bn{i}")
+            h = F.conv1d(h, conv.weight, stride=conv.stride, padding=conv.padding)
+            h = F.batch_norm(h, bn.running_mean, bn.running_var, bn.weight, bn.bias)
+            expected[f"conv{i}"] = h.abs().mean((0, 2))
+            h = h.relu()
+    for name, values in expected.items():
+        assert torch.allclose(gst.filter_scores(net, name, "activation", x), values, atol=1e-6)
+
+
+def test_the_activation_score_leaves_modes_hooks_and_statistics_as_they_were(net, x):
+    net.train()
+    net.bn1.eval()
+    statistics = net.bn4.running_mean.clone()
+    hooks = len(net.bn4.filter_mask._forward_hooks)
+    gst.filter_scores(net, "conv4", "activation", x)
+    assert torch.equal(net.bn4.running_mean, statistics)
+    assert len(net.bn4.filter_mask._forward_hooks) == hooks
+    assert net.training
+    assert net.bn4.training
+    assert not net.bn1.training
+
+
+def test_the_activation_score_restores_modes_also_when_the_network_raises(net):
+    net.train()
+    with pytest.raises(RuntimeError):
+        gst.filter_scores(net, "conv4", "activation", torch.randn(3, 7, 40))
+    assert all(module.training for module in net.modules())
+    assert len(net.bn4.filter_mask._forward_hooks) == 0
+
+
+def test_the_activation_score_asks_for_examples(net):
+    with pytest.raises(ValueError, match="score='activation' needs examples"):
+        gst.filter_scores(net, "conv4", "activation")
+
+
+def test_a_score_may_be_the_callers_own_function(net):
+    seen = gst.filter_scores(net, "conv4", lambda layer, model, x: torch.arange(64.0) * (layer.name == "conv4"))
+    assert seen.tolist() == list(range(64))
+    with pytest.raises(ValueError, match=r"shape \(3,\).*64 filters"):
+        gst.filter_scores(net, "conv4", lambda layer, model, x: torch.zeros(3))
+
+
+def test_unknown_scores_and_layers_are_named_with_the_nearest(net):
+    with pytest.raises(ValueError, match="score='l3'.*Allowed: 'l1', 'l2', 'ebn', 'activation'"):
+        gst.filter_scores(net, "conv4", "l3")
+    with pytest.raises(ValueError, match="layer='conv5'.*Did you mean 'conv"):
+        gst.filter_scores(net, "conv5")
+    with pytest.raises(ValueError, match="make_prunable"):
+        gst.filter_scores(nn.Sequential(nn.Conv1d(1, 2, 3)), "0")
+
+
+# --- which -------------------------------------------------------------------------------------------------------------
+
+
+ALL = torch.ones(6, dtype=torch.bool)
+SCORES = torch.tensor([5.0, 1.0, 4.0, 0.0, 3.0, 2.0])
+
+
+def test_smallest_and_largest_go_by_score():
+    assert gst.choose_filters(SCORES, ALL, 2).tolist() == [3, 1]
+    assert gst.choose_filters(SCORES, ALL, 2, "largest").tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("target", ["smallest", "largest", "random"])
+def test_only_candidates_are_chosen(target):
+    candidates = torch.tensor([False, True, True, False, True, False])
+    chosen = gst.choose_filters(SCORES, candidates, 3, target)
+    assert sorted(chosen.tolist()) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("target", ["smallest", "largest"])
+def test_ties_are_broken_in_the_order_of_topk(target):
+    scores = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+    candidates = torch.tensor([True, False, True, True, True, True, False, True])
+    alive = candidates.nonzero().squeeze(1)
+    for n in range(len(alive) + 1):
+        expected = alive[scores[alive].topk(n, largest=target == "largest").indices]
+        chosen = gst.choose_filters(scores, candidates, n, target)
+        assert chosen.tolist() == expected.tolist()
+        assert len(set(chosen.tolist())) == n  # ties never remove more, or other, filters than asked for
+
+
+def test_random_targets_ignore_scores():
+    choices = [
+        gst.choose_filters(scores, ALL, 3, "random", torch.Generator().manual_seed(4)).tolist()
+        for scores in (SCORES, -SCORES, torch.full((6,), math.nan))
+    ]
+    assert choices[0] == choices[1] == choices[2]
+
+
+def test_random_targets_reach_every_filter_equally_often():
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.zeros(6)
+    for _ in range(3000):
+        counts[gst.choose_filters(SCORES, ALL, 2, "random", generator)] += 1
+    assert ((counts - 1000).abs() < 5 * math.sqrt(3000 * (1 / 3) * (2 / 3))).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "target", "error", "message"),
+    [
+        (7, "smallest", ValueError, "n_chosen=7 must be at most 6"),
+        (-1, "smallest", ValueError, "n_chosen=-1"),
+        (1.0, "smallest", TypeError, "n_chosen"),
+        (1, "biggest", ValueError, "target='biggest'"),
+        (1, "smalest", ValueError, "Did you mean 'smallest'"),
+    ],
+)
+def test_bad_choices_are_named(n, target, error, message):
+    with pytest.raises(error, match=message):
+        gst.choose_filters(SCORES, ALL, n, target)
+
+
+# --- pruning and undoing it --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["smallest", "largest", "random"])
+@pytest.mark.parametrize("score", ["l1", "l2", "ebn", "activation"])
+def test_a_filter_pruned_before_is_still_pruned(net, x, score, target):
+    with torch.no_grad():
+        net.bn4.bias.normal_()
+    before = kept(net)
+    for prune_fraction in (0.1, 0.3, 0.3, 0.9):
+        new = gst.prune_filters(net, "conv4", prune_fraction, score=score, target=target, x=x)
+        after = kept(net)
+        assert not (after & ~before).any()
+        assert sorted(new.tolist()) == (before & ~after).nonzero().squeeze(1).tolist()
+        assert int(after.sum()) == gst.kept_filters(64, prune_fraction, 1)[0]
+        before = after
+
+
+def test_pruning_one_layer_leaves_the_others_alone(net):
+    gst.prune_filters(net, "conv2", 0.5)
+    assert [layer.mask.sparsity for layer in gst.prunable_layers(net).values()] == [0, 0.5, 0, 0]
+
+
+def test_pruning_changes_no_weight(net):
+    before = [p.clone() for p in net.parameters()]
+    gst.prune_filters(net, "conv4", 0.9)
+    assert all(torch.equal(p, q) for p, q in zip(before, net.parameters()))
+
+
+def test_pruning_smallest_takes_the_smallest_norms_of_the_unpruned(net):
+    norms = net.conv4.weight.detach().double().flatten(1).norm(dim=1)
+    order = norms.argsort().tolist()
+    assert gst.prune_filters(net, "conv4", keep=60).tolist() == order[:4]
+    assert gst.prune_filters(net, "conv4", keep=57, target="largest").tolist() == order[::-1][:3]
+    assert gst.prune_filters(net, "conv4", keep=55).tolist() == order[4:6]
+
+
+def test_pruning_to_more_than_is_left_prunes_nothing(net):
+    gst.prune_filters(net, "conv4", keep=10)
+    assert gst.prune_filters(net, "conv4", keep=20).numel() == 0
+    assert gst.prune_filters(net, "conv4", 0.0).numel() == 0
+    assert int(kept(net).sum()) == 10
+
+
+def test_a_dead_filter_that_is_not_pruned_is_still_a_candidate(net):
+    dead = [7, 20, 33]
+    with torch.no_grad():
+        net.conv4.weight[dead] = 0
+    gst.prune_filters(net, "conv4", keep=60, target="largest")
+    assert kept(net)[dead].all()
+    assert sorted(gst.prune_filters(net, "conv4", keep=57).tolist()) == dead
+
+
+def test_a_pruned_filter_is_never_chosen_again_though_its_score_is_the_smallest(net):
+    first = gst.prune_filters(net, "conv4", keep=60)
+    with torch.no_grad():
+        net.conv4.weight[first] = 0
+    second = gst.prune_filters(net, "conv4", keep=50)
+    assert not set(first.tolist()) & set(second.tolist())
+
+
+def test_random_pruning_depends_on_its_generator_and_not_on_the_weights():
+    chosen = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = gst.conv1d_net()
+        chosen.append(gst.prune_filters(model, "conv4", 0.5, target="random", generator=torch.Generator().manual_seed(9)).tolist())
+    assert chosen[0] == chosen[1]
+
+
+def test_pruning_is_undone_by_restoring(net, x):
+    before = net.eval()(x)
+    gst.prune_filters(net, "conv4", 0.9)
+    gst.prune_filters(net, "conv1", 0.5)
+    assert not torch.equal(net(x), before)
+    gst.restore_filters(net, "conv1")
+    assert gst.sparsity(net, ["conv1"]) == 0
+    assert gst.sparsity(net, ["conv4"]) > 0.8
+    gst.restore_filters(net)
+    assert torch.equal(net(x), before)
+
+
+def test_single_filters_can_be_restored(net):
+    pruned = gst.prune_filters(net, "conv4", keep=60)
+    gst.restore_filters(net, "conv4", pruned[:1])
+    assert kept(net)[pruned].tolist() == [True, False, False, False]
+    with pytest.raises(ValueError, match="layer='conv9'"):
+        gst.restore_filters(net, "conv9")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"layer": "conv7", "prune_fraction": 0.5}, ValueError, "layer='conv7'.*Did you mean"),
+        ({"prune_fraction": 1.0}, ValueError, "prune_fraction=1 would leave no filter"),
+        ({"prune_fraction": -0.5}, ValueError, r"prune_fraction=-0\.5"),
+        ({"prune_fraction": "half"}, TypeError, "prune_fraction='half'"),
+        ({}, ValueError, "prune_fraction=None or keep=None"),
+        ({"prune_fraction": 0.5, "keep": 3}, ValueError, r"prune_fraction=0\.5 or keep=3"),
+        ({"keep": 0}, ValueError, "keep=0 must be at least 1"),
+        ({"keep": 65}, ValueError, "keep=65 must be at most 64"),
+        ({"keep": 3.0}, TypeError, r"keep=3\.0"),
+        ({"prune_fraction": 0.5, "score": "L2"}, ValueError, "score='L2'.*Did you mean 'l2'"),
+        ({"prune_fraction": 0.5, "score": "nope", "target": "random"}, ValueError, "score='nope'"),
+        ({"prune_fraction": 0.5, "target": "middle"}, ValueError, "target='middle'"),
+        ({"prune_fraction": 0.5, "score": "activation"}, ValueError, "needs examples"),
+    ],
+)
+def test_bad_arguments_prune_nothing(net, arguments, error, message):
+    with pytest.raises(error, match=message):
+        gst.prune_filters(net, **{"layer": "conv4", **arguments})
+    assert gst.sparsity(net) == 0
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda parameters: torch.optim.Adam(parameters, 1e-2, weight_decay=1e-2),
+        lambda parameters: torch.optim.SGD(parameters, 1e-1, momentum=0.9, weight_decay=1e-2),
+    ],
+    ids=["adam", "sgd"],
+)
+def test_momentum_and_weight_decay_move_a_pruned_filter_but_it_still_reaches_no_logit(net, x, build):
+    optimizer, y = build(net.parameters()), torch.arange(30) % 10
+
+    def steps(n):
+        for _ in range(n):
+            optimizer.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+    steps(3)
+    pruned = gst.prune_filters(net, "conv4", 0.5)
+    weights = net.conv4.weight.detach()[pruned].clone()
+    steps(5)
+    assert not torch.equal(net.conv4.weight[pruned], weights)  # the optimizer's moments were kept
+    without = copy.deepcopy(net)
+    with torch.no_grad():
+        without.conv4.weight[pruned] = 0
+        without.bn4.weight[pruned] = 0
+        without.bn4.bias[pruned] = 0
+    gst.restore_filters(without)  # the official way, without a mask
+    assert torch.allclose(net.eval()(x), without.eval()(x), atol=1e-6)
