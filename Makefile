@@ -23,7 +23,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
 # These read the built book, so they run after the build.
 PAGE_TESTS := $(wildcard tests/test_pages*.py tests/test_browser_book*.py)
 
-.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages lab notebooks lint bench slides archive \
+.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive \
         repository lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -80,10 +80,10 @@ slides: $(READY)
 # ---- tests: every part runs, even after one has failed ----
 
 test: $(READY)
-	@$(MAKE) --no-print-directory --keep-going test-unit test-doctest test-notebooks test-pages
+	@$(MAKE) --no-print-directory --keep-going test-unit test-doctest test-notebooks test-pages test-colab
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(PAGE_TESTS)) -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(PAGE_TESTS) tests/test_colab.py) -n 2 --dist loadfile --cov --cov-report=term
 
 test-doctest: $(READY)
 	$(BIN)/python -m pytest --doctest-modules gst_tutorial
@@ -94,6 +94,9 @@ test-notebooks: $(READY)
 
 test-pages: $(BUILT)
 	$(BIN)/python -m pytest $(PAGE_TESTS)
+
+test-colab: $(READY)
+	$(BIN)/python -m pytest tests/test_colab.py
 
 # ---- working on the book ----
 

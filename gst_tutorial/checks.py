@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import numbers
@@ -22,6 +23,8 @@ def real(argument: str, value, low: float = -math.inf, high: float = math.inf, *
     """Return `value` if it is a number in [low, high] (or the half-open interval asked for)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
+    if math.isinf(value):
+        raise ValueError(f"{argument}={value!r} must be finite.")
     inside = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
     if not inside or math.isnan(value):
         interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
@@ -38,3 +41,12 @@ def integer(argument: str, value, low: int | None = None, high: int | None = Non
     if high is not None and value > high:
         raise ValueError(f"{argument}={value!r} must be at most {high}.")
     return int(value)
+
+
+def plain_numbers(config) -> None:
+    """Turn the numbers of a frozen dataclass into Python's own, as its annotations say: 0 and 0.0, or NumPy's 3 and 3,
+    are then one config with one hash."""
+    kinds = {"int": int, "float": float, "int | None": lambda value: None if value is None else int(value)}
+    for field in dataclasses.fields(config):
+        if field.type in kinds:
+            object.__setattr__(config, field.name, kinds[field.type](getattr(config, field.name)))

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def _load_once(name: str, n_train: int, n_test: int, seed: int) -> Dataset:
     mean, std = x_train.mean(), x_train.std()
     x_train, x_test = (torch.from_numpy((part - mean) / std).float() for part in (x_train, x_test))
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
-    return Dataset(name, x_train, y_train, x_test, y_test, n_classes=int(y.max()) + 1)
+    return Dataset(name, x_train, y_train, x_test, y_test, n_classes=10)
 
 
 def _digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -115,9 +114,9 @@ def _mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     x, y = _generate_mnist1d(n, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written under another name first: a second process never sees half a file.
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as temporary:
-        np.savez_compressed(temporary, x=x, y=y, checksum=_checksum(x, y))
-    os.replace(temporary.name, path)
+    temporary = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez_compressed(temporary, x=x, y=y, checksum=_checksum(x, y))
+    os.replace(temporary, path)
     return x, y
 
 

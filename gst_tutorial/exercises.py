@@ -13,12 +13,9 @@ from collections.abc import Callable
 import torch
 
 from gst_tutorial import checks
+from gst_tutorial.answers import NotYet, letter, number
 from gst_tutorial.models import conv1d_net, prunable_layers
 from gst_tutorial.pruning import PruneSchedule, kept_filters
-
-
-class NotYet(Exception):
-    """The answer is not right; the message says what to look at."""
 
 
 def check(exercise: str, answer) -> None:
@@ -43,25 +40,6 @@ def grade(exercise: str, answer) -> tuple[bool, str]:
         return False, str(reason)
     except Exception as error:  # a reader's own function may fail in any way; say how
         return False, f"The answer could not be checked: {type(error).__name__}: {error}"
-
-
-def number(answer, expected: float, tolerance: float, hints: dict[float, str] | None = None) -> None:
-    """Accept a number within `tolerance` of `expected`; `hints` maps plausible wrong answers to what went wrong."""
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)) and not hasattr(answer, "__float__"):
-        raise NotYet(f"The answer should be a number, not {type(answer).__name__}.")
-    value = float(answer)
-    for wrong, hint in (hints or {}).items():
-        if math.isclose(value, wrong, abs_tol=tolerance):
-            raise NotYet(hint)
-    if not abs(value - expected) <= tolerance:
-        raise NotYet(f"{value:g} is too {'large' if value > expected else 'small'}.")
-
-
-def letter(answer, expected: str, hints: dict[str, str]) -> None:
-    """Accept one letter; `hints` has a sentence for each of the others."""
-    given = str(answer).strip().strip("()").lower()
-    if given != expected:
-        raise NotYet(hints.get(given, f"Answer with one of the letters {', '.join(sorted([expected, *hints]))}."))
 
 
 # --- chapter 1 -------------------------------------------------------------------------------------------------------
@@ -165,6 +143,13 @@ def _error_bar(answer) -> str:
     return "The error falls with the square root of the number of test examples: four times as many, half the error."
 
 
+def _specialists(answer) -> str:
+    number(answer, 0.0, 1.0)
+    if float(answer) > -0.3:
+        return "Weak, if it is there at all: being a specialist explains little of E[BN]'s ranking. Our reading was a guess, and it fails."
+    return "Clearly negative: filters with a small E[BN] are more selective. That fits our reading, and does not prove it."
+
+
 _CHECKS: dict[str, Callable[..., str]] = {
     "1.1": _count,
     "1.2": _negative_scale,
@@ -174,4 +159,5 @@ _CHECKS: dict[str, Callable[..., str]] = {
     "2.2": _guessing,
     "2.3": _stable_schedule,
     "2.4": _error_bar,
+    "2.5": _specialists,
 }

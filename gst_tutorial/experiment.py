@@ -18,7 +18,7 @@ from torch import nn
 from gst_tutorial import checks, data, models, noise, pruning, seeding
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
 from gst_tutorial.pruning import PruneSchedule
-from gst_tutorial.training import Callback, Recipe, train
+from gst_tutorial.training import Callback, Diverged, Recipe, train
 
 METHODS = ("none", "prune", "prune_at_init", "zero", "gaussian")
 NETWORKS = {"conv1d": models.conv1d_net, "conv2d": models.conv2d_net}
@@ -97,14 +97,34 @@ class RunConfig:
         checks.one_of("noise_reference", self.noise_reference, ("layer", "filter"))
         checks.integer("evaluate_every", self.evaluate_every, low=1)
         checks.integer("seed", self.seed, low=0)
+        for size in ("n_train", "n_test"):
+            if getattr(self, size) is not None:
+                checks.integer(size, getattr(self, size), low=10)
+        if not isinstance(self.recipe, Recipe):
+            raise TypeError(f"recipe={self.recipe!r} must be a gst.Recipe.")
+        for flag in ("restore", "cumulative", "redraw"):
+            if not isinstance(getattr(self, flag), bool):
+                raise TypeError(f"{flag}={getattr(self, flag)!r} must be True or False.")
         for field in ("layers", "measures"):
             value = getattr(self, field)
-            if isinstance(value, str):
-                raise TypeError(f"{field}={value!r} must be a tuple of names, such as ({value!r},).")
+            if not isinstance(value, (tuple, list)):
+                raise TypeError(f"{field}={value!r} must be a tuple of names, such as ('conv4',).")
+            if len(set(value)) < len(value):
+                raise ValueError(f"{field}={value!r} names one of them twice.")
             object.__setattr__(self, field, tuple(value))
         for measure in self.measures:
             checks.one_of("measures", measure, ("flatness",))
         self._check_pruning()
+        checks.plain_numbers(self)
+        if isinstance(self.prune_fraction, tuple):
+            object.__setattr__(self, "prune_fraction", tuple(map(float, self.prune_fraction)))
+        else:
+            object.__setattr__(self, "prune_fraction", float(self.prune_fraction))
+        signals = self.model == "conv1d"
+        if signals != (self.data == "mnist1d"):
+            raise ValueError(f"model={self.model!r} does not fit data={self.data!r}: conv1d takes signals, conv2d takes images.")
+        if self.recipe.augment == ("crop_flip" if signals else "shift_noise"):
+            raise ValueError(f"augment={self.recipe.augment!r} does not fit data={self.data!r}: shift_noise is for signals, crop_flip for images.")
 
     def _check_pruning(self):
         for flag in ("restore", "cumulative", "redraw"):
@@ -171,12 +191,20 @@ class RunConfig:
     @property
     def hash(self) -> str:
         """16 hexadecimal digits that name this config. Fields at their default do not count: a new field renames nothing."""
-        changed = {name: value for name, value in self.to_dict().items() if value != _DEFAULTS.get(name)}
+        changed = _differences(self.to_dict(), _DEFAULTS)
         canonical = json.dumps([RESULTS_VERSION, changed], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 _DEFAULTS = RunConfig().to_dict()
+
+
+def _differences(fields: dict, defaults: dict) -> dict:
+    """The entries that are not at their default; of the recipe, too, only those."""
+    changed = {name: value for name, value in fields.items() if value != defaults.get(name)}
+    if "recipe" in changed:
+        changed["recipe"] = _differences(changed["recipe"], defaults["recipe"])
+    return changed
 
 
 @dataclasses.dataclass
@@ -248,10 +276,13 @@ class Experiment:
         self._chosen = {name: torch.zeros(layer.mask.n_filters, dtype=torch.bool) for name, layer in self.layers.items()}
         self._noise = None
         if config.temporary:
-            gap = min(schedule.retrain_period for _, _, schedule in config.plan) * self.steps_per_epoch
-            if config.restore and config.noise_batches > gap:
-                raise ValueError(f"noise_batches={config.noise_batches} runs past the next event, {gap} batches later; "
-                                 "restore=True needs the filters back before they are chosen again.")
+            schedules = [schedule for *_, schedule in config.plan]
+            gap = min([s.retrain_period for s in schedules] + [config.recipe.epochs - 1 - s.epochs[-1] for s in schedules])
+            if config.restore and config.noise_batches > gap * self.steps_per_epoch:
+                raise ValueError(
+                    f"noise_batches={config.noise_batches} runs past the next event or the end of training, "
+                    f"{gap * self.steps_per_epoch} batches later; restore=True needs the filters back before."
+                )
             self._noise = noise.TemporaryNoise(
                 config.method,
                 config.noise_batches,
@@ -265,6 +296,8 @@ class Experiment:
     def run(self, callbacks: Iterable[Callback] = (), progress: bool = False) -> RunResult:
         """Train, with events as the config says. See `gst.run`."""
         config, start = self.config, time.perf_counter()
+        if self.epochs:
+            raise RuntimeError("An Experiment is run once; make a new one with gst.Experiment(config).")
         if config.method == "prune_at_init":
             for name, fraction, _ in config.plan:
                 keep = pruning.kept_in_the_end(self.layers[name].mask.n_filters, fraction)
@@ -276,7 +309,10 @@ class Experiment:
             generator = seeding.generator(config.seed, "weight noise")
             ours.insert(0, noise.WeightNoise(self.model, config.weight_noise, self.steps_per_epoch, generator))
         with _one_thread(), _progress_bar(progress, config, self.steps_per_epoch) as bar:
-            losses = train(self.model, self.dataset, config.recipe, config.seed, [*ours, *callbacks, *bar])
+            try:
+                losses = train(self.model, self.dataset, config.recipe, config.seed, [*ours, *callbacks, *bar])
+            except Diverged as error:
+                raise Diverged(f"{error} The run was {config}.") from None
             train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
             measures = {}
             if "flatness" in config.measures:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from gst_tutorial.models import evaluation_mode
+
 
 @torch.no_grad()
 def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
@@ -25,14 +27,11 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
         x: `(N, ...)` examples. y: `(N,)` int64 labels.
         batch_size: examples per forward pass.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    if len(x) != len(y) or len(y) == 0:
+        raise ValueError(f"x has {len(x)} examples and y has {len(y)}: there must be as many, and no example is too few.")
+    with evaluation_mode(model):
         parts = zip(x.split(batch_size), y.split(batch_size))
         return torch.cat([model(x_part).argmax(1) == y_part for x_part, y_part in parts])
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> float:
@@ -121,6 +120,8 @@ def instability_of(before: float | torch.Tensor, after: float | torch.Tensor, n_
 
 def _mean(evaluation: float | torch.Tensor, n_examples: int | None) -> tuple[float, int | None]:
     if isinstance(evaluation, torch.Tensor) and evaluation.dim() == 1:
+        if len(evaluation) == 0:
+            raise ValueError("evaluate gave no example, so there is no accuracy.")
         if evaluation.dtype != torch.bool:
             raise TypeError(f"evaluate gave a {evaluation.dtype} tensor; per-example results must be bool (right or wrong).")
         return evaluation.double().mean().item(), len(evaluation)

@@ -6,6 +6,7 @@ convolution of a network; the networks themselves are ordinary modules.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -101,7 +102,10 @@ def make_prunable(model: nn.Module, layers: Iterable[str] | None = None, *, verb
     pairs = dict(_conv_norm_pairs(model))
     if not pairs:
         raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked.")
-    names = list(pairs) if layers is None else [checks.one_of("layers", name, pairs) for name in layers]
+    if isinstance(layers, str):
+        raise TypeError(f"layers={layers!r} must be a list of names, such as [{layers!r}].")
+    wanted = set(pairs if layers is None else [checks.one_of("layers", name, pairs) for name in layers])
+    names = [name for name in pairs if name in wanted]  # in the order of registration
     for name in names:
         conv = model.get_submodule(name)
         masked = model.get_submodule(pairs[name] or name)
@@ -110,13 +114,10 @@ def make_prunable(model: nn.Module, layers: Iterable[str] | None = None, *, verb
         masked.filter_mask = mask
         masked.register_forward_hook(_apply_filter_mask)
     for block_name, block in model.named_modules():
-        convs = [n for n in names if n.startswith(f"{block_name}.") and n.count(".") == block_name.count(".") + 1]
-        if convs and _is_residual_block(block):
-            registered = [n for n, m in block.named_children() if isinstance(m, CONVOLUTIONS)]
-            last = convs[-1].removeprefix(f"{block_name}.")
-            if last == registered[-1]:
-                block.last_masked = (pairs[convs[-1]] or convs[-1]).removeprefix(f"{block_name}.")
-                block.register_forward_hook(_apply_last_conv_mask)
+        last = [name for name in pairs if name.rpartition(".")[0] == block_name][-1:]  # the block's last convolution
+        if _is_residual_block(block) and last and last[0] in wanted:
+            block.last_masked = (pairs[last[0]] or last[0]).rpartition(".")[2]
+            block.register_forward_hook(_apply_last_conv_mask)
     if verbose:
         for layer in prunable_layers(model).values():
             behind = "conv output" if layer.norm is None else type(layer.norm).__name__
@@ -132,11 +133,9 @@ def _conv_norm_pairs(model: nn.Module):
     """Yield (name of a convolution, name of the batch norm behind it or None), in the order of registration."""
     for parent_name, parent in model.named_modules():
         prefix = f"{parent_name}." if parent_name else ""
-        if parent_name.split(".")[-1] in ("shortcut", "downsample"):
-            continue
         children = list(parent.named_children())
         for (name, conv), (next_name, following) in zip(children, children[1:] + [("", None)]):
-            if not isinstance(conv, CONVOLUTIONS):
+            if not isinstance(conv, CONVOLUTIONS) or {"shortcut", "downsample"} & set((prefix + name).split(".")):
                 continue
             if conv.groups == conv.in_channels > 1:
                 continue  # depthwise: its filters belong to the layer before
@@ -155,6 +154,18 @@ def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
             name = prefix + mask.conv_name
             layers[name] = PrunableLayer(name, model.get_submodule(name), norm, mask)
     return layers
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module):
+    """Evaluation mode inside the block; afterwards every module has the mode it had (a frozen batch norm stays frozen)."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def sparsity(model: nn.Module, layers: Iterable[str] | None = None) -> float:
@@ -203,14 +214,22 @@ def conv2d_net(
 
 
 def _conv_net(conv, norm, drop_filters, n_classes, channels, strides, input_shape, dropout, filter_dropout):
+    for argument, values in (("channels", channels), ("strides", strides), ("input_shape", input_shape)):
+        if not isinstance(values, (tuple, list)):
+            raise TypeError(f"{argument}={values!r} must be a tuple of whole numbers.")
+        for value in values:
+            checks.integer(argument, value, low=1)
     if len(channels) != len(strides) or not channels:
         raise ValueError(f"channels={tuple(channels)} and strides={tuple(strides)} must have one entry per convolution.")
+    n_dims = 1 if conv is nn.Conv1d else 2
+    if len(input_shape) != 1 + n_dims:
+        raise ValueError(f"input_shape={tuple(input_shape)} must be {('(C, L)', '(C, H, W)')[n_dims - 1]} for a {n_dims}-D network.")
+    checks.integer("n_classes", n_classes, low=1)
     checks.real("dropout", dropout, 0, 1, open_high=True)
     checks.real("filter_dropout", filter_dropout, 0, 1, open_high=True)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     n_in, *size = input_shape
     for i, (n_out, stride) in enumerate(zip(channels, strides), start=1):
-        checks.integer("channels", n_out, low=1)
         # Batch norm subtracts the mean again, so a bias in the convolution would do nothing.
         layers[f"conv{i}"] = conv(n_in, n_out, kernel_size=3, stride=stride, padding=1, bias=False)
         layers[f"bn{i}"] = norm(n_out)

@@ -83,6 +83,7 @@ class _Hit:
     kept: torch.Tensor
     batches_left: int
     saved: list | None
+    fresh: bool = True  # hit at the event; that was the hit before the next batch
 
 
 class TemporaryNoise:
@@ -117,7 +118,6 @@ class TemporaryNoise:
         self.reference = checks.one_of("reference", reference, ("layer", "filter"))
         self.steps_per_epoch, self.generator, self.size, self.restore = steps_per_epoch, generator, size, restore
         self.hits: list[_Hit] = []
-        self._first_hit_made = False
 
     def begin(self, layer: PrunableLayer, indices: torch.Tensor, kept: torch.Tensor) -> None:
         """Hit the filters `indices` now, and before batches 2 to N. `kept` `(C,)` marks the untargeted filters."""
@@ -125,7 +125,6 @@ class TemporaryNoise:
         hit = _Hit(layer, indices, kept, self.n_batches, saved)
         self.hits = [other for other in self.hits if other.layer.name != layer.name] + [hit]
         self._apply(hit)
-        self._first_hit_made = True
 
     def __call__(self, epoch: int, step: int) -> None:
         for hit in [hit for hit in self.hits if hit.batches_left == 0]:
@@ -134,10 +133,10 @@ class TemporaryNoise:
                 load_filters(hit.saved, hit.indices)
         if step < self.steps_per_epoch:
             for hit in self.hits:
-                if not self._first_hit_made:
+                if not hit.fresh:
                     self._apply(hit)
+                hit.fresh = False
                 hit.batches_left -= 1
-            self._first_hit_made = False
 
     def _apply(self, hit: _Hit) -> None:
         if self.kind == "zero":

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from gst_tutorial import checks
-from gst_tutorial.models import PrunableLayer, prunable_layers
+from gst_tutorial.models import PrunableLayer, evaluation_mode, prunable_layers
 
 TARGETS = ("smallest", "largest", "random")
 
@@ -37,6 +37,7 @@ class PruneSchedule:
         checks.integer("retrain_period", self.retrain_period, low=1)
         if self.start > self.end:
             raise ValueError(f"start={self.start} is after end={self.end}; a schedule needs start <= end.")
+        checks.plain_numbers(self)
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -108,30 +109,28 @@ def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) ->
     """
     if layer.norm is None or layer.norm.weight is None:
         raise ValueError(f"score='ebn' needs a batch norm with scale and shift behind layer {layer.name!r}.")
-    beta, spread = layer.norm.bias.detach(), layer.norm.weight.detach().abs()
-    normal = torch.distributions.Normal(torch.zeros_like(beta), torch.ones_like(beta))
-    ratio = beta / spread.clamp_min(torch.finfo(spread.dtype).tiny)
-    density = normal.log_prob(ratio).exp()
-    return torch.where(spread > 0, beta * normal.cdf(ratio) + spread * density, beta.relu())
+    # The two terms nearly cancel where beta is far below 0: in float32 nothing would be left of their sum.
+    beta, spread = layer.norm.bias.detach().double(), layer.norm.weight.detach().double().abs()
+    ratio = beta / spread.clamp_min(torch.finfo(torch.float64).tiny)
+    density = torch.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)
+    score = torch.where(spread > 0, beta * torch.special.ndtr(ratio) + spread * density, beta.relu())
+    return score.to(layer.norm.bias.dtype)
 
 
 def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """Mean absolute activation of each filter over the examples `x`, `(C,)`; evaluation mode.
 
-    The activation is the masked output of batch norm, before the nonlinearity.
+    The activation is the output of batch norm (of the convolution, without one), before mask and nonlinearity.
     """
     if x is None:
         raise ValueError("score='activation' needs examples: pass x, e.g. x=dataset.x_train.")
     captured = []
     handle = layer.mask.register_forward_hook(lambda module, inputs, output: captured.append(inputs[0].detach()))
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(model):
             model(x)
     finally:
         handle.remove()
-        model.train(was_training)
     return captured[-1].abs().transpose(0, 1).flatten(1).mean(1)  # (B, C, ...) -> (C,)
 
 
@@ -222,6 +221,8 @@ def prune_filters(
         keep = kept_in_the_end(mask.n_filters, prune_fraction)
     checks.integer("keep", keep, low=1, high=mask.n_filters)
     checks.one_of("target", target, TARGETS)
+    if not callable(score):
+        checks.one_of("score", score, SCORES)
     scores = mask.mask if target == "random" else filter_scores(model, layer, score, x)
     n_new = max(0, int(mask.kept.sum()) - keep)
     new = choose_filters(scores, mask.kept, n_new, target, generator)

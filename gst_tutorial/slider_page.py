@@ -25,7 +25,7 @@ _THEME_RULES = f"""\
 """
 
 # The rules marked !important undo the light panel, the padding and the dimming of the book's dark theme.
-STYLE = f"""
+SHEET = f"""
 {_THEME_RULES}\
 .gst-slider{{box-sizing:border-box;margin:1rem auto;padding:1rem;border:1px solid var(--gst-line);border-radius:8px;\
 background:var(--gst-card);color:var(--gst-ink);font-size:16px;line-height:1.5;text-align:left;break-inside:avoid}}

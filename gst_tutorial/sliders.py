@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from gst_tutorial.checks import integer
-from gst_tutorial.slider_page import SCRIPT, STYLE
+from gst_tutorial.plots import PALETTE, STYLE
+from gst_tutorial.slider_page import SCRIPT, SHEET
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
     Frame = Figure | str  # a matplotlib figure, or the text of an SVG picture
 
 #: The Okabe-Ito colours that reach a contrast of 3 on white, each with its own line style: colour alone says nothing.
-LINES = {"#0072B2": "-", "#D55E00": "--", "#009E73": "-.", "#CC79A7": ":", "#000000": (0, (5, 1, 1, 1, 1, 1))}
+LINES = {
+    PALETTE["blue"]: "-",
+    PALETTE["vermilion"]: "--",
+    PALETTE["green"]: "-.",
+    PALETTE["purple"]: ":",
+    PALETTE["black"]: (0, (5, 1, 1, 1, 1, 1)),
+}
 
 _SVG = "{http://www.w3.org/2000/svg}"
 # Fonts of matplotlib's formulas that no reader has: a prime set in cmsy10 would show as a zero.
@@ -117,7 +124,7 @@ def slider_figure(
     return f"""\
 <figure class="gst-slider tex2jax_ignore mathjax_ignore" id="{name}" aria-label="{e(title)}" \
 style="max-width:{min(760, round(1.25 * width) + 34)}px">
-<style>{STYLE}</style>
+<style>{SHEET}</style>
 <p class="gst-title">{e(title)}</p>
 <div class="gst-picture"><img decoding="sync" width="{width}" height="{height}" \
 alt="{e(data["alts"][0][start])}" src="{e(data["frames"][0][start])}"></div>
@@ -164,26 +171,20 @@ def figure_frames(
 
 
 def house_style(width: float = 5.0) -> dict[str, Any]:
-    """matplotlib rcParams for figures `width` inches wide: white, colour-blind-safe, letters that bear shrinking."""
+    """matplotlib rcParams: the book's style with letters that bear shrinking when the figure is `width` inches wide."""
     from cycler import cycler
 
     letters = min(13.0, max(10.0, 2.2 * width))  # points
     return {
+        **STYLE,
         "axes.prop_cycle": cycler(color=list(LINES), linestyle=list(LINES.values())),
-        "axes.axisbelow": True,
-        "axes.grid": True,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
         "axes.labelsize": letters,
         "axes.titlesize": letters,
-        "figure.facecolor": "white",
         "font.family": ["sans-serif"],
         # DejaVu comes with matplotlib and is wide: a text that fits in it fits in each of the others.
         "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial", "sans-serif"],
         "font.size": letters,
-        "grid.alpha": 0.3,
         "legend.fontsize": letters - 1,
-        "legend.frameon": False,
         "lines.linewidth": 1.8,
         "xtick.labelsize": letters - 1,
         "ytick.labelsize": letters - 1,
@@ -238,7 +239,7 @@ def _svg(figure: Figure) -> str:
 
     buffer = io.StringIO()
     # Letters stay letters (small, sharp, found by the browser's fonts); ids and dates must not differ between runs.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gst-tutorial"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gst-tutorial", "savefig.bbox": None}):
         figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
     return buffer.getvalue()
 

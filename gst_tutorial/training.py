@@ -51,12 +51,15 @@ class Recipe:
         checks.real("learning_rate", self.learning_rate, 0, open_low=True)
         checks.integer("batch_size", self.batch_size, low=1)
         checks.integer("epochs", self.epochs, low=1)
+        if not isinstance(self.milestones, (tuple, list)):
+            raise TypeError(f"milestones={self.milestones!r} must be a tuple of epochs, such as (40, 52).")
         object.__setattr__(self, "milestones", tuple(checks.integer("milestones", m, low=1) for m in self.milestones))
         checks.real("gamma", self.gamma, 0, 1, open_low=True)
         checks.real("weight_decay", self.weight_decay, 0)
         for share in ("momentum", "label_smoothing"):
             checks.real(share, getattr(self, share), 0, 1, open_high=True)
         checks.one_of("augment", self.augment, AUGMENTATIONS)
+        checks.plain_numbers(self)
 
     def steps_per_epoch(self, n_train: int) -> int:
         """Number of batches in one pass over `n_train` examples."""
@@ -95,6 +98,7 @@ def train(
     order = seeding.generator(seed, "batches")
     augment, augmentation = AUGMENTATIONS[recipe.augment], seeding.generator(seed, "augmentation")
     x_train, y_train = dataset.x_train, dataset.y_train  # (N, C, ...), (N,)
+    callbacks = list(callbacks)
     losses = []
     with seeding.global_torch_stream(seed, "dropout"):
         for epoch in range(recipe.epochs):

@@ -87,7 +87,11 @@ def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
     reset = widgets.Button(description="Reset")
     answer = widgets.HTML()
 
+    resetting = False  # the controls move one by one; the answer is wanted once, at the end
+
     def update(change=None):
+        if resetting:
+            return
         try:
             found = explore(model, data, **{name: control.value for name, control in controls.items()}, n_examples=n_examples)
             answer.value = exploration_html(found)
@@ -95,13 +99,15 @@ def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
             answer.value = error_html()
 
     def put_back(button=None):
-        for control in controls.values():
-            control.unobserve(update, "value")
+        nonlocal resetting
+        resetting = True
         for name, control in controls.items():
             control.value = start[name]
-            control.observe(update, "value")
+        resetting = False
         update()
 
+    for control in controls.values():
+        control.observe(update, "value")
     reset.on_click(put_back)
     put_back()
     return widgets.VBox([*controls.values(), reset, answer])

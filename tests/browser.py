@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import re
 import shutil
 import threading
@@ -73,6 +74,14 @@ class Visit:
     def open(self, path: str) -> Visit:
         self.page.goto(f"{self.address}/{path}", wait_until="load")
         return self
+
+    def first_load(self, path: str) -> dict[str, int]:
+        """Open a page for the first time; the gzip-compressed size in bytes of everything that came, by address."""
+        answers = []
+        self.page.on("requestfinished", lambda request: answers.append(request.response()))
+        self.open(path)
+        self.page.wait_for_load_state("networkidle")
+        return {each.url: len(gzip.compress(each.body(), 6)) for each in answers if each.status == 200}
 
     def figures(self) -> list:
         """The slider figures of the page, in view of the mouse and the eye."""

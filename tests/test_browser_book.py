@@ -75,21 +75,13 @@ def is_chapter(page: str) -> bool:
 @each_page
 def test_a_page_is_quiet_asks_nothing_of_the_network_and_fits_every_window(browser, address, page):
     with visit(browser, address) as here:
-        loaded = Counter()
-
-        def weigh(response):
-            if response.status == 200:
-                loaded[response.url] = len(gzip.compress(response.body(), compresslevel=6))
-
-        here.page.on("requestfinished", lambda request: weigh(request.response()))
-        here.open(page)
-        here.page.wait_for_load_state("networkidle")
+        weights = here.first_load(page)
         identifiers = here.page.eval_on_selector_all(f"{FIGURE}[id]", "figures => figures.map(figure => figure.id)")
         assert len(set(identifiers)) == len(identifiers)
         for viewport in (WIDE, NARROW):
             here.page.set_viewport_size(viewport)
             assert sideways_overflow(here.page) <= 0, f"scrolls sideways at {viewport['width']} px"
-        assert sum(loaded.values()) <= FIRST_LOAD_LIMIT, loaded.most_common(8)
+        assert sum(weights.values()) <= FIRST_LOAD_LIMIT, Counter(weights).most_common(8)
         assert here.problems == []
 
 

@@ -110,7 +110,7 @@ def test_a_digit_keeps_its_label():
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    label_of = {tuple(image.ravel()): label for image, label in zip(bunch.images, bunch.target)}
+    label_of = {tuple(image.ravel()): label for image, label in zip(bunch.images, bunch.target, strict=True)}
     dataset = gst.load("digits", n_train=200, n_test=50)
     grey = torch.unique(dataset.x_train)
     raw = ((dataset.x_train - grey[0]) / grey.diff().mean()).round().flatten(1).double().numpy()

@@ -30,7 +30,7 @@ def mask_out(model, layer, indices):
     gst.prunable_layers(model)[layer].mask.mask[indices] = 0
 
 
-# --- the mask ----------------------------------------------------------------------------------------------------------
+# --- the mask ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (2, 4, 5), (2, 4, 5, 6), (2, 4, 5, 6, 7)])
@@ -66,11 +66,11 @@ def test_sparsity_is_over_all_the_named_layers_together(net):
     assert gst.sparsity(net, ["conv1", "conv4"]) == pytest.approx(24 / 96)
 
 
-# --- equal to the official masking -------------------------------------------------------------------------------------
+# --- equal to the official masking ---------------------------------------------------------------------------
 
 
 class OfficialNet(nn.Module):
-    """The official way: conv weight, BN weight and BN bias of a pruned filter are multiplied by zero in every forward."""
+    """The official way: conv weight, BN weight and BN bias are multiplied by the mask in every forward pass."""
 
     def __init__(self, ours: nn.Sequential):
         super().__init__()
@@ -82,9 +82,8 @@ class OfficialNet(nn.Module):
             conv, norm = getattr(self.net, f"conv{i}"), getattr(self.net, f"bn{i}")
             mask = self.masks[f"conv{i}"].to(x.dtype)
             x = F.conv1d(x, conv.weight * mask[:, None, None], stride=conv.stride, padding=conv.padding)
-            x = F.batch_norm(
-                x, norm.running_mean, norm.running_var, norm.weight * mask, norm.bias * mask, self.training, norm.momentum
-            )
+            statistics, scale, shift = (norm.running_mean, norm.running_var), norm.weight * mask, norm.bias * mask
+            x = F.batch_norm(x, *statistics, scale, shift, self.training, norm.momentum)
             x = x.relu()
         return self.net.head(x.flatten(1))
 
@@ -97,7 +96,9 @@ class OfficialNet(nn.Module):
         (torch.optim.Adam, {"lr": 2e-3}, torch.float64, 1e-9),
     ],
 )
-def test_the_masked_network_is_the_official_one_in_loss_gradients_and_logits(net, batch, optimizer, options, dtype, tolerance):
+def test_the_masked_network_is_the_official_one_in_loss_gradients_and_logits(
+    net, batch, optimizer, options, dtype, tolerance
+):
     ours, (x, y) = net.to(dtype), (batch[0].to(dtype), batch[1])
     official = OfficialNet(ours)
     steppers = [optimizer(model.parameters(), **options) for model in (ours, official)]
@@ -108,11 +109,11 @@ def test_the_masked_network_is_the_official_one_in_loss_gradients_and_logits(net
             official.masks["conv4"][PRUNED] = 0
             official.masks["conv2"][::3] = 0
         losses = [F.cross_entropy(model(x), y) for model in (ours, official)]
-        for stepper, loss in zip(steppers, losses):
+        for stepper, loss in zip(steppers, losses, strict=True):
             stepper.zero_grad()
             loss.backward()
         assert torch.allclose(*losses, rtol=0, atol=tolerance)
-        for (name, p), q in zip(ours.named_parameters(), official.net.parameters()):
+        for (name, p), q in zip(ours.named_parameters(), official.net.parameters(), strict=True):
             assert torch.allclose(p.grad, q.grad, rtol=0, atol=tolerance), name
         for stepper in steppers:
             stepper.step()
@@ -176,7 +177,7 @@ def test_a_pruned_filter_gets_no_gradient_and_a_kept_one_does(net, batch, traini
     assert (head[:, ~kept] == 0).all()
 
 
-# --- saved, loaded, copied ---------------------------------------------------------------------------------------------
+# --- saved, loaded, copied -----------------------------------------------------------------------------------
 
 
 def test_masks_are_in_the_state_dict_and_come_back_from_it(net, batch):
@@ -214,7 +215,7 @@ def test_a_deep_copy_has_masks_of_its_own(net, batch):
     assert (seen[0][:, :32] == 0).all()
 
 
-# --- the networks ------------------------------------------------------------------------------------------------------
+# --- the networks --------------------------------------------------------------------------------------------
 
 
 def test_the_default_network_has_four_convolutions_and_about_22000_parameters(net, batch):
@@ -276,7 +277,7 @@ def test_bad_arguments_of_a_network_are_named(arguments, error, message):
         gst.conv1d_net(**arguments)
 
 
-# --- make_prunable on any network --------------------------------------------------------------------------------------
+# --- make_prunable on any network ----------------------------------------------------------------------------
 
 
 def plain():
@@ -329,7 +330,7 @@ def test_making_a_network_prunable_changes_neither_its_outputs_nor_its_parameter
     before, parameters = model.eval()(x), list(model.parameters())
     assert gst.make_prunable(model) is model
     assert torch.equal(model(x), before)
-    assert all(p is q for p, q in zip(parameters, model.parameters()))
+    assert all(p is q for p, q in zip(parameters, model.parameters(), strict=True))
 
 
 def test_only_the_named_layers_get_masks():
@@ -397,7 +398,7 @@ def test_a_three_dimensional_convolution_is_prunable():
     assert (model(torch.randn(2, 1, 5, 5, 5))[:, 1] == 0).all()
 
 
-# --- residual blocks ---------------------------------------------------------------------------------------------------
+# --- residual blocks -----------------------------------------------------------------------------------------
 
 
 class Block(nn.Module):

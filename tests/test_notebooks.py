@@ -1,12 +1,12 @@
 """Every notebook is tidy, runs alone in Colab, and follows the frame that all chapters share."""
 
 import re
+from pathlib import Path
 
 import pytest
+
 import setup_cell
 from notebooks import problems
-
-from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 NOTEBOOKS = sorted(path.name for path in BOOK.glob("*.ipynb"))
@@ -88,9 +88,15 @@ def test_a_live_number_is_asserted(notebooks, name):
     waiting = None
     for cell in notebooks[name].cells:
         if cell.cell_type == "code":
-            asserts = "assert" in cell.source
-            prints_numbers = any(output.output_type == "stream" or "text/plain" in output.get("data", {})
-                                 and not any(kind.startswith("image/") for kind in output.data) for output in cell.outputs)
+            asserts = "assert" in cell.source or "exercises.check" in cell.source
+            prints_numbers = any(
+                output.output_type == "stream"
+                or (
+                    "text/plain" in output.get("data", {})
+                    and not any(kind.startswith("image/") for kind in output.data)
+                )
+                for output in cell.outputs
+            )
             if asserts:
                 waiting = None
             elif "nbval-ignore-output" in tags(cell) and prints_numbers:
@@ -117,15 +123,21 @@ def test_a_chapter_asks_for_a_prediction_before_it_explains(notebooks, name):
     assert predicts
     assert explains
     assert predicts[0] < explains[0]
-    after_predict = re.split(r"^#+ +(?:[\d.]+ +)?predict.*$", text(notebooks[name]), flags=re.MULTILINE | re.IGNORECASE)[1:]
+    after_predict = re.split(
+        r"^#+ +(?:[\d.]+ +)?predict.*$", text(notebooks[name]), flags=re.MULTILINE | re.IGNORECASE
+    )[1:]
     for part in after_predict:
         assert "<details>" in re.split(r"^#+ ", part, flags=re.MULTILINE)[0], "a prediction without a folded answer"
 
 
 @each_chapter
 def test_a_chapter_shows_its_claim_in_a_figure_that_needs_no_kernel(notebooks, name):
-    stored = [output.data["text/html"] for cell in cells(notebooks[name], "code") for output in cell.outputs
-              if "text/html" in output.get("data", {})]
+    stored = [
+        output.data["text/html"]
+        for cell in cells(notebooks[name], "code")
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
     assert any('type="range"' in html for html in stored)
 
 
@@ -145,7 +157,9 @@ def test_a_chapter_closes_with_limits_exercises_and_take_away_in_this_order(note
 def test_every_exercise_has_a_folded_solution(notebooks, name):
     exercise, has_solution = None, {}
     for cell in notebooks[name].cells:
-        if cell.cell_type == "markdown" and (title := re.search(r"^### +(Exercise [\d.]+)", cell.source, flags=re.MULTILINE)):
+        if cell.cell_type == "markdown" and (
+            title := re.search(r"^### +(Exercise [\d.]+)", cell.source, flags=re.MULTILINE)
+        ):
             exercise = title[1]
             has_solution[exercise] = False
         elif cell.cell_type == "markdown" and re.search(r"^## ", cell.source, flags=re.MULTILINE):
@@ -158,7 +172,7 @@ def test_every_exercise_has_a_folded_solution(notebooks, name):
 
 @each_chapter
 def test_a_chapter_leads_to_the_next(notebooks, name):
-    following = CHAPTERS[CHAPTERS.index(name) + 1:]
+    following = CHAPTERS[CHAPTERS.index(name) + 1 :]
     if following:
         assert following[0] in cells(notebooks[name], "markdown")[-1].source
 

@@ -81,6 +81,7 @@ def test_the_first_state_is_in_the_page_before_any_script_runs():
     page = parse(build())
     assert sides([page.img["src"]]) == ["1"]
     assert page.img["alt"] == "How hard the pruning hits: a nudge"
+    assert page.figure["aria-label"] == "How hard the pruning hits"
     assert page.find("output").get_text() == "a nudge: Accuracy stays at 84%."
     assert not page.img.has_attr("hidden")
     assert [tag["class"] for tag in page.find_all(style=re.compile("display: *none"))] == [["gst-controls"]]

@@ -31,7 +31,9 @@ def pinned_names(text: str) -> set[str]:
 
 def freeze(python: Path) -> list[str]:
     """`name==version` of every package in an environment, without pip and without local labels such as `+cpu`."""
-    listing = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        [python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
+    )
     pins = [line.split("+")[0] for line in listing.stdout.splitlines() if "==" in line]
     return sorted((p for p in pins if pinned_names(p).isdisjoint({"pip", "gst-tutorial"})), key=str.lower)
 

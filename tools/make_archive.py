@@ -31,7 +31,9 @@ def contents(html: Path) -> dict[str, bytes]:
             continue
         files[name] = path.read_bytes()
     options = files["_static/documentation_options.js"]
-    files["_static/documentation_options.js"] = options.replace(b"SHOW_SEARCH_SUMMARY: true", b"SHOW_SEARCH_SUMMARY: false")
+    files["_static/documentation_options.js"] = options.replace(
+        b"SHOW_SEARCH_SUMMARY: true", b"SHOW_SEARCH_SUMMARY: false"
+    )
     return files
 
 

@@ -38,8 +38,24 @@ def draw_curves(axes, width: float) -> None:
 
 def social_preview() -> None:
     figure = plt.figure(figsize=(12, 6.3), dpi=100, facecolor="white")
-    figure.text(0.07, 0.80, "The Generalization-Stability\nTradeoff", fontsize=44, weight="bold", color=INK, va="center", linespacing=1.1)
-    figure.text(0.07, 0.62, "Prune a network, watch it fall, see where it ends. A book to run.", fontsize=21, color=INK, va="center")
+    figure.text(
+        0.07,
+        0.80,
+        "The Generalization-Stability\nTradeoff",
+        fontsize=44,
+        weight="bold",
+        color=INK,
+        va="center",
+        linespacing=1.1,
+    )
+    figure.text(
+        0.07,
+        0.62,
+        "Prune a network, watch it fall, see where it ends. A book to run.",
+        fontsize=21,
+        color=INK,
+        va="center",
+    )
     draw_curves(figure.add_axes((0.07, 0.07, 0.86, 0.47)), width=6)
     figure.savefig(WEB / "social-preview.png", metadata={"Software": None})
 

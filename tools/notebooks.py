@@ -21,7 +21,12 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = {"tags", "mystnb", "slideshow", "jupyter", "cellView"}
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"},
+    "language_info": {
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "pygments_lexer": "ipython3",
+    },
 }
 
 
@@ -76,7 +81,7 @@ def problems(notebook) -> list[str]:
 
 
 def run(path: Path, timeout: float) -> None:
-    """Run a notebook from top to bottom in its own folder and store the outputs; a failing cell leaves the file as it was."""
+    """Run a notebook in its own folder and store the outputs; a failing cell leaves the file as it was."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
         notebook,

@@ -1,7 +1,7 @@
 """Change the name of the repository wherever it is written, or say where the places disagree.
 
-`[tool.gst_tutorial] repository` in pyproject.toml is the one place that names it. The name is repeated where a tool or a
-reader needs it in full: in the book's configuration, in badges, in the citation and in the setup cell of every notebook.
+`[tool.gst_tutorial] repository` in pyproject.toml is the one place that names it. The name is repeated where a tool or
+a reader needs it in full: in the book's configuration, badges, the citation, and the setup cell of every notebook.
 
     make repository REPO=owner/name      # or: python tools/set_repository.py owner/name
     python tools/set_repository.py       # say where the places disagree; exit 1 if they do

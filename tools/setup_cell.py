@@ -1,7 +1,7 @@
 """The first code cell of every notebook: in Colab it installs the package, anywhere else it does nothing.
 
-Every notebook holds this cell unchanged, so that each one runs in Colab from its .ipynb alone. `--no-deps` keeps pip from
-touching what Colab brings (torch above all); what Colab lacks is named beside the package.
+Every notebook holds this cell unchanged, so that each one runs in Colab from its .ipynb alone. `--no-deps` keeps pip
+from touching what Colab brings (torch above all); what Colab lacks is named beside the package.
 
     python tools/setup_cell.py                      # print the cell
     python tools/setup_cell.py book/*.ipynb         # write it into notebooks, as their first code cell

@@ -1,0 +1,93 @@
+"""The command line as it is typed."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_study import study
+
+from gst_tutorial import __main__ as cli
+from gst_tutorial import studies
+
+
+@pytest.fixture(autouse=True)
+def a_quick_study(monkeypatch):
+    monkeypatch.setitem(studies._ALL, "quick", study())
+
+
+def test_list_names_every_study_with_its_question(capsys):
+    assert cli.main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for name in studies.names():
+        assert name in printed and studies.get(name).sentence in printed
+
+
+def test_run_prints_a_table_saves_a_figure_and_says_where(tmp_path, capsys):
+    assert cli.main(["run", "quick", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "final_accuracy" in printed and "gain" in printed and str(tmp_path) in printed
+    assert (tmp_path / "quick.png").stat().st_size > 5000
+    assert len(list(tmp_path.glob("*.json"))) == 12
+
+
+def test_seeds_takes_the_first_seeds_of_the_study(tmp_path):
+    assert cli.main(["run", "quick", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("*.json"))) == 4
+
+
+def test_show_takes_the_results_in_out_and_runs_nothing(tmp_path, capsys):
+    cli.main(["run", "quick", "--jobs", "1", "--out", str(tmp_path)])
+    before = sorted(path.stat().st_mtime_ns for path in tmp_path.glob("*.json"))
+    capsys.readouterr()
+    assert cli.main(["show", "quick", "--out", str(tmp_path)]) == 0
+    assert "smallest" in capsys.readouterr().out
+    assert before == sorted(path.stat().st_mtime_ns for path in tmp_path.glob("*.json"))
+
+
+def test_show_without_any_results_says_so(tmp_path, capsys):
+    assert cli.main(["show", "quick", "--out", str(tmp_path / "nothing")]) == 2
+    assert "run it first" in capsys.readouterr().err
+
+
+def test_a_failed_run_gives_exit_code_1_and_its_reason(tmp_path, capsys, monkeypatch):
+    grid = {"none": study().grid["none"], "too fast": study().grid["none"].replace(optimizer="sgd", learning_rate=1e20)}
+    monkeypatch.setitem(studies._ALL, "quick", study(1, grid=grid))
+    assert cli.main(["run", "quick", "--jobs", "1", "--out", str(tmp_path)]) == 1
+    assert "too fast, seed 0" in capsys.readouterr().err
+
+
+def test_a_misspelt_study_gives_exit_code_2_and_a_suggestion(capsys):
+    assert cli.main(["run", "tradeof"]) == 2
+    assert "Did you mean 'tradeoff'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["run", "dose", "--seeds", "0"], ["dance"]])
+def test_wrong_arguments_give_exit_code_2(arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+
+
+def test_help_teaches_with_examples_and_exit_codes(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "examples:" in printed and "exit codes:" in printed and "resume" in printed
+
+
+def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
+    command = [sys.executable, "-m", "gst_tutorial", "run", "dose", "--jobs", "1", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*.running")):  # the first run has begun
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "resume with:" in printed and f"run dose --out {tmp_path}" in printed
+    assert "Traceback" not in printed
+    assert not list(tmp_path.glob("*.running"))

@@ -1,0 +1,577 @@
+"""A run is a pure function of its config: the same numbers to the bit, paired by seed, events where the config says."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gst_tutorial as gst
+
+SMALL = gst.RunConfig(n_train=200, n_test=200, schedule=gst.PruneSchedule(1, 3, 1)).replace(
+    epochs=6, batch_size=50, milestones=(4,)
+)
+
+
+@functools.cache  # tests read the same runs; none changes them
+def run_once(**changes) -> gst.RunResult:
+    return gst.run(SMALL.replace(**changes))
+
+
+def same_numbers(a: gst.RunResult, b: gst.RunResult) -> bool:
+    """Everything but the wall time, bit for bit."""
+    return (
+        a.epochs.equals(b.epochs)
+        and a.events.equals(b.events)
+        and (a.final_accuracy, a.train_accuracy, a.instability) == (b.final_accuracy, b.train_accuracy, b.instability)
+        and all(torch.equal(tensor, b.model.state_dict()[name]) for name, tensor in a.model.state_dict().items())
+    )
+
+
+# --- events --------------------------------------------------------------------------------------------------
+
+
+def test_events_come_after_the_epochs_of_the_schedule_and_follow_the_paper():
+    result = run_once(method="prune")
+    kept = gst.kept_filters(64, 0.9, 3)
+    assert list(result.events.epoch) == [1, 2, 3]
+    assert list(result.events.layers) == ["conv4"] * 3
+    assert list(result.events.n_filters) == [64 - kept[0], kept[0] - kept[1], kept[1] - kept[2]]
+    assert list(result.events.sparsity) == pytest.approx([1 - k / 64 for k in kept])
+    assert list(result.epochs.sparsity) == pytest.approx([1 - k / 64 for k in (64, *kept, kept[2], kept[2])])
+    assert gst.sparsity(result.model, ["conv4"]) == pytest.approx(1 - kept[2] / 64)
+
+
+def test_the_instability_of_a_run_is_the_mean_of_its_events_each_by_definition():
+    result = run_once(method="prune")
+    events = result.events
+    expected = (events.accuracy_before - events.accuracy_after) / events.accuracy_before
+    assert list(events.instability) == pytest.approx(list(expected))
+    assert result.instability == pytest.approx(events.instability.mean())
+    assert (events.standard_error >= 0).all()
+    assert (events.standard_error < 0.5).all()
+
+
+def test_the_accuracy_of_an_epoch_is_measured_after_its_event():
+    result = run_once(method="prune")
+    after = dict(zip(result.events.epoch, result.events.accuracy_after, strict=True))
+    assert [result.epochs.test_accuracy[epoch] for epoch in after] == list(after.values())
+
+
+def test_an_event_falls_after_the_last_batch_of_its_epoch_and_before_the_next_ones_first():
+    experiment, seen = gst.Experiment(SMALL.replace(method="prune")), {}
+    experiment.run(callbacks=[lambda *when: seen.setdefault(when, gst.sparsity(experiment.model, ["conv4"]))])
+    assert seen[1, 3] == 0  # before the last of four batches
+    assert seen[1, 4] == seen[2, 0] == pytest.approx(1 - gst.kept_filters(64, 0.9, 3)[0] / 64)
+
+
+def test_masks_are_monotone_during_a_run():
+    experiment, masks = gst.Experiment(SMALL.replace(method="prune", target="random")), []
+    mask = gst.prunable_layers(experiment.model)["conv4"].mask
+    experiment.run(callbacks=[lambda epoch, step: masks.append(mask.mask.clone())])
+    assert all((later <= earlier).all() for earlier, later in itertools.pairwise(masks))
+    assert masks[-1].sum() < masks[0].sum()
+
+
+def test_several_layers_are_pruned_each_on_its_own_schedule():
+    config = SMALL.replace(
+        method="prune",
+        layers=("conv2", "conv4"),
+        prune_fraction=(0.25, 0.9),
+        schedule=(gst.PruneSchedule(0, 2, 2), gst.PruneSchedule(2, 4, 1)),
+    )
+    result = gst.run(config)
+    assert list(result.events.epoch) == [0, 2, 3, 4]
+    assert list(result.events.layers) == ["conv2", "conv2+conv4", "conv4", "conv4"]
+    narrow, wide = [32, *gst.kept_filters(32, 0.25, 2)], [64, *gst.kept_filters(64, 0.9, 3)]
+    hit = [narrow[0] - narrow[1], narrow[1] - narrow[2] + wide[0] - wide[1], wide[1] - wide[2], wide[2] - wide[3]]
+    assert list(result.events.n_filters) == hit
+    assert gst.sparsity(result.model, ["conv2"]) == 0.25
+    assert gst.sparsity(result.model, ["conv4"]) == pytest.approx(1 - 7 / 64)
+    assert gst.sparsity(result.model, ["conv1", "conv3"]) == 0
+    assert list(result.events.sparsity)[-1] == pytest.approx((8 + 57) / 96)
+
+
+def test_one_fraction_and_one_schedule_hold_for_all_layers():
+    result = gst.run(SMALL.replace(method="prune", layers=("conv3", "conv4"), prune_fraction=0.5))
+    assert [gst.sparsity(result.model, [name]) for name in ("conv3", "conv4")] == [0.5, 0.5]
+
+
+def test_pruning_at_initialization_is_no_event_and_has_instability_0():
+    result = run_once(method="prune_at_init")
+    assert result.events.empty
+    assert list(result.events.columns) == [f.name for f in dataclasses.fields(gst.PruningEvent)]
+    assert result.instability == 0
+    assert list(result.epochs.sparsity) == pytest.approx([1 - 7 / 64] * 6)
+
+
+def test_pruning_at_initialization_removes_as_many_filters_as_pruning_through_training():
+    assert gst.sparsity(run_once(method="prune_at_init").model) == gst.sparsity(run_once(method="prune").model)
+
+
+def test_pruning_at_initialization_does_not_look_at_the_schedule():
+    late = gst.run(SMALL.replace(method="prune_at_init", schedule=gst.PruneSchedule(100, 200, 50)))
+    assert same_numbers(late, run_once(method="prune_at_init"))
+
+
+def test_a_run_without_pruning_has_no_event_and_instability_0():
+    result = run_once(method="none")
+    assert result.events.empty
+    assert result.instability == 0
+    assert gst.sparsity(result.model) == 0
+
+
+def test_events_on_dead_filters_count():
+    """Filters that emit nothing: pruning them is an event of instability 0, and counts in the mean."""
+    config = SMALL.replace(method="prune", prune_fraction=0.5, schedule=gst.PruneSchedule(1, 2, 1))
+    experiment = gst.Experiment(config)
+    dead = torch.arange(16)
+
+    def kill(epoch, step):
+        with torch.no_grad():
+            experiment.model.conv4.weight[dead] = 0
+            experiment.model.bn4.bias[dead] = -1  # relu then gives 0, and no gradient brings the filter back
+
+    result = experiment.run(callbacks=[kill])
+    kept = gst.prunable_layers(experiment.model)["conv4"].mask.kept
+    assert list(result.events.n_filters) == [16, 16]
+    assert not kept[dead].any()  # the dead ones went first
+    assert result.events.instability[0] == 0
+    assert result.instability == result.events.instability[1] / 2
+
+
+def test_random_targets_do_not_depend_on_the_score_and_differ_between_seeds():
+    def masks(**changes):
+        return gst.prunable_layers(run_once(method="prune", target="random", **changes).model)["conv4"].mask.mask
+
+    assert torch.equal(masks(), masks(score="l1"))
+    assert torch.equal(masks(), masks(score="activation"))
+    assert not torch.equal(masks(), masks(seed=1))
+
+
+@pytest.mark.parametrize("score", ["l1", "l2", "ebn", "activation"])
+@pytest.mark.parametrize("target", ["smallest", "largest"])
+def test_every_score_and_target_prunes_as_many_filters(score, target):
+    result = run_once(method="prune", score=score, target=target)
+    assert result.events.n_filters.sum() == 57
+
+
+def test_a_pruned_filter_reaches_no_logit_at_the_end_of_a_run_with_momentum_and_weight_decay():
+    result = gst.run(SMALL.replace(method="prune", optimizer="sgd", learning_rate=0.05, weight_decay=1e-3))
+    model, x = result.model.eval(), result.dataset.x_test
+    before = model(x)
+    pruned = ~gst.prunable_layers(model)["conv4"].mask.kept
+    with torch.no_grad():
+        model.conv4.weight[pruned] += 10
+        model.bn4.bias[pruned] += 10
+    assert torch.equal(model(x), before)
+
+
+# --- what a run reports --------------------------------------------------------------------------------------
+
+
+def test_the_reported_accuracies_are_those_of_the_trained_network():
+    result = run_once(method="prune")
+    data = result.dataset
+    assert result.final_accuracy == gst.accuracy(result.model, data.x_test, data.y_test)
+    assert result.train_accuracy == gst.accuracy(result.model, data.x_train, data.y_train)
+    assert result.final_accuracy == result.epochs.test_accuracy.iloc[-1]
+    assert result.best_accuracy == result.epochs.test_accuracy.max()
+    assert 0 < result.seconds < 600
+
+
+def test_the_tables_have_a_row_per_epoch_and_per_event():
+    result = run_once(method="prune")
+    assert list(result.epochs.epoch) == list(range(6))
+    assert {"epoch", "test_accuracy", "train_loss", "sparsity"} <= set(result.epochs.columns)
+    assert result.epochs.train_loss.notna().all()
+    assert list(result.events.columns) == [f.name for f in dataclasses.fields(gst.PruningEvent)]
+
+
+def test_evaluating_less_often_changes_no_other_number():
+    often, seldom = run_once(method="prune"), run_once(method="prune", evaluate_every=5)
+    assert often.events.equals(seldom.events)
+    assert often.final_accuracy == seldom.final_accuracy
+    assert list(often.epochs.train_loss) == list(seldom.epochs.train_loss)
+    assert [math.isnan(a) for a in seldom.epochs.test_accuracy] == [True, False, False, False, False, False]
+
+
+def test_callbacks_of_the_caller_see_every_batch_and_every_end_of_an_epoch():
+    calls = []
+    gst.run(SMALL, callbacks=[lambda epoch, step: calls.append((epoch, step))])
+    assert calls == [(epoch, step) for epoch in range(6) for step in range(5)]
+
+
+def test_a_run_is_silent_and_shows_a_bar_on_request(capsys):
+    gst.run(SMALL)
+    assert capsys.readouterr() == ("", "")
+    gst.run(SMALL, progress=True)
+    printed = "".join(capsys.readouterr())
+    assert "6/6" in printed
+
+
+def test_a_run_gives_the_callers_number_of_threads_back():
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        gst.run(SMALL)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_images_train_and_prune_with_the_image_network():
+    result = gst.run(SMALL.replace(data="digits", model="conv2d", method="prune", prune_fraction=0.5, batch_size=20))
+    assert result.dataset.input_shape == (1, 8, 8)
+    assert result.final_accuracy > 0.3
+    assert len(result.events) == 3
+
+
+def test_images_may_be_cropped_and_flipped():
+    result = gst.run(SMALL.replace(data="digits", model="conv2d", augment="crop_flip", epochs=4))
+    assert np.isfinite(result.epochs.train_loss).all()
+
+
+def test_width_multiplies_the_filters_of_every_layer():
+    for width, expected in ((0.5, [16, 16, 16, 32]), (2, [64, 64, 64, 128]), (0.001, [1, 1, 1, 1])):
+        layers = gst.Experiment(SMALL.replace(width=width)).layers.values()
+        assert [layer.mask.n_filters for layer in layers] == expected
+
+
+def test_an_experiment_runs_once():
+    experiment = gst.Experiment(SMALL)
+    experiment.run()
+    with pytest.raises(RuntimeError, match="run"):
+        experiment.run()
+
+
+# --- the same numbers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "prune", "target": "random"},
+        {"method": "gaussian", "noise_batches": 3, "restore": True},
+        {"method": "zero", "noise_batches": 6, "cumulative": True},
+        {"dropout": 0.3, "filter_dropout": 0.1, "augment": "shift_noise", "weight_noise": 0.1},
+    ],
+)
+def test_the_same_config_gives_the_same_numbers_to_the_bit(changes):
+    assert same_numbers(gst.run(SMALL.replace(**changes)), gst.run(SMALL.replace(**changes)))
+
+
+def test_another_process_gives_the_same_numbers_to_the_bit():
+    config = SMALL.replace(method="prune", target="random", dropout=0.2, augment="shift_noise")
+    program = (
+        "import json, sys, hashlib, torch, gst_tutorial as gst\n"
+        "torch.manual_seed(99)\n"
+        "config = gst.RunConfig.from_dict(json.loads(sys.argv[1]))\n"
+        "result = gst.run(config)\n"
+        "print(json.dumps([config.hash, result.epochs.train_loss.tolist(), result.epochs.test_accuracy.tolist(),\n"
+        "                  result.events.instability.tolist(),\n"
+        "                  [float(p.double().sum()) for p in result.model.parameters()]]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(gst.__file__).parents[1])}
+    arguments = [sys.executable, "-c", program, json.dumps(config.to_dict())]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+    here = gst.run(config)
+    assert json.loads(done.stdout) == [
+        config.hash,
+        here.epochs.train_loss.tolist(),
+        here.epochs.test_accuracy.tolist(),
+        here.events.instability.tolist(),
+        [float(p.double().sum()) for p in here.model.parameters()],
+    ]
+
+
+def test_the_seed_changes_the_numbers():
+    assert not same_numbers(run_once(method="none"), run_once(method="none", seed=1))
+
+
+def first_batches(config, n=8):
+    """What the network of a run is fed, up to the first event."""
+    experiment, fed = gst.Experiment(config), []
+    weights = [p.detach().clone() for p in experiment.model.parameters()]
+    experiment.model.register_forward_pre_hook(
+        lambda module, inputs: fed.append(inputs[0].clone()) if module.training and len(fed) < n else None
+    )
+    experiment.run()
+    return weights, fed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "prune"},
+        {"method": "prune", "target": "random", "score": "activation"},
+        {"method": "zero", "noise_batches": 4},
+        {"method": "gaussian", "noise_batches": 4},
+        {"method": "prune_at_init"},
+    ],
+)
+def test_two_methods_with_one_seed_share_initial_weights_and_batches(changes):
+    weights, fed = first_batches(SMALL)
+    other_weights, other_fed = first_batches(SMALL.replace(**changes))
+    assert all(torch.equal(p, q) for p, q in zip(weights, other_weights, strict=True))
+    assert len(fed) == 8
+    assert all(torch.equal(p, q) for p, q in zip(fed, other_fed, strict=True))
+
+
+@pytest.mark.parametrize("regularizer", [{}, {"dropout": 0.3}, {"augment": "shift_noise"}])
+@pytest.mark.parametrize("method", ["prune", "zero", "gaussian"])
+def test_two_methods_with_one_seed_are_one_run_until_the_first_event(method, regularizer):
+    plain, other = run_once(method="none", **regularizer), run_once(method=method, **regularizer)
+    assert plain.epochs.train_loss[:2].tolist() == other.epochs.train_loss[:2].tolist()
+    assert plain.epochs.test_accuracy[0] == other.epochs.test_accuracy[0]
+    assert plain.epochs.test_accuracy[1] == other.events.accuracy_before[0]
+    assert plain.epochs.train_loss[2:].tolist() != other.epochs.train_loss[2:].tolist()
+
+
+def test_a_run_neither_reads_nor_changes_the_callers_random_state():
+    config = SMALL.replace(method="prune", target="random", dropout=0.3, augment="shift_noise")
+    results = []
+    for state in (1, 2):
+        random.seed(state)
+        np.random.seed(state)  # noqa: NPY002
+        torch.manual_seed(state)
+        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+        results.append(gst.run(config))
+        assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # noqa: NPY002
+    assert same_numbers(*results)
+
+
+def test_noise_on_one_layer_goes_on_when_another_layer_has_its_event():
+    """conv3 is zeroed for 8 batches from epoch 1 on; an event of conv4 after epoch 2 must not spare it a batch."""
+    config = SMALL.replace(
+        method="zero",
+        layers=("conv3", "conv4"),
+        noise_batches=8,
+        schedule=(gst.PruneSchedule(1, 1, 1), gst.PruneSchedule(2, 2, 1)),
+    )
+    experiment, zeroed = gst.Experiment(config), []
+
+    def look(epoch, step):
+        weight = experiment.layers["conv3"].conv.weight[experiment._chosen["conv3"]]
+        if epoch >= 2 and step < 4:
+            zeroed.append(bool((weight == 0).all()))
+
+    experiment.run(callbacks=[look])
+    assert zeroed == [True] * 8 + [False] * 8
+
+
+# --- configs -------------------------------------------------------------------------------------------------
+
+SEVERAL = gst.RunConfig(
+    data="digits",
+    model="conv2d",
+    method="gaussian",
+    layers=("conv3", "conv4"),
+    prune_fraction=(0.5, 0.9),
+    schedule=(gst.PruneSchedule(1, 3, 1), gst.PruneSchedule(2, 8, 3)),
+    target="largest",
+    noise_size=0.5,
+    noise_batches=7,
+    seed=3,
+).replace(epochs=12, milestones=(8,))
+
+
+@pytest.mark.parametrize("config", [gst.RunConfig(), SMALL, SEVERAL, SMALL.replace(measures=("flatness",))])
+def test_a_config_comes_back_from_json_equal_with_the_same_hash(config):
+    back = gst.RunConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert back == config
+    assert back.hash == config.hash
+    assert hash(back) == hash(config)
+
+
+def test_reading_a_config_does_not_change_what_was_read():
+    fields = json.loads(json.dumps(SEVERAL.to_dict()))
+    before = json.dumps(fields)
+    gst.RunConfig.from_dict(fields)
+    assert json.dumps(fields) == before
+    assert gst.RunConfig.from_dict({}) == gst.RunConfig()
+    assert gst.RunConfig.from_dict({"seed": 3, "recipe": {"epochs": 30}}) == gst.RunConfig(seed=3).replace(epochs=30)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (gst.RunConfig(), "7674a781fc38e94c"),
+        (gst.RunConfig(method="prune", seed=11), "8ea21e8e3ca78745"),
+        (SEVERAL, "ec0d21a2f20eccb2"),
+    ],
+)
+def test_the_hash_of_a_config_never_changes_because_stored_results_are_named_by_it(config, expected):
+    assert config.hash == expected
+
+
+OTHER_VALUES = {
+    "data": "digits", "n_train": 300, "n_test": 300, "data_seed": 1, "model": "conv2d", "width": 2.0, "dropout": 0.1,
+    "filter_dropout": 0.1, "weight_noise": 0.1, "method": "prune", "layers": ("conv3",), "prune_fraction": 0.8,
+    "schedule": gst.PruneSchedule(5, 23, 3), "score": "l1", "target": "largest", "noise_batches": 2, "noise_size": 0.5,
+    "noise_reference": "filter", "restore": True, "cumulative": True, "redraw": True, "measures": ("flatness",),
+    "evaluate_every": 10, "seed": 1,
+    "optimizer": "sgd", "learning_rate": 1e-3, "batch_size": 50, "epochs": 61, "milestones": (40,), "gamma": 0.2,
+    "weight_decay": 1e-4, "momentum": 0.8, "label_smoothing": 0.1, "augment": "shift_noise",
+}  # fmt: skip
+
+
+def test_every_field_changes_the_hash():
+    base = gst.RunConfig(method="zero")  # so that restore, cumulative and redraw are allowed
+    partner = {"data": {"model": "conv2d"}, "model": {"data": "digits"}}  # one does not go without the other
+    names = {f.name for f in (*dataclasses.fields(gst.RunConfig), *dataclasses.fields(gst.Recipe))} - {"recipe"}
+    assert set(OTHER_VALUES) == names
+    hashes = {name: base.replace(**{name: value}, **partner.get(name, {})).hash for name, value in OTHER_VALUES.items()}
+    assert hashes.pop("data") == hashes.pop("model") != base.hash
+    assert len({base.hash, *hashes.values()}) == len(OTHER_VALUES) - 1
+    assert all(len(value) == 16 and int(value, 16) >= 0 for value in hashes.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"seed": np.int64(3)}, {"seed": 3}),
+        ({"prune_fraction": np.float64(0.5)}, {"prune_fraction": 0.5}),
+        ({"prune_fraction": 0}, {"prune_fraction": 0.0}),
+        ({"width": np.int32(2)}, {"width": 2.0}),
+        ({"learning_rate": 1}, {"learning_rate": 1.0}),
+        ({"epochs": np.int64(40)}, {"epochs": 40}),
+        ({"layers": ["conv4"]}, {"layers": ("conv4",)}),
+        ({"milestones": [1, 2]}, {"milestones": (1, 2)}),
+    ],
+)
+def test_equal_configs_have_one_hash_whatever_kind_of_number_they_were_written_with(changes, same):
+    one, other = gst.RunConfig().replace(**changes), gst.RunConfig().replace(**same)
+    assert one == other
+    assert one.hash == other.hash
+    assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
+
+
+def test_replace_reaches_the_fields_of_the_recipe_and_leaves_the_original():
+    config = gst.RunConfig()
+    changed = config.replace(epochs=30, seed=4, milestones=(20,))
+    assert (changed.recipe.epochs, changed.seed, changed.recipe.milestones) == (30, 4, (20,))
+    assert changed.recipe.learning_rate == config.recipe.learning_rate
+    assert config == gst.RunConfig()
+    both = config.replace(recipe=gst.Recipe(optimizer="sgd"), epochs=31)
+    assert (both.recipe.optimizer, both.recipe.epochs) == ("sgd", 31)
+
+
+def test_replace_checks_the_result_and_names_unknown_fields():
+    with pytest.raises(ValueError, match=r"changes='epoch'.*Did you mean 'epochs'"):
+        gst.RunConfig().replace(epoch=30)
+    with pytest.raises(ValueError, match="event in epoch 23, after the last epoch 9"):
+        gst.RunConfig(method="prune").replace(epochs=10)
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        gst.RunConfig().seed = 3
+
+
+# --- bad input -----------------------------------------------------------------------------------------------
+
+ONE = gst.PruneSchedule(1, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"data": "mnist"}, ValueError, "data='mnist'.*Did you mean 'mnist1d'"),
+        ({"n_train": 0}, ValueError, "n_train=0"),
+        ({"n_test": "all"}, TypeError, "n_test='all'"),
+        ({"data_seed": -1}, ValueError, "data_seed=-1"),
+        ({"model": "conv3d"}, ValueError, "model='conv3d'.*Did you mean"),
+        ({"width": 0}, ValueError, "width=0"),
+        ({"width": float("inf")}, ValueError, "width=inf"),
+        ({"width": "wide"}, TypeError, "width='wide'"),
+        ({"dropout": 1}, ValueError, "dropout=1"),
+        ({"filter_dropout": -0.1}, ValueError, "filter_dropout"),
+        ({"weight_noise": -1}, ValueError, "weight_noise=-1"),
+        ({"recipe": None}, TypeError, "recipe=None"),
+        ({"recipe": "adam"}, TypeError, "recipe='adam'"),
+        ({"method": "pruning"}, ValueError, "method='pruning'.*Did you mean 'prune'"),
+        ({"method": "scratch"}, ValueError, "method='scratch'.*Allowed: .*'prune_at_init'"),
+        ({"layers": "conv4"}, TypeError, r"layers='conv4' must be a tuple.*\('conv4',\)"),
+        ({"layers": None}, TypeError, "layers=None"),
+        ({"layers": (), "method": "prune"}, ValueError, r"layers=\(\)"),
+        ({"layers": ("conv4", "conv4")}, ValueError, "layers=.*'conv4'.*(twice|once|repeat)"),
+        ({"prune_fraction": 1.0, "method": "prune"}, ValueError, r"prune_fraction=1\.0 must lie in \[0, 1\)"),
+        ({"prune_fraction": -0.1}, ValueError, r"prune_fraction=-0\.1"),
+        ({"prune_fraction": "0.9"}, TypeError, "prune_fraction='0.9'"),
+        ({"prune_fraction": (0.5, 0.9)}, ValueError, "prune_fraction has 2 entries for the 1 layers"),
+        ({"prune_fraction": (0.5, 2), "layers": ("conv3", "conv4")}, ValueError, "prune_fraction=2"),
+        ({"schedule": (ONE, ONE)}, ValueError, "schedule has 2 entries"),
+        ({"schedule": 5}, TypeError, "schedule=5 must be a PruneSchedule"),
+        ({"schedule": gst.PruneSchedule(5, 60, 5), "method": "prune"}, ValueError, "epoch 60, after the last epoch 59"),
+        ({"schedule": gst.PruneSchedule(5, 59, 6), "method": "zero"}, ValueError, "event in epoch 59, the last"),
+        ({"score": "l3"}, ValueError, "score='l3'"),
+        ({"target": "smalest"}, ValueError, "target='smalest'.*Did you mean 'smallest'"),
+        ({"noise_batches": 0}, ValueError, "noise_batches=0"),
+        ({"noise_batches": 2.5}, TypeError, r"noise_batches=2\.5"),
+        ({"noise_size": -1}, ValueError, "noise_size=-1"),
+        ({"noise_reference": "network"}, ValueError, "noise_reference='network'"),
+        ({"restore": True, "method": "prune"}, ValueError, "restore=True needs a temporary method"),
+        ({"cumulative": True}, ValueError, "cumulative=True needs a temporary method"),
+        ({"redraw": True}, ValueError, "redraw=True needs a temporary method"),
+        ({"redraw": True, "cumulative": True, "method": "zero"}, ValueError, "redraw=True.*cumulative=True"),
+        ({"restore": "no", "method": "zero"}, TypeError, "restore='no'"),
+        ({"measures": "flatness"}, TypeError, "measures='flatness' must be a tuple"),
+        ({"measures": ("sharpness",)}, ValueError, "measures='sharpness'"),
+        ({"evaluate_every": 0}, ValueError, "evaluate_every=0"),
+        ({"seed": -1}, ValueError, "seed=-1"),
+        ({"seed": 1.5}, TypeError, r"seed=1\.5"),
+        ({"seed": None}, TypeError, "seed=None"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_named_before_any_work(changes, error, message):
+    with pytest.raises(error, match=message):
+        gst.RunConfig(**changes)
+
+
+def no_training(epoch, step):
+    pytest.fail("training began")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": ("conv5",), "method": "prune"}, "layers='conv5'.*Did you mean 'conv"),
+        ({"layers": ("head",)}, "layers='head'"),
+        ({"method": "zero", "restore": True, "noise_batches": 5}, "noise_batches=5 runs past the next event"),
+        (
+            {"method": "zero", "restore": True, "noise_batches": 12, "schedule": gst.PruneSchedule(4, 4, 3)},
+            "noise_batches=12",  # only 4 batches are left: the filters would never come back
+        ),
+        ({"data": "digits"}, "model='conv1d'"),
+        ({"model": "conv2d"}, "model='conv2d'"),
+        ({"data": "digits", "model": "conv2d", "augment": "shift_noise"}, "augment='shift_noise'"),
+        ({"augment": "crop_flip"}, "augment='crop_flip'"),
+        ({"data": "digits", "model": "conv2d", "n_train": 1000, "n_test": 1000}, "1797"),
+    ],
+)
+def test_what_the_data_or_the_network_does_not_have_is_named_before_training(changes, message):
+    with pytest.raises(ValueError, match=message):
+        gst.run(SMALL.replace(**changes), callbacks=[no_training])
+
+
+def test_an_unknown_field_in_a_stored_config_is_an_error():
+    with pytest.raises((TypeError, ValueError), match="sed"):
+        gst.RunConfig.from_dict({"sed": 3})
+
+
+def test_a_run_that_diverges_says_the_epoch_and_the_whole_config():
+    config = SMALL.replace(method="prune", learning_rate=1e30, seed=5)
+    with pytest.raises(gst.Diverged, match=r"epoch 0 .*learning_rate=1e\+30") as caught:
+        gst.run(config)
+    assert "seed=5" in str(caught.value)
+    assert "method='prune'" in str(caught.value)
