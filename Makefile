@@ -113,7 +113,7 @@ lint: $(READY)
 	$(BIN)/python tools/notebooks.py check $(wildcard book/*.ipynb)
 
 bench: $(READY)
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	$(BIN)/python -m benchmarks
 
 repository: $(READY)
 	@test -n "$(REPO)" || { echo "error: name it: make repository REPO=owner/name" >&2; exit 1; }

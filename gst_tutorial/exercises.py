@@ -14,8 +14,11 @@ import torch
 
 from gst_tutorial import checks
 from gst_tutorial.answers import NotYet, letter, number
+from gst_tutorial.experiment import RunConfig
 from gst_tutorial.models import conv1d_net, prunable_layers
 from gst_tutorial.pruning import PruneSchedule, kept_filters
+from gst_tutorial.recording import recorded
+from gst_tutorial.statistics import paired_difference
 
 
 def check(exercise: str, answer) -> None:
@@ -150,6 +153,41 @@ def _specialists(answer) -> str:
     return "Clearly negative: filters with a small E[BN] are more selective. That fits our reading, and does not prove it."
 
 
+# --- chapter 3 -------------------------------------------------------------------------------------------------------
+
+
+def _confounder(answer) -> str:
+    number(answer, 11, 0.1, {6: "The last event is at epoch 29: 5, 17, 29. The next would be 41.", 12: "That is the period itself."})
+    return "Eleven epochs at full learning rate; with period 2 it is one."
+
+
+def _pairing(answer) -> str:
+    frame = recorded("tradeoff")
+    expected = 100 * paired_difference(frame, "random, period 12").value
+    number(answer, expected, 0.01, {expected / 100: "In points, please: multiply by 100.", -expected: "Gain is pruned minus none."})
+    return "The mean of differences is the difference of means; pairing matters for the interval."
+
+
+def _unfair(answer) -> str:
+    if not float(answer) < 0:
+        raise NotYet("It should be negative: take only the pruned runs with prune_fraction 0.8 and 0.95.")
+    number(answer, -0.5, 0.3)
+    return "Negative. The colleague's runs lie on both sides of the optimum."
+
+
+def _control(answer) -> str:
+    if not isinstance(answer, RunConfig):
+        raise NotYet("The answer should be a gst.RunConfig.")
+    if answer.method != "prune" or answer.prune_fraction != 0.8:
+        raise NotYet(f"It should prune 0.8 permanently; yours has method={answer.method!r}, prune_fraction={answer.prune_fraction}.")
+    epochs = answer.schedule.epochs
+    if epochs[0] != 5 or len(epochs) != 9:
+        raise NotYet(f"Its events are {epochs}; there should be nine, from 5 on.")
+    if epochs[-1] != 21:
+        raise NotYet(f"The last event is {epochs[-1]}; nine evenly spaced events can end at 21.")
+    return "Nine events, two epochs apart. Whether they gain less than three is for a sweep to say."
+
+
 _CHECKS: dict[str, Callable[..., str]] = {
     "1.1": _count,
     "1.2": _negative_scale,
@@ -160,4 +198,8 @@ _CHECKS: dict[str, Callable[..., str]] = {
     "2.3": _stable_schedule,
     "2.4": _error_bar,
     "2.5": _specialists,
+    "3.1": _confounder,
+    "3.2": _pairing,
+    "3.3": _unfair,
+    "3.4": _control,
 }

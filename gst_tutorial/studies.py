@@ -56,6 +56,15 @@ def _dose() -> Study:
     return Study("dose", "How does the benefit depend on how much is pruned at three fixed events?", grid)
 
 
+def _landing() -> Study:
+    """One seed with its whole training curve, for the figure on the book's first page."""
+    grid = {"none": RunConfig()}
+    for target in TARGETS:
+        for dose in DOSES[2:]:
+            grid[f"{target}, {dose:.0%}"] = RunConfig(method="prune", target=target, prune_fraction=dose, schedule=THREE_EVENTS)
+    return Study("landing", "What does a training curve look like when pruning hits?", grid, (0,), curves=("events", "epochs"))
+
+
 def _scores() -> Study:
     grid = dict(NONE)
     for score in ("l1", "l2", "ebn", "activation"):
@@ -128,7 +137,7 @@ def _regularizers_tuning() -> Study:
 
 _ALL = {
     study.name: study
-    for study in (_tradeoff(), _tradeoff_aligned(), _dose(), _scores(), _data(), _jolts(), _noise(), _regularizers_tuning())
+    for study in (_landing(), _tradeoff(), _tradeoff_aligned(), _dose(), _scores(), _data(), _jolts(), _noise(), _regularizers_tuning())
 }
 
 

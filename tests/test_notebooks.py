@@ -170,6 +170,17 @@ def test_every_exercise_has_a_folded_solution(notebooks, name):
     assert all(has_solution.values()), f"no folded solution: {[k for k, v in has_solution.items() if not v]}"
 
 
+@each_notebook
+def test_a_solution_passes_its_check_and_the_untouched_exercise_does_not(notebooks, name):
+    for cell in cells(notebooks[name], "code"):
+        if "exercises.check(" in cell.source:
+            printed = "".join(output.get("text", "") for output in cell.outputs)
+            verdict = "Right." if cell.source.startswith("# Solution") else "Not yet."
+            assert re.search(rf"^{re.escape(verdict)}", printed, flags=re.MULTILINE), (
+                f"{cell.source}\n\nprinted: {printed}"
+            )
+
+
 @each_chapter
 def test_a_chapter_leads_to_the_next(notebooks, name):
     following = CHAPTERS[CHAPTERS.index(name) + 1 :]

@@ -18,6 +18,7 @@ import make_archive
 import make_slides
 import set_repository
 import setup_cell
+from embed_fonts import embed_fonts
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -100,6 +101,14 @@ def test_the_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
     namespace = {}
     exec(source.replace("%pip install", "raise SystemExit #"), namespace)
     assert "sys" in namespace
+
+
+def test_every_link_of_the_readme_to_a_file_leads_somewhere():
+    text = (ROOT / "README.md").read_text()
+    in_colab = re.findall(r"https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/main/([^)]+)", text)
+    local = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert {Path(link).name for link in in_colab} == {path.name for path in ROOT.glob("book/[0-9][0-9]_*.ipynb")}
+    assert [link for link in in_colab + local if not (ROOT / link).is_file()] == []
 
 
 # ---- workflows and citation ----
@@ -268,6 +277,21 @@ def test_the_archive_is_the_same_for_the_same_book_and_carries_its_checksum(smal
             top + name for name in ("README.txt", "_static/documentation_options.js", "index.html")
         ]
         assert b"SHOW_SEARCH_SUMMARY: false" in archive.read(top + "_static/documentation_options.js")
+
+
+def test_fonts_are_written_into_the_files_that_name_them():
+    files = {
+        "styles/theme.css": b"src:url(../fonts/a.woff2) format('woff2'),url(../fonts/missing.woff2)",
+        "mathjax/output.js": b"""src:'url("%%URL%%/b.woff") format("woff")'""",
+        "fonts/a.woff2": b"AAA",
+        "mathjax/fonts/b.woff": b"BBB",
+    }
+    written = embed_fonts(files)
+    assert written["styles/theme.css"] == (
+        b"src:url(\"data:font/woff2;base64,QUFB\") format('woff2'),url(../fonts/missing.woff2)"
+    )
+    assert written["mathjax/output.js"] == b"""src:'url("data:font/woff;base64,QkJC") format("woff")'"""
+    assert written["fonts/a.woff2"] == b"AAA"
 
 
 def test_an_archive_of_a_book_that_was_not_built_is_refused(tmp_path):

@@ -32,11 +32,27 @@ def test_correlations_are_those_of_scipy():
     assert kendall.n_seeds == 20
 
 
-def test_without_clusters_the_bootstrap_agrees_with_fishers_interval():
+def test_with_independent_runs_the_jackknife_agrees_with_fishers_interval():
     frame = runs(40)
     fisher = s.correlation(frame, "instability", "final_accuracy", "pearson", cluster=None)
-    bootstrap = s.correlation(frame.assign(seed=range(len(frame))), "instability", "final_accuracy", "pearson")
-    assert (bootstrap.low, bootstrap.high) == pytest.approx((fisher.low, fisher.high), abs=0.02)
+    jackknife = s.correlation(frame.assign(seed=range(len(frame))), "instability", "final_accuracy", "pearson")
+    assert (jackknife.low, jackknife.high) == pytest.approx((fisher.low, fisher.high), abs=0.02)
+
+
+def test_the_interval_of_kendall_is_not_pulled_towards_the_correlation_within_seeds():
+    """With a large effect of the seed, tau over all runs is far below tau within a seed; the interval stays around the former."""
+    found = s.correlation(runs(seed_effect=0.5), "instability", "final_accuracy", "kendall")
+    assert found.value < 0.6  # within a seed it is about 0.9
+    assert found.value - found.low == pytest.approx(found.high - found.value, abs=0.05)
+
+
+def test_the_interval_of_a_clustered_correlation_covers_the_truth_about_95_times_in_100():
+    truth = s.correlation(runs(1500, 4, seed=99, seed_effect=0.3), "instability", "final_accuracy", cluster=None, kind="pearson").value
+    covered = 0
+    for seed in range(60):
+        found = s.correlation(runs(20, 4, seed=seed, seed_effect=0.3), "instability", "final_accuracy", "pearson")
+        covered += found.low <= truth <= found.high
+    assert covered >= 52
 
 
 def test_an_interval_covers_the_truth_about_95_times_in_100():

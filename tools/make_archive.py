@@ -11,7 +11,10 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+from embed_fonts import embed_fonts
+
 ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = ("404.html", "objects.inv", "sitemap.xml", "_static/reveal/")  # for servers, other books, slides
 TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 
 READ_ME = """The Generalization-Stability Tradeoff, version {version}
@@ -22,19 +25,19 @@ Text and figures: CC BY 4.0. Code: MIT.
 
 
 def contents(html: Path) -> dict[str, bytes]:
-    """Files of the archive by name. Results of a search are listed without excerpts: browsers forbid a page that was
-    opened from the file system to read the other pages."""
+    """Files of the archive by name, with what pages need when they are opened from the file system.
+
+    Browsers then forbid a page to read other pages and, some of them, fonts: a search lists its results without
+    excerpts, and the fonts of formulas and icons stand inside the files that name them.
+    """
     files = {}
     for path in sorted(html.rglob("*")):
         name = path.relative_to(html).as_posix()
-        if not path.is_file() or name.startswith(".") or name in ("404.html", "objects.inv", "sitemap.xml"):
-            continue
-        files[name] = path.read_bytes()
+        if path.is_file() and not name.startswith((".", *LEFT_OUT)):
+            files[name] = path.read_bytes()
     options = files["_static/documentation_options.js"]
-    files["_static/documentation_options.js"] = options.replace(
-        b"SHOW_SEARCH_SUMMARY: true", b"SHOW_SEARCH_SUMMARY: false"
-    )
-    return files
+    files["_static/documentation_options.js"] = options.replace(b"SUMMARY: true", b"SUMMARY: false")
+    return embed_fonts(files)
 
 
 def write(html: Path, folder: Path) -> Path:

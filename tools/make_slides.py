@@ -16,6 +16,8 @@ from pathlib import Path
 import nbformat
 from nbconvert.filters import markdown2html
 
+from embed_fonts import embed_fonts
+
 ROOT = Path(__file__).resolve().parents[1]
 TITLE = "The Generalization-Stability Tradeoff"
 
@@ -40,9 +42,13 @@ PAGE = """<!DOCTYPE html>
   .reveal a {{ color: #0072b2; }}
 </style>
 <script>
-  MathJax = {{ tex: {{ inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]] }}, options: {{ enableMenu: false }} }};
+  MathJax = {{
+    loader: {{ load: ["core", "input/tex", "output/chtml", "a11y/assistive-mml"] }},
+    tex: {{ inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]] }},
+    options: {{ enableAssistiveMml: true }},
+  }};
 </script>
-<script defer src="mathjax/tex-svg-full.js"></script>
+<script defer src="mathjax/startup.js"></script>
 </head>
 <body>
 <div class="reveal"><div class="slides">
@@ -129,8 +135,11 @@ def write(folder: Path) -> Path:
     slides = [text_slide(TITLE, subtitle, level=1)] + [slide for path in chapters for slide in chapter_slides(path)]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for library in ("reveal", "mathjax"):
-        shutil.copytree(ROOT / "_web" / library, folder / library)
+    web = ROOT / "_web"
+    libraries = [path for name in ("reveal", "mathjax") for path in (web / name).rglob("*") if path.is_file()]
+    for name, data in embed_fonts({path.relative_to(web).as_posix(): path.read_bytes() for path in libraries}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     page = folder / "index.html"
     page.write_text(PAGE.format(title=TITLE, slides="\n".join(slides)), encoding="utf-8")
     return page

@@ -48,13 +48,22 @@ def as_in_colab(notebook, source: str):
     return notebook
 
 
+def wrong_solutions(notebook) -> list[str]:
+    """First lines of the solutions that did not pass their check."""
+    solutions = [cell for cell in notebook.cells if cell.source.startswith("# Solution") and "check(" in cell.source]
+    printed = {cell.source.splitlines()[0]: "".join(o.get("text", "") for o in cell.outputs) for cell in solutions}
+    return [name for name, text in printed.items() if not re.search("^Right[.]", text, flags=re.MULTILINE)]
+
+
 def run(path: Path, source: str, timeout: float) -> None:
-    """Run one notebook in an empty folder; raise if a cell fails."""
+    """Run one notebook in an empty folder; raise if a cell fails or a solution does not pass its check."""
     folder = tempfile.mkdtemp(prefix="colab-")
     try:
         notebook = as_in_colab(nbformat.read(path, as_version=4), source)
         resources = {"metadata": {"path": folder}}
         NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=resources).execute()
+        if wrong := wrong_solutions(notebook):
+            raise AssertionError(f"{path}: not right: {', '.join(wrong)}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
