@@ -29,7 +29,12 @@ def main() -> None:
     results = json.loads(path.read_text()) if path.exists() else {}
     for name in options.names or NAMES:
         rows = importlib.import_module(f"benchmarks.{name}").rows(quick=options.quick)
-        results[name] = {"rows": rows, "processor": platform.machine(), "torch": torch.__version__, "quick": options.quick}
+        results[name] = {
+            "rows": rows,
+            "processor": platform.machine(),
+            "torch": torch.__version__,
+            "quick": options.quick,
+        }
         print(pd.DataFrame(rows).round(4).to_string(index=False), end="\n\n")
         path.write_text(json.dumps(results, indent=1, default=float) + "\n")
     print(f"written: {path}")

@@ -91,11 +91,15 @@ def rows(quick: bool = False) -> list[dict]:
         )
     ]
     recipe = gst.Recipe(epochs=epochs, milestones=())
-    loop = alternating(lambda: gst.train(gst.conv1d_net(), data, recipe), lambda: _with_dataloader(data, epochs), repeats)
+    loop = alternating(
+        lambda: gst.train(gst.conv1d_net(), data, recipe), lambda: _with_dataloader(data, epochs), repeats
+    )
     found.append(row("training loop", "tensors in memory", "DataLoader", loop, f"{epochs} epochs"))
     x, y = data.x_train[:100], data.y_train[:100]
     masked = alternating(_step(gst.conv1d_net(), x, y), _step(_without_masks(), x, y), repeats)
-    found.append(row("training step", "with masks", "without masks", masked, "50 steps; below 1 is the price of the masks"))
+    found.append(
+        row("training step", "with masks", "without masks", masked, "50 steps; below 1 is the price of the masks")
+    )
     config = "gst.RunConfig().replace(epochs=1, milestones=())"
     whole = alternating(
         lambda: subprocess.run([sys.executable, "-c", f"import gst_tutorial as gst; gst.run({config})"], check=True),

@@ -62,7 +62,7 @@ def _answers(model, data, n: int) -> dict:
         "ours_seconds": own,
         "peer_seconds": other,
         "ratio": other / own,
-        "note": f"{n} choices, median {1000 * np.median(ours):.0f} ms; {verdict} the limit of {1000 * ANSWER_LIMIT:.0f} ms",
+        "note": f"{n} choices, median {1000 * np.median(ours):.0f} ms; {verdict} {1000 * ANSWER_LIMIT:.0f} ms",
     }
 
 

@@ -5,18 +5,34 @@
     result = gst.run(config)
     print(result.final_accuracy, result.instability)
 
-The files are read in the order of the book's chapters: data, models, pruning, instability, training, experiment, store,
-sweep, studies, statistics, noise, flatness. `gst.studies`, `gst.statistics`, `gst.noise`, `gst.plots`, `gst.widgets` and
-`gst.exercises` are modules.
+The files are read in the order of the book's chapters: data, models, pruning, instability, training, config,
+experiment, store, sweep, studies, statistics, noise, curvature, flatness. `gst.studies`, `gst.statistics`, `gst.noise`,
+`gst.plots`, `gst.widgets` and `gst.exercises` are modules.
 """
 
 import importlib
 
+from gst_tutorial.config import RunConfig
 from gst_tutorial.data import Dataset, load
-from gst_tutorial.experiment import Experiment, RunConfig, RunResult, run
+from gst_tutorial.experiment import Experiment, RunResult, run
 from gst_tutorial.instability import Instability, PruningEvent, accuracy, correct, instability_of, measure_instability
-from gst_tutorial.models import FilterMask, PrunableLayer, conv1d_net, conv2d_net, make_prunable, prunable_layers, sparsity
-from gst_tutorial.pruning import PruneSchedule, choose_filters, filter_scores, kept_filters, prune_filters, restore_filters
+from gst_tutorial.models import (
+    FilterMask,
+    PrunableLayer,
+    conv1d_net,
+    conv2d_net,
+    make_prunable,
+    prunable_layers,
+    sparsity,
+)
+from gst_tutorial.pruning import (
+    PruneSchedule,
+    choose_filters,
+    filter_scores,
+    kept_filters,
+    prune_filters,
+    restore_filters,
+)
 from gst_tutorial.recording import recorded, recorded_names
 from gst_tutorial.store import ResultStore
 from gst_tutorial.sweep import Study, sweep

@@ -53,8 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, show):
         command.add_argument("study", metavar="STUDY", help="a name that `list` prints")
         command.add_argument("--seeds", type=_positive, metavar="N", help="only the first N of the study's seeds")
-        command.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="result folder (default: results)")
-    run.add_argument("--jobs", type=int, default=-1, metavar="N", help="processes, one thread each (default: every core)")
+        command.add_argument(
+            "--out", type=Path, default=Path("results"), metavar="DIR", help="result folder (default: results)"
+        )
+    run.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="processes, one thread each (default: every core)"
+    )
     run.add_argument("--scheduler", metavar="ADDR", help="a Dask scheduler, e.g. tcp://127.0.0.1:8786")
     run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
     return parser

@@ -1,4 +1,4 @@
-"""What the checks of exercises have in common: accepting a number or a letter, and saying what is wrong with another."""
+"""What the checks of exercises share: accepting a number or a letter, and saying what is wrong with another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class NotYet(Exception):
 
 def number(answer, expected: float, tolerance: float, hints: dict[float, str] | None = None) -> None:
     """Accept a number within `tolerance` of `expected`; `hints` maps plausible wrong answers to what went wrong."""
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)) and not hasattr(answer, "__float__"):
+    if isinstance(answer, bool) or (not isinstance(answer, (int, float)) and not hasattr(answer, "__float__")):
         raise NotYet(f"The answer should be a number, not {type(answer).__name__}.")
     value = float(answer)
     for wrong, hint in (hints or {}).items():

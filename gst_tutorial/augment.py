@@ -25,7 +25,7 @@ def shift_noise(x: torch.Tensor, generator: torch.Generator, max_shift: int = 3,
 
 def crop_flip(x: torch.Tensor, generator: torch.Generator, padding: int = 4) -> torch.Tensor:
     """Images `(B, C, H, W)`: a random crop after zero padding and, for half of them, a left-right flip."""
-    n_batch, n_channels, height, width = x.shape
+    n_batch, _, height, width = x.shape
     padded = F.pad(x, (padding,) * 4)
     top = torch.randint(2 * padding + 1, (n_batch, 1), generator=generator)
     left = torch.randint(2 * padding + 1, (n_batch, 1), generator=generator)

@@ -2,7 +2,7 @@
 
     gst.exercises.check("1.1", answer)
 
-A check never trains a network for long and never shows the solution. `grade` gives the same as a value, for scripts.
+The checks of chapter 4 are in `exercises_noise`. A check never trains a network for long and never shows the solution. `grade` gives the same as a value, for scripts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import torch
 
-from gst_tutorial import checks
+from gst_tutorial import checks, exercises_noise
 from gst_tutorial.answers import NotYet, letter, number
-from gst_tutorial.experiment import RunConfig
+from gst_tutorial.config import RunConfig
 from gst_tutorial.models import conv1d_net, prunable_layers
 from gst_tutorial.pruning import PruneSchedule, kept_filters
 from gst_tutorial.recording import recorded
@@ -86,7 +86,9 @@ def _scale_score(answer) -> str:
         raise NotYet("The function returns None so far.")
     scores = torch.as_tensor(scores)
     if scores.shape != (4,):
-        raise NotYet(f"The score should be one number per filter, shape (4,) in this test; it is {tuple(scores.shape)}.")
+        raise NotYet(
+            f"The score should be one number per filter, shape (4,) in this test; it is {tuple(scores.shape)}."
+        )
     if torch.allclose(scores.float(), scale):
         raise NotYet("A filter with scale -3 speaks as loudly as one with +3: take the absolute value.")
     if not torch.allclose(scores.float(), scale.abs()):
@@ -122,7 +124,12 @@ def _instability(answer) -> str:
 
 
 def _guessing(answer) -> str:
-    number(answer, 1 - 0.1 / 0.8, 0.005, {1.0: "Even a network that guesses is right one time in ten.", 0.7: "Divide the drop by 0.8."})
+    number(
+        answer,
+        1 - 0.1 / 0.8,
+        0.005,
+        {1.0: "Even a network that guesses is right one time in ten.", 0.7: "Divide the drop by 0.8."},
+    )
     return "Instability has a ceiling below 1, because guessing is sometimes right."
 
 
@@ -149,22 +156,37 @@ def _error_bar(answer) -> str:
 def _specialists(answer) -> str:
     number(answer, 0.0, 1.0)
     if float(answer) > -0.3:
-        return "Weak, if it is there at all: being a specialist explains little of E[BN]'s ranking. Our reading was a guess, and it fails."
-    return "Clearly negative: filters with a small E[BN] are more selective. That fits our reading, and does not prove it."
+        return (
+            "Weak, if it is there at all: being a specialist explains little of E[BN]'s ranking. "
+            "Our reading was a guess, and it fails."
+        )
+    return (
+        "Clearly negative: filters with a small E[BN] are more selective. That fits our reading, and does not prove it."
+    )
 
 
 # --- chapter 3 -------------------------------------------------------------------------------------------------------
 
 
 def _confounder(answer) -> str:
-    number(answer, 11, 0.1, {6: "The last event is at epoch 29: 5, 17, 29. The next would be 41.", 12: "That is the period itself."})
+    number(
+        answer,
+        11,
+        0.1,
+        {6: "The last event is at epoch 29: 5, 17, 29. The next would be 41.", 12: "That is the period itself."},
+    )
     return "Eleven epochs at full learning rate; with period 2 it is one."
 
 
 def _pairing(answer) -> str:
     frame = recorded("tradeoff")
     expected = 100 * paired_difference(frame, "random, period 12").value
-    number(answer, expected, 0.01, {expected / 100: "In points, please: multiply by 100.", -expected: "Gain is pruned minus none."})
+    number(
+        answer,
+        expected,
+        0.01,
+        {expected / 100: "In points, please: multiply by 100.", -expected: "Gain is pruned minus none."},
+    )
     return "The mean of differences is the difference of means; pairing matters for the interval."
 
 
@@ -179,7 +201,9 @@ def _control(answer) -> str:
     if not isinstance(answer, RunConfig):
         raise NotYet("The answer should be a gst.RunConfig.")
     if answer.method != "prune" or answer.prune_fraction != 0.8:
-        raise NotYet(f"It should prune 0.8 permanently; yours has method={answer.method!r}, prune_fraction={answer.prune_fraction}.")
+        raise NotYet(
+            f"It should prune 0.8 permanently; yours has method={answer.method!r}, prune_fraction={answer.prune_fraction}."
+        )
     epochs = answer.schedule.epochs
     if epochs[0] != 5 or len(epochs) != 9:
         raise NotYet(f"Its events are {epochs}; there should be nine, from 5 on.")
@@ -202,4 +226,5 @@ _CHECKS: dict[str, Callable[..., str]] = {
     "3.2": _pairing,
     "3.3": _unfair,
     "3.4": _control,
+    **exercises_noise.CHECKS,
 }

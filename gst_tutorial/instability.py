@@ -28,7 +28,9 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
         batch_size: examples per forward pass.
     """
     if len(x) != len(y) or len(y) == 0:
-        raise ValueError(f"x has {len(x)} examples and y has {len(y)}: there must be as many, and no example is too few.")
+        raise ValueError(
+            f"x has {len(x)} examples and y has {len(y)}: there must be as many, and no example is too few."
+        )
     with evaluation_mode(model):
         parts = zip(x.split(batch_size), y.split(batch_size))
         return torch.cat([model(x_part).argmax(1) == y_part for x_part, y_part in parts])
@@ -84,7 +86,9 @@ class PruningEvent:
     standard_error: float
 
 
-def instability_of(before: float | torch.Tensor, after: float | torch.Tensor, n_examples: int | None = None) -> Instability:
+def instability_of(
+    before: float | torch.Tensor, after: float | torch.Tensor, n_examples: int | None = None
+) -> Instability:
     """Instability and its standard error from two evaluations of the same test examples.
 
     Args:
@@ -123,7 +127,9 @@ def _mean(evaluation: float | torch.Tensor, n_examples: int | None) -> tuple[flo
         if len(evaluation) == 0:
             raise ValueError("evaluate gave no example, so there is no accuracy.")
         if evaluation.dtype != torch.bool:
-            raise TypeError(f"evaluate gave a {evaluation.dtype} tensor; per-example results must be bool (right or wrong).")
+            raise TypeError(
+                f"evaluate gave a {evaluation.dtype} tensor; per-example results must be bool (right or wrong)."
+            )
         return evaluation.double().mean().item(), len(evaluation)
     value = float(evaluation)
     if not 0 <= value <= 1:

@@ -150,9 +150,13 @@ def _row(number: int, run: RunResult) -> str:
     config = run.config
     method = f"prune, {config.target}" if config.method == "prune" else config.method
     if config.temporary:
-        method = f"{config.method}, {config.target}, {config.noise_batches} batches"
+        method = f"{config.method}, {config.target}, {_batches(config.noise_batches)}"
     cells = [number, method, len(run.events), config.seed, f"{run.instability:.3f}", f"{run.final_accuracy:.1%}"]
     return f"<tr>{''.join(f'<td>{html.escape(str(cell))}&emsp;</td>' for cell in cells)}</tr>"
+
+
+def _batches(n: int) -> str:
+    return f"{n} batch" if n == 1 else f"{n} batches"
 
 
 def error_html(error: Exception) -> str:
@@ -186,7 +190,7 @@ class RunExplorer:
         self.thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._cloud = recorded_cloud()
-        batches = [(f"{n} batch{'es' * (n > 1)} after an event", n) for n in NOISE_BATCHES]
+        batches = [(f"{_batches(n)} after an event", n) for n in NOISE_BATCHES]
         wide = {"style": {"description_width": "110px"}, "layout": widgets.Layout(width="480px", max_width="100%")}
         self.controls = {
             "method": widgets.Dropdown(options=METHODS, value="prune", description="method", **wide),

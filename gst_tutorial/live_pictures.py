@@ -30,10 +30,11 @@ def ticks(low: float, high: float, at_most: int = 6) -> list[float]:
     [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
     """
     power = 10.0 ** math.floor(math.log10((high - low) / at_most))
-    steps = [power * factor for factor in (1, 2, 5, 10, 20)]
-    step = next(step for step in steps if (high - low) / step <= at_most - 1 + 1e-9)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    for step in (power * factor for factor in (1, 2, 5, 10, 20)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < at_most:
+            break
+    return [round(i * step, 10) for i in range(first, last + 1)]
 
 
 def axes_svg(

@@ -134,7 +134,7 @@ def _conv_norm_pairs(model: nn.Module):
     for parent_name, parent in model.named_modules():
         prefix = f"{parent_name}." if parent_name else ""
         children = list(parent.named_children())
-        for (name, conv), (next_name, following) in zip(children, children[1:] + [("", None)]):
+        for (name, conv), (next_name, following) in zip(children, [*children[1:], ("", None)]):
             if not isinstance(conv, CONVOLUTIONS) or {"shortcut", "downsample"} & set((prefix + name).split(".")):
                 continue
             if conv.groups == conv.in_channels > 1:
@@ -198,7 +198,9 @@ def conv1d_net(
     Returns:
         A prunable `nn.Sequential` from `(B, C, L)` to logits `(B, n_classes)`.
     """
-    return _conv_net(nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d, n_classes, channels, strides, input_shape, dropout, filter_dropout)
+    return _conv_net(
+        nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d, n_classes, channels, strides, input_shape, dropout, filter_dropout
+    )
 
 
 def conv2d_net(
@@ -210,7 +212,9 @@ def conv2d_net(
     filter_dropout: float = 0.0,
 ) -> nn.Sequential:
     """The same network for images: 3x3 kernels, from `(B, C, H, W)` to logits `(B, n_classes)`. See `conv1d_net`."""
-    return _conv_net(nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, n_classes, channels, strides, input_shape, dropout, filter_dropout)
+    return _conv_net(
+        nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, n_classes, channels, strides, input_shape, dropout, filter_dropout
+    )
 
 
 def _conv_net(conv, norm, drop_filters, n_classes, channels, strides, input_shape, dropout, filter_dropout):
@@ -220,10 +224,14 @@ def _conv_net(conv, norm, drop_filters, n_classes, channels, strides, input_shap
         for value in values:
             checks.integer(argument, value, low=1)
     if len(channels) != len(strides) or not channels:
-        raise ValueError(f"channels={tuple(channels)} and strides={tuple(strides)} must have one entry per convolution.")
+        raise ValueError(
+            f"channels={tuple(channels)} and strides={tuple(strides)} must have one entry per convolution."
+        )
     n_dims = 1 if conv is nn.Conv1d else 2
     if len(input_shape) != 1 + n_dims:
-        raise ValueError(f"input_shape={tuple(input_shape)} must be {('(C, L)', '(C, H, W)')[n_dims - 1]} for a {n_dims}-D network.")
+        raise ValueError(
+            f"input_shape={tuple(input_shape)} must be {('(C, L)', '(C, H, W)')[n_dims - 1]} for a {n_dims}-D network."
+        )
     checks.integer("n_classes", n_classes, low=1)
     checks.real("dropout", dropout, 0, 1, open_high=True)
     checks.real("filter_dropout", filter_dropout, 0, 1, open_high=True)

@@ -78,7 +78,9 @@ def training_curve(result: RunResult, ax: Axes | None = None, name: str = "none"
     return curve(result.epochs, result.events, ax, name)
 
 
-def curve(epochs: pd.DataFrame, events: pd.DataFrame, ax: Axes | None = None, name: str = "none", label: str | None = None) -> Axes:
+def curve(
+    epochs: pd.DataFrame, events: pd.DataFrame, ax: Axes | None = None, name: str = "none", label: str | None = None
+) -> Axes:
     """As `training_curve`, from the frames of `RunResult.epochs` and `RunResult.events`."""
     ax = _axes(ax)
     points = {float(row.epoch): 100 * row.test_accuracy for row in epochs.dropna(subset=["test_accuracy"]).itertuples()}
@@ -92,7 +94,9 @@ def curve(epochs: pd.DataFrame, events: pd.DataFrame, ax: Axes | None = None, na
     return ax
 
 
-def accuracy_against_instability(frame: pd.DataFrame, ax: Axes | None = None, by: str = "label", names: bool = False) -> Figure:
+def accuracy_against_instability(
+    frame: pd.DataFrame, ax: Axes | None = None, by: str = "label", names: bool = False
+) -> Figure:
     """A point per run (instability, final test accuracy) and, larger, the mean of each method with its 95% interval.
 
     Args:
@@ -102,13 +106,33 @@ def accuracy_against_instability(frame: pd.DataFrame, ax: Axes | None = None, by
     ax = _axes(ax)
     for method, runs in frame.groupby(by, sort=False):
         style = look(method)
-        ax.scatter(runs.instability, 100 * runs.final_accuracy, s=9, alpha=0.35, color=style["color"], marker=style["marker"], linewidths=0)
+        ax.scatter(
+            runs.instability,
+            100 * runs.final_accuracy,
+            s=9,
+            alpha=0.35,
+            color=style["color"],
+            marker=style["marker"],
+            linewidths=0,
+        )
         mean, half = 100 * runs.final_accuracy.mean(), 100 * half_width(runs.final_accuracy)
-        ax.errorbar(runs.instability.mean(), mean, yerr=half, color=style["color"], marker=style["marker"], ms=6, mec="white", capsize=2)
+        ax.errorbar(
+            runs.instability.mean(),
+            mean,
+            yerr=half,
+            color=style["color"],
+            marker=style["marker"],
+            ms=6,
+            mec="white",
+            capsize=2,
+        )
         if names:
             ax.annotate(method, (runs.instability.mean(), mean), textcoords="offset points", xytext=(5, 4), fontsize=8)
     _target_legend(ax, frame[by].unique())
-    ax.set(xlabel="instability: share of test accuracy lost at an event (mean over events)", ylabel="final test accuracy (%)")
+    ax.set(
+        xlabel="instability: share of test accuracy lost at an event (mean over events)",
+        ylabel="final test accuracy (%)",
+    )
     return ax.figure
 
 
@@ -116,7 +140,9 @@ def _target_legend(ax: Axes, methods) -> None:
     from matplotlib.lines import Line2D
 
     present = [key for key in LOOKS if any(key in str(method) for method in methods)]
-    handles = [Line2D([], [], color=LOOKS[k]["color"], marker=LOOKS[k]["marker"], linestyle="", label=k) for k in present]
+    handles = [
+        Line2D([], [], color=LOOKS[k]["color"], marker=LOOKS[k]["marker"], linestyle="", label=k) for k in present
+    ]
     if handles:
         ax.legend(handles=handles, fontsize=8)
 
@@ -130,7 +156,13 @@ def half_width(values: pd.Series) -> float:
 
 
 def means(
-    frame: pd.DataFrame, x: str, y: str, ax: Axes | None = None, name: str = "none", label: str | None = None, scale: float = 1.0
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    ax: Axes | None = None,
+    name: str = "none",
+    label: str | None = None,
+    scale: float = 1.0,
 ) -> Axes:
     """Mean of column `y` at each value of column `x`, with a 95% interval, as one line."""
     ax = _axes(ax)
@@ -141,7 +173,9 @@ def means(
     return ax
 
 
-def gains_against_instability(table: pd.DataFrame, ax: Axes | None = None, name: str = "none", label: str | None = None) -> Axes:
+def gains_against_instability(
+    table: pd.DataFrame, ax: Axes | None = None, name: str = "none", label: str | None = None
+) -> Axes:
     """Paired gain over no pruning, in points, against mean instability; `table` comes from `statistics.gains`."""
     ax = _axes(ax)
     table = table.sort_values("instability")

@@ -137,7 +137,9 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
 SCORES: dict[str, Score] = {"l1": l1_score, "l2": l2_score, "ebn": ebn_score, "activation": activation_score}
 
 
-def filter_scores(model: nn.Module, layer: str, score: str | Score = "l2", x: torch.Tensor | None = None) -> torch.Tensor:
+def filter_scores(
+    model: nn.Module, layer: str, score: str | Score = "l2", x: torch.Tensor | None = None
+) -> torch.Tensor:
     """Importance of every filter of a layer, `(C,)`, pruned filters included.
 
     Args:
@@ -150,7 +152,9 @@ def filter_scores(model: nn.Module, layer: str, score: str | Score = "l2", x: to
     function = score if callable(score) else SCORES[checks.one_of("score", score, SCORES)]
     scores = function(found, model, x)
     if scores.shape != (found.mask.n_filters,):
-        raise ValueError(f"score={score!r} gave shape {tuple(scores.shape)} for the {found.mask.n_filters} filters of {layer!r}.")
+        raise ValueError(
+            f"score={score!r} gave shape {tuple(scores.shape)} for the {found.mask.n_filters} filters of {layer!r}."
+        )
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Figures that answer without a kernel: pictures, a slider and a few lines of script in one HTML string.
+"""Figures that answer without a kernel: pictures, a slider and a few lines of script in one HTML string. ::
 
     frames = figure_frames(draw, shares)              # draw(figure, share) -> None, called once per share
     show(slider_figure(frames, labels=["a tenth", "half", "nearly all"], texts=[...], name="fig-dose",
@@ -59,17 +59,21 @@ def slider_figure(
 ) -> str:
     """One self-contained HTML figure whose slider chooses among pictures of equal size.
 
-    frames: one matplotlib Figure or SVG string per label; with `second`, a mapping from each choice to such a list.
-    labels: the name of each slider position, in plain words ("half"); they must differ.
-    texts: what each picture shows, one sentence per state, in the shape of `frames`. It stands under the picture and is
-        read aloud when the state changes, so a reader who cannot see the picture loses nothing.
-    name: the id of the figure on its page: a letter, then letters, digits, "-" or "_". One page, one figure per name.
-    title, control_label, second, caption: the heading, the names of the slider and of the choice, the line below.
-    start: the slider position shown first; the choice shown first is the first key.
+    Args:
+        frames: one matplotlib Figure or SVG string per label; with `second`, a mapping from each choice to such a list.
+        labels: the name of each slider position, in plain words ("half"); they must differ.
+        texts: what each picture shows, one sentence per state, in the shape of `frames`. It stands under the picture and
+            is read aloud when the state changes, so a reader who cannot see the picture loses nothing.
+        name: the id of the figure on its page: a letter, then letters, digits, "-" or "_". One page, one figure per name.
+        title: the heading. control_label: the name of the slider. second: the name of the choice. caption: the line below.
+        start: the slider position shown first; the choice shown first is the first key.
 
-    Any text may hold any character: all of it is escaped. Equal arguments give an equal string. With
-    prefers-reduced-motion the play button reads "Next" and moves one position per press. Raises ValueError or TypeError
-    that names the argument, before anything is drawn.
+    Returns:
+        HTML. Any text may hold any character: all of it is escaped. Equal arguments give an equal string. With
+        prefers-reduced-motion the play button reads "Next" and moves one position per press.
+
+    Raises:
+        ValueError, TypeError: names the argument, before anything is drawn.
     """
     for argument, value in (("title", title), ("control_label", control_label), ("caption", caption)):
         if not isinstance(value, str):

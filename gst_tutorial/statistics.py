@@ -90,7 +90,9 @@ def _inside(r: float) -> float:
     return float(np.clip(r, -0.999999, 0.999999))  # Fisher's z of a perfect correlation is infinite
 
 
-def paired_differences(frame: pd.DataFrame, a: str, b: str = "none", value: str = "final_accuracy", by: str = "label") -> pd.Series:
+def paired_differences(
+    frame: pd.DataFrame, a: str, b: str = "none", value: str = "final_accuracy", by: str = "label"
+) -> pd.Series:
     """`value` of method `a` minus that of method `b`, seed by seed.
 
     Args:
@@ -112,7 +114,9 @@ def paired_differences(frame: pd.DataFrame, a: str, b: str = "none", value: str 
     return (table[a] - table[b]).dropna().rename(f"{a} - {b}")
 
 
-def paired_difference(frame: pd.DataFrame, a: str, b: str = "none", value: str = "final_accuracy", by: str = "label") -> Estimate:
+def paired_difference(
+    frame: pd.DataFrame, a: str, b: str = "none", value: str = "final_accuracy", by: str = "label"
+) -> Estimate:
     """Mean of `paired_differences` with its bootstrap interval (BCa, over seeds). See there for the arguments."""
     differences = paired_differences(frame, a, b, value, by)
     return mean_estimate(differences, f"{a} against {b}")
@@ -135,7 +139,9 @@ def mean_estimate(values: pd.Series | np.ndarray, name: str) -> Estimate:
     return Estimate(name, mean, float(interval.low), float(interval.high), len(values))
 
 
-def gains(frame: pd.DataFrame, baseline: str = "none", value: str = "final_accuracy", by: str = "label") -> pd.DataFrame:
+def gains(
+    frame: pd.DataFrame, baseline: str = "none", value: str = "final_accuracy", by: str = "label"
+) -> pd.DataFrame:
     """Paired gain of every method over the baseline.
 
     Returns:
@@ -147,7 +153,13 @@ def gains(frame: pd.DataFrame, baseline: str = "none", value: str = "final_accur
         if method != baseline:
             e = paired_difference(frame, method, baseline, value, by)
             instability = frame.loc[frame[by] == method, "instability"].mean()
-            rows[method] = {"gain": e.value, "low": e.low, "high": e.high, "n_seeds": e.n_seeds, "instability": instability}
+            rows[method] = {
+                "gain": e.value,
+                "low": e.low,
+                "high": e.high,
+                "n_seeds": e.n_seeds,
+                "instability": instability,
+            }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
 
 

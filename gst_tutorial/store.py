@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from gst_tutorial import checks
-from gst_tutorial.experiment import RunConfig
+from gst_tutorial.config import RunConfig
 from gst_tutorial.training import Recipe
 
 CLAIM_LIFETIME = 3600.0  # seconds after which a claim of a process on another machine is taken for dead
@@ -75,7 +75,9 @@ class ResultStore:
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             with contextlib.suppress(FileNotFoundError):  # another process may have moved it already
                 os.replace(path, path.with_suffix(".json.damaged"))
-            warnings.warn(f"Damaged result file {path} ({error}); moved to *.damaged, its run will be repeated.", stacklevel=2)
+            warnings.warn(
+                f"Damaged result file {path} ({error}); moved to *.damaged, its run will be repeated.", stacklevel=2
+            )
             return None
 
     def done(self, config: RunConfig) -> bool:
@@ -150,7 +152,15 @@ class ResultStore:
 def record_rows(config: RunConfig, record: dict, kind: str) -> list[dict]:
     """The rows of one stored run in the frame of that kind."""
     if kind == "runs":
-        return [{**config_row(config), "hash": config.hash, **record["result"], "status": record["status"], "error": record["error"]}]
+        return [
+            {
+                **config_row(config),
+                "hash": config.hash,
+                **record["result"],
+                "status": record["status"],
+                "error": record["error"],
+            }
+        ]
     return [{"hash": config.hash, "seed": config.seed, **row} for row in record[kind]]
 
 

@@ -6,7 +6,7 @@ Reported seeds are 0 to 19. Whatever had to be chosen (a strength, a learning ra
 from __future__ import annotations
 
 from gst_tutorial import checks
-from gst_tutorial.experiment import RunConfig
+from gst_tutorial.config import RunConfig
 from gst_tutorial.pruning import TARGETS, PruneSchedule
 from gst_tutorial.sweep import Study
 
@@ -41,10 +41,14 @@ def _tradeoff_aligned() -> Study:
     grid = dict(NONE)
     for target in TARGETS:
         for period in (1, 3, 9, 18):
-            grid[f"same ends, {target}, period {period}"] = PERMANENT.replace(target=target, schedule=PruneSchedule(5, 23, period))
+            grid[f"same ends, {target}, period {period}"] = PERMANENT.replace(
+                target=target, schedule=PruneSchedule(5, 23, period)
+            )
     for period in (2, 4, 6, 12, 18, 36):
         reach = (36 // period - 1) * period // 2
-        grid[f"same mean, smallest, period {period}"] = PERMANENT.replace(schedule=PruneSchedule(22 - reach, 22 + reach, period))
+        grid[f"same mean, smallest, period {period}"] = PERMANENT.replace(
+            schedule=PruneSchedule(22 - reach, 22 + reach, period)
+        )
     return Study("tradeoff-aligned", "Does the tradeoff survive when only the size of the events varies?", grid)
 
 
@@ -61,8 +65,12 @@ def _landing() -> Study:
     grid = {"none": RunConfig()}
     for target in TARGETS:
         for dose in DOSES[2:]:
-            grid[f"{target}, {dose:.0%}"] = RunConfig(method="prune", target=target, prune_fraction=dose, schedule=THREE_EVENTS)
-    return Study("landing", "What does a training curve look like when pruning hits?", grid, (0,), curves=("events", "epochs"))
+            grid[f"{target}, {dose:.0%}"] = RunConfig(
+                method="prune", target=target, prune_fraction=dose, schedule=THREE_EVENTS
+            )
+    return Study(
+        "landing", "What does a training curve look like when pruning hits?", grid, (0,), curves=("events", "epochs")
+    )
 
 
 def _scores() -> Study:
@@ -88,7 +96,9 @@ def _data() -> Study:
         grid[f"{name}, none"] = BASE.replace(**changes)
         for dose in (0.2, 0.6, 0.95):
             grid[f"{name}, {dose:.0%}"] = PERMANENT.replace(prune_fraction=dose, schedule=THREE_EVENTS, **changes)
-    return Study("data", "Is the dose-response curve the same on images, with other training sets and widths?", grid, TEN_SEEDS)
+    return Study(
+        "data", "Is the dose-response curve the same on images, with other training sets and widths?", grid, TEN_SEEDS
+    )
 
 
 # Nine events, four epochs apart: the schedule of all experiments with small disturbances.
@@ -107,7 +117,9 @@ def _jolts() -> Study:
         grid[f"half the filters, Gaussian noise of {size} x their norm"] = JOLT.replace(
             prune_fraction=0.5, method="gaussian", noise_size=size, noise_reference="filter"
         )
-    return Study("jolts", "Nothing is removed, one thing varies: how does the benefit depend on the size of the jolt?", grid)
+    return Study(
+        "jolts", "Nothing is removed, one thing varies: how does the benefit depend on the size of the jolt?", grid
+    )
 
 
 def _noise() -> Study:
@@ -119,7 +131,9 @@ def _noise() -> Study:
         grid[f"gaussian, {batches} batches"] = zero.replace(method="gaussian")
         grid[f"zero and restore, {batches} batches"] = zero.replace(restore=True)
         grid[f"zero cumulatively and restore, {batches} batches"] = zero.replace(restore=True, cumulative=True)
-    return Study("noise", "Do the filters need to stay away? Temporary against permanent pruning of the same filters.", grid)
+    return Study(
+        "noise", "Do the filters need to stay away? Temporary against permanent pruning of the same filters.", grid
+    )
 
 
 REGULARIZERS = {
@@ -131,13 +145,32 @@ REGULARIZERS = {
 
 
 def _regularizers_tuning() -> Study:
-    grid = {f"{name}, strength {i}": config for name, configs in REGULARIZERS.items() for i, config in enumerate(configs, start=1)}
-    return Study("regularizers-tuning", "Which strength of each regularizer is best? (Seeds that are not reported.)", grid, tuple(range(100, 105)))
+    grid = {
+        f"{name}, strength {i}": config
+        for name, configs in REGULARIZERS.items()
+        for i, config in enumerate(configs, start=1)
+    }
+    return Study(
+        "regularizers-tuning",
+        "Which strength of each regularizer is best? (Seeds that are not reported.)",
+        grid,
+        tuple(range(100, 105)),
+    )
 
 
 _ALL = {
     study.name: study
-    for study in (_landing(), _tradeoff(), _tradeoff_aligned(), _dose(), _scores(), _data(), _jolts(), _noise(), _regularizers_tuning())
+    for study in (
+        _landing(),
+        _tradeoff(),
+        _tradeoff_aligned(),
+        _dose(),
+        _scores(),
+        _data(),
+        _jolts(),
+        _noise(),
+        _regularizers_tuning(),
+    )
 }
 
 

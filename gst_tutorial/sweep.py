@@ -19,7 +19,8 @@ import joblib
 import pandas as pd
 
 from gst_tutorial import checks
-from gst_tutorial.experiment import RunConfig, run
+from gst_tutorial.config import RunConfig
+from gst_tutorial.experiment import run
 from gst_tutorial.store import ResultStore, record_rows
 from gst_tutorial.training import Diverged
 
@@ -75,7 +76,13 @@ def run_record(config: RunConfig) -> dict:
     except Exception as error:  # whatever it is, the study goes on and the row tells
         status = "diverged" if isinstance(error, Diverged) else "failed"
         text = "".join(traceback.format_exception_only(error)).strip()
-        return {"status": status, "error": text, "result": {"seconds": time.perf_counter() - start}, "events": [], "epochs": []}
+        return {
+            "status": status,
+            "error": text,
+            "result": {"seconds": time.perf_counter() - start},
+            "events": [],
+            "epochs": [],
+        }
     numbers = ("final_accuracy", "best_accuracy", "train_accuracy", "instability", "seconds")
     return {
         "status": "finished",
@@ -137,7 +144,9 @@ def sweep(
             missing = [config for config in missing if not _take_from(store, config, records, advance)]
             if missing:
                 time.sleep(1.0)
-    frame = pd.DataFrame([{"label": label, **record_rows(config, records[config.hash], "runs")[0]} for label, config in runs])
+    frame = pd.DataFrame(
+        [{"label": label, **record_rows(config, records[config.hash], "runs")[0]} for label, config in runs]
+    )
     frame.attrs["study"] = study.name
     return frame
 
@@ -205,4 +214,3 @@ def _bar(show: bool, study: Study, n_missing: int):
             bar.update()
 
         yield advance
-

@@ -2,7 +2,9 @@
 
 import gst_tutorial as gst
 
-QUICK = gst.RunConfig(n_train=100, n_test=100, schedule=gst.PruneSchedule(0, 1, 1)).replace(epochs=3, batch_size=50, milestones=())
+QUICK = gst.RunConfig(n_train=100, n_test=100, schedule=gst.PruneSchedule(0, 1, 1)).replace(
+    epochs=3, batch_size=50, milestones=()
+)
 
 
 def study(n_seeds=3, **changes):

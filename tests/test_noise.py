@@ -143,7 +143,9 @@ def test_weight_noise_is_off_again_at_the_next_call():
 
 def short(**changes):
     schedule = gst.PruneSchedule(1, 3, 1)
-    return gst.RunConfig(n_train=200, n_test=200, schedule=schedule).replace(epochs=6, batch_size=50, milestones=(), **changes)
+    return gst.RunConfig(n_train=200, n_test=200, schedule=schedule).replace(
+        epochs=6, batch_size=50, milestones=(), **changes
+    )
 
 
 def test_a_temporary_method_leaves_no_filter_masked():

@@ -58,9 +58,10 @@ def test_what_is_recorded_is_read_back_the_same(tmp_path, monkeypatch):
     again = gst.recorded("quick")
     for column in frame.columns:
         if column not in ("seconds", "error"):
-            assert again[column].tolist() == pytest.approx(frame[column].tolist(), abs=1e-5) or again[column].astype(
-                str
-            ).tolist() == frame[column].astype(str).tolist(), column
+            assert (
+                again[column].tolist() == pytest.approx(frame[column].tolist(), abs=1e-5)
+                or again[column].astype(str).tolist() == frame[column].astype(str).tolist()
+            ), column
     assert len(gst.recorded("quick", "events")) == 2 * 2 * 2
     assert list(gst.recorded("quick", "epochs").columns[:2]) == ["label", "seed"]
 

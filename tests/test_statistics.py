@@ -13,7 +13,12 @@ def runs(n_seeds=20, n_methods=6, seed=0, slope=1.0, seed_effect=0.0):
     rng = np.random.default_rng(seed)
     offset = seed_effect * rng.normal(size=n_seeds)
     rows = [
-        {"seed": i, "label": f"m{m}", "instability": m / 10, "final_accuracy": slope * m / 10 + offset[i] + 0.1 * rng.normal()}
+        {
+            "seed": i,
+            "label": f"m{m}",
+            "instability": m / 10,
+            "final_accuracy": slope * m / 10 + offset[i] + 0.1 * rng.normal(),
+        }
         for i in range(n_seeds)
         for m in range(n_methods)
     ]
@@ -47,7 +52,9 @@ def test_the_interval_of_kendall_is_not_pulled_towards_the_correlation_within_se
 
 
 def test_the_interval_of_a_clustered_correlation_covers_the_truth_about_95_times_in_100():
-    truth = s.correlation(runs(1500, 4, seed=99, seed_effect=0.3), "instability", "final_accuracy", cluster=None, kind="pearson").value
+    truth = s.correlation(
+        runs(1500, 4, seed=99, seed_effect=0.3), "instability", "final_accuracy", cluster=None, kind="pearson"
+    ).value
     covered = 0
     for seed in range(60):
         found = s.correlation(runs(20, 4, seed=seed, seed_effect=0.3), "instability", "final_accuracy", "pearson")
@@ -101,7 +108,9 @@ def test_the_verdict_follows_from_the_interval(low, high, words):
 
 
 def test_equal_data_give_equal_intervals():
-    assert s.correlation(runs(), "instability", "final_accuracy") == s.correlation(runs(), "instability", "final_accuracy")
+    assert s.correlation(runs(), "instability", "final_accuracy") == s.correlation(
+        runs(), "instability", "final_accuracy"
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ gst.sweep(study(int(sys.argv[2])), n_jobs=2, store=sys.argv[1])
 
 def start(folder, n_seeds):
     """A sweep in a process group of its own, so that it can be killed with its workers."""
-    return subprocess.Popen([sys.executable, "-c", DRIVER, str(folder), str(n_seeds)], start_new_session=True, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(folder), str(n_seeds)], start_new_session=True, stderr=subprocess.DEVNULL
+    )
 
 
 def wait_for(condition, seconds=120):

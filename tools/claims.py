@@ -125,7 +125,10 @@ def ledger() -> str:
         rows.append(f"| {key} | {claim} | {where} | **{outcome}** |")
         if not results:
             continue
-        table = ["| what | study | estimate | 95% interval | seeds | predicted | agrees |", "|---|---|---:|---|---:|---|---|"]
+        table = [
+            "| what | study | estimate | 95% interval | seeds | predicted | agrees |",
+            "|---|---|---:|---|---:|---|---|",
+        ]
         for what, study, e, predicted, agrees in results:
             correlates = "correlation" in e.name
             scale, digits, unit = (1, 2, "") if correlates else (100, 1, " points")

@@ -46,7 +46,8 @@ def landing() -> str:
         share = label.split(", ")[1]
         return (
             f"{share} of the filters go, in three events. This network's accuracy drops by up to "
-            f"{100 * (hits.accuracy_before - hits.accuracy_after).max():.0f} points at an event. Over {n_seeds} networks, the end is "
+            f"{100 * (hits.accuracy_before - hits.accuracy_after).max():.0f} points at an event. "
+            f"Over {n_seeds} networks, the end is "
             f"{100 * gain.value:+.1f} points against no pruning (95% interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})."
         )
 
