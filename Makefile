@@ -115,8 +115,13 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+ifneq ($(filter repository,$(MAKECMDGOALS)),)
+  ifeq ($(REPO),)
+    $(error Name the repository: make repository REPO=owner/name)
+  endif
+endif
+
 repository: $(READY)
-	@test -n "$(REPO)" || { echo "error: name it: make repository REPO=owner/name" >&2; exit 1; }
 	$(BIN)/python tools/set_repository.py "$(REPO)"
 
 lock: $(READY)

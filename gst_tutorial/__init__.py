@@ -13,9 +13,17 @@ experiment, store, sweep, studies, statistics, noise, curvature, flatness. `gst.
 import importlib
 
 from gst_tutorial.config import RunConfig
+from gst_tutorial.curvature import (
+    gradient_covariance_trace,
+    hessian_eigenvalues,
+    hessian_operator,
+    hessian_trace,
+)
 from gst_tutorial.data import Dataset, load
 from gst_tutorial.experiment import Experiment, RunResult, run
+from gst_tutorial.flatness import filter_normalized_sharpness, match_loss, measure_flatness
 from gst_tutorial.instability import Instability, PruningEvent, accuracy, correct, instability_of, measure_instability
+from gst_tutorial.landscape import flat_radius, loss_surface, perturbation_curve, random_directions
 from gst_tutorial.models import (
     FilterMask,
     PrunableLayer,
@@ -43,10 +51,13 @@ __version__ = "0.1.0"
 _MODULES = ("exercises", "noise", "plots", "statistics", "studies", "widgets")
 
 __all__ = [
-    "Dataset", "Diverged", "Experiment", "FilterMask", "Instability", "PrunableLayer", "PruneSchedule", "PruningEvent",
-    "Recipe", "ResultStore", "RunConfig", "RunResult", "Study", "accuracy", "choose_filters", "conv1d_net", "conv2d_net",
-    "correct", "filter_scores", "instability_of", "kept_filters", "load", "make_prunable", "measure_instability",
-    "prunable_layers", "prune_filters", "recorded", "recorded_names", "restore_filters", "run", "sparsity", "sweep", "train",
+    "Dataset", "Diverged", "Experiment", "FilterMask", "Instability", "PrunableLayer", "PruneSchedule",
+    "PruningEvent", "Recipe", "ResultStore", "RunConfig", "RunResult", "Study", "accuracy", "choose_filters",
+    "conv1d_net", "conv2d_net", "correct", "filter_normalized_sharpness", "filter_scores", "flat_radius",
+    "gradient_covariance_trace", "hessian_eigenvalues", "hessian_operator", "hessian_trace", "instability_of",
+    "kept_filters", "load", "loss_surface", "make_prunable", "match_loss", "measure_flatness", "measure_instability",
+    "perturbation_curve", "prunable_layers", "prune_filters", "random_directions", "recorded", "recorded_names",
+    "restore_filters", "run", "sparsity", "sweep", "train",
     *_MODULES,
 ]  # fmt: skip
 

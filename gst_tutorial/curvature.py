@@ -13,7 +13,6 @@ All measurements are made in evaluation mode, where the loss is a fixed function
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch.func import functional_call, grad, vmap
 from torch.overrides import TorchFunctionMode
 
 from gst_tutorial import checks
+from gst_tutorial.models import evaluation_mode
 from gst_tutorial.spectrum import Eigenvalues, TraceEstimate, hutchinson_trace, top_eigenvalues
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
@@ -48,18 +48,6 @@ def split_vector(vector: np.ndarray, parameters: dict[str, nn.Parameter]) -> dic
     parts = torch.from_numpy(vector.reshape(-1)).split([p.numel() for p in parameters.values()])
     pairs = zip(parameters.items(), parts, strict=True)
     return {name: part.to(p.dtype).to(p.device).view_as(p) for (name, p), part in pairs}
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module):
-    """Put the model in evaluation mode, and give every module its own flag back afterwards, also after an error."""
-    flags = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield model
-    finally:
-        for module, training in flags.items():
-            module.training = training
 
 
 def check_sample(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int, argument: str = "batch_size"):

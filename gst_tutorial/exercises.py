@@ -2,7 +2,8 @@
 
     gst.exercises.check("1.1", answer)
 
-The checks of chapter 4 are in `exercises_noise`. A check never trains a network for long and never shows the solution. `grade` gives the same as a value, for scripts.
+The checks of chapters 4 and 5 stand in files of their own. A check never trains a network for long and never shows the
+solution. `grade` gives the same as a value, for scripts.
 """
 
 from __future__ import annotations

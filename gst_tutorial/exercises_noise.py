@@ -26,7 +26,7 @@ def _dropout_variance(answer) -> str:
         answer,
         0.25,
         0.002,
-        {0.16: "That is the variance of the coin, f (1 - f). The division by 1 - f multiplies the variance by 1 / (1 - f) squared.",
+        {0.16: "That is the variance of the coin, f (1 - f). Dividing by 1 - f divides the variance by (1 - f) squared.",
          0.2: "f (1 - f) was divided by 1 - f once; a factor enters a variance with its square.",
          0.5: "That is the standard deviation; the question asks for the variance."},
     )  # fmt: skip
@@ -56,7 +56,7 @@ def _jolt_and_restore(answer) -> str:
     if not answer.redraw or answer.target != "random":
         raise NotYet("Every event should hit a fresh random quarter: keep redraw=True and target='random'.")
     if not answer.restore:
-        raise NotYet("The filters still have to relearn what they knew; look for the field that gives them their old values back.")
+        raise NotYet("The filters still have to relearn what they knew; which field gives them their old values?")
     if answer.noise_batches != 1:
         raise NotYet(f"noise_batches={answer.noise_batches}; the filters should have their old values back after a single batch.")
     return "If this helps as much as `jolt`, relearning is not the reason either. Now run it: with several seeds."
@@ -65,10 +65,12 @@ def _jolt_and_restore(answer) -> str:
 def _robustness(answer) -> str:
     number(answer, 0.0, 1.0)
     if float(answer) < -0.02:
-        return "The jolted network loses less: it is flatter along such jolts, as the derivation suggests. One pair of networks; chapter 5 counts."
-    if float(answer) > 0.02:
-        return "The jolted network loses more: here it is not flatter along the very jolts it was trained with. One pair of networks; chapter 5 counts."
-    return "No difference worth the name: here the jolts left no trace in this measure. One pair of networks; chapter 5 counts."
+        found = "The jolted network loses less: it is flatter along such jolts, as the derivation suggests."
+    elif float(answer) > 0.02:
+        found = "The jolted network loses more: it is not flatter along the very jolts it was trained with."
+    else:
+        found = "No difference worth the name: here the jolts left no trace in this measure."
+    return f"{found} One pair of networks; chapter 5 counts."
 
 
 CHECKS: dict[str, Callable[..., str]] = {

@@ -19,12 +19,12 @@ from torch import nn
 from gst_tutorial import checks
 from gst_tutorial.curvature import (
     check_sample,
-    evaluation_mode,
     filter_scales,
     gradient_covariance_trace,
     hessian_operator,
 )
 from gst_tutorial.landscape import flat_radius, loss_function
+from gst_tutorial.models import evaluation_mode
 from gst_tutorial.spectrum import Eigenvalues, TraceEstimate, hutchinson_trace, top_eigenvalues
 
 

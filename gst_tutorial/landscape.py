@@ -18,7 +18,8 @@ from torch import nn
 from torch.func import functional_call
 
 from gst_tutorial import checks
-from gst_tutorial.curvature import check_sample, evaluation_mode, filter_scales, split_vector, trainable_parameters
+from gst_tutorial.curvature import check_sample, filter_scales, split_vector, trainable_parameters
+from gst_tutorial.models import evaluation_mode
 
 FIRST_RADIUS = 1e-4  # of max_epsilon: where flat_radius begins to look
 RADII_PER_DECADE = 10

@@ -158,6 +158,22 @@ def _regularizers_tuning() -> Study:
     )
 
 
+def _flatness() -> Study:
+    """Runs that differ in stability, each with its flatness at the end. Same recipe as in the other studies."""
+    measured = {"measures": ("flatness",)}
+    pruned = PERMANENT.replace(**measured)
+    grid = {"none": BASE.replace(**measured), "prune at init": pruned.replace(method="prune_at_init")}
+    for target in TARGETS:
+        for period in (2, 18):
+            grid[f"{target}, period {period}"] = pruned.replace(target=target, schedule=PruneSchedule(5, 40, period))
+    noisy = pruned.replace(prune_fraction=0.6, schedule=THREE_EVENTS, noise_batches=90)
+    grid["zero, 90 batches"] = noisy.replace(method="zero")
+    grid["gaussian, 90 batches"] = noisy.replace(method="gaussian")
+    return Study(
+        "flatness", "Does less stable pruning end in flatter minima, and does flatness go with accuracy?", grid
+    )
+
+
 _ALL = {
     study.name: study
     for study in (
@@ -170,6 +186,7 @@ _ALL = {
         _jolts(),
         _noise(),
         _regularizers_tuning(),
+        _flatness(),
     )
 }
 
