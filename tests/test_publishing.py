@@ -319,5 +319,10 @@ def test_a_question_on_a_slide_comes_without_its_answer():
 
 
 def test_recorded_results_come_with_their_provenance():
-    for path in (ROOT / "gst_tutorial" / "recorded").glob("*.csv"):
-        assert json.loads(path.with_suffix(".json").read_text())
+    folder = ROOT / "gst_tutorial" / "recorded"
+    studies = {path.stem for path in folder.glob("*.json")}
+    for path in folder.glob("*.csv"):
+        assert re.sub("-(events|epochs)$", "", path.stem) in studies
+    for name in studies:
+        assert json.loads((folder / f"{name}.json").read_text())
+        assert (folder / f"{name}.csv").is_file()

@@ -73,8 +73,9 @@ def test_an_unknown_study_or_kind_is_refused_with_a_hint():
         gst.recorded("dose", "epochs")
 
 
-def test_the_figure_on_the_first_page_is_what_the_recorded_results_give(root):
-    assert subprocess.run([sys.executable, "tools/landing.py", "--check"], cwd=root).returncode == 0
+@pytest.mark.parametrize("tool", ["landing", "claims"])
+def test_a_page_made_from_recorded_results_is_current(tool, root):
+    assert subprocess.run([sys.executable, f"tools/{tool}.py", "--check"], cwd=root).returncode == 0
 
 
 def test_all_recorded_results_together_stay_small():
