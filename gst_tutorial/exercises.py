@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from gst_tutorial import checks, exercises_noise
+from gst_tutorial import checks, exercises_flatness, exercises_noise
 from gst_tutorial.answers import NotYet, letter, number
 from gst_tutorial.config import RunConfig
 from gst_tutorial.models import conv1d_net, prunable_layers
@@ -228,4 +228,5 @@ _CHECKS: dict[str, Callable[..., str]] = {
     "3.3": _unfair,
     "3.4": _control,
     **exercises_noise.CHECKS,
+    **exercises_flatness.CHECKS,
 }

@@ -58,7 +58,9 @@ def _jolt_and_restore(answer) -> str:
     if not answer.restore:
         raise NotYet("The filters still have to relearn what they knew; which field gives them their old values?")
     if answer.noise_batches != 1:
-        raise NotYet(f"noise_batches={answer.noise_batches}; the filters should have their old values back after a single batch.")
+        raise NotYet(
+            f"noise_batches={answer.noise_batches}; the filters should have their old values back after a single batch."
+        )
     return "If this helps as much as `jolt`, relearning is not the reason either. Now run it: with several seeds."
 
 

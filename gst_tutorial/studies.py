@@ -162,7 +162,9 @@ def _regularizers() -> Study:
     """Each with its best strength of `regularizers-tuning`: 25% dropout, noise of 0.1, decay of 0.3, a dose of 80%."""
     best = {"filter dropout": 1, "weight noise": 1, "weight decay": 2, "pruning": 2}
     grid = NONE | {name: REGULARIZERS[name][strength] for name, strength in best.items()}
-    return Study("regularizers", "Where does pruning stand among the regularizers one knows, each at its best strength?", grid)
+    return Study(
+        "regularizers", "Where does pruning stand among the regularizers one knows, each at its best strength?", grid
+    )
 
 
 def _flatness() -> Study:

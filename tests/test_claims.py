@@ -1,8 +1,8 @@
 """Verdicts follow from intervals by rule."""
 
-import claims
 import pytest
 
+import claims
 import gst_tutorial as gst
 from gst_tutorial.statistics import Estimate
 

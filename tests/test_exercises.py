@@ -70,5 +70,5 @@ def test_check_prints_one_sentence_and_returns_nothing(capsys):
 
 
 def test_an_unknown_exercise_is_refused():
-    with pytest.raises(ValueError, match="exercise='9.9'"):
+    with pytest.raises(ValueError, match=r"exercise='9\.9'"):
         check("9.9", 1)
