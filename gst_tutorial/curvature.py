@@ -237,7 +237,7 @@ def gradient_covariance_trace(
 ) -> GradientCovariance:
     """Mean squared length of the per-sample gradients g_i, with the model in evaluation mode (flags are restored).
 
-    uncentred = 1/N sum |g_i|^2, the paper's measure. centred = 1/N sum |g_i - g|^2 = uncentred - |g|^2 with their mean
+    uncentred = `1/N sum |g_i|^2`, the paper's measure. centred = `1/N sum |g_i - g|^2 = uncentred - |g|^2` with their mean
     g: the trace of the covariance of SGD's noise (divided by N, not N - 1). At a minimum g = 0 and the two agree.
 
     For a linear model with squared error and targets 0, g_i = (w . x_i) x_i. Here w = (1, 1):

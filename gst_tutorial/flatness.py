@@ -59,11 +59,11 @@ def filter_normalized_sharpness(
     batch_size: int = 512,
     loss: Callable = F.cross_entropy,
 ) -> TraceEstimate:
-    """Trace of the `filter_normalized_operator` D H D: sum over filters f of |w_f|^2 / n_f times tr H_ff.
+    """Trace of the `filter_normalized_operator` D H D: sum over filters f of `|w_f|^2 / n_f` times tr H_ff.
 
     It is the mean curvature E[d^T H d] along a random filter-normalized direction d (Li, Xu, Taylor, Studer, Goldstein,
     *Visualizing the loss landscape of neural nets*, 2018): the part of d in filter f is uniform on the sphere of radius
-    |w_f| in n_f dimensions, so E[d_f d_f^T] = |w_f|^2 / n_f I. A step eps d raises the loss by eps^2 / 2 times it.
+    `|w_f|` in n_f dimensions, so `E[d_f d_f^T] = |w_f|^2 / n_f I`. A step eps d raises the loss by eps^2 / 2 times it.
     """
     with evaluation_mode(model):
         operator = filter_normalized_operator(model, x, y, batch_size=batch_size, loss=loss)

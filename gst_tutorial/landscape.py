@@ -139,7 +139,7 @@ def flat_radius(
     batch_size: int = 512,
     loss: Callable = F.cross_entropy,
 ) -> float | np.ndarray:
-    """The smallest |eps| at which the loss at w + eps d is `rise` above the loss at w, per direction.
+    """The smallest `|eps|` at which the loss at w + eps d is `rise` above the loss at w, per direction.
 
     A coarse scan outwards on both sides (ten steps per decade, from `max_epsilon` / 10,000) finds the first step at
     which the loss has risen; bisection then finds the radius to a relative 1e-4. A rise that comes and goes within one

@@ -29,7 +29,7 @@ class Eigenvalues:
 
     Attributes:
         eigenvalues: `(k,)`; NaN where the solver found none.
-        residuals: `(k,)`, |A v - lambda v|: an eigenvalue of A lies within this distance of lambda. NaN: not measured.
+        residuals: `(k,)`, `|A v - lambda v|`: an eigenvalue of A lies within this distance of lambda. NaN: not measured.
         converged: bool `(k,)`.
         n_products: operator-vector products used, those that measure the residuals included.
         vectors: `(k, n)`, rows of unit length, or None if they were not asked for.
@@ -75,7 +75,7 @@ def top_eigenvalues(
         operator: symmetric, `(n, n)`.
         k: number of eigenvalues, 1 to n.
         which: "LM" the largest by magnitude (negative ones included), "LA" the largest, "SA" the smallest.
-        tol: a pair has converged when |A v - lambda v| <= tol |lambda| + 10 precision |lambda_1|.
+        tol: a pair has converged when `|A v - lambda v| <= tol |lambda| + 10 precision |lambda_1|`.
         max_restarts: restarts (each at most max(20, k / 2) products) before giving up.
         precision: relative error of one product; None takes the rounding unit of the operator's dtype.
         check_residuals: measure every residual, with k more products. False trusts the solver's own estimate of them.
