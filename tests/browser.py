@@ -86,6 +86,9 @@ class Visit:
     def figures(self) -> list:
         """The slider figures of the page, in view of the mouse and the eye."""
         self.page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+        # Formulas that are typeset late move what stands below them by fractions of a pixel.
+        self.page.wait_for_load_state("networkidle")
+        self.page.evaluate("Promise.all([document.fonts.ready, window.MathJax?.startup?.promise]).then(() => true)")
         return self.page.locator(FIGURE).all()
 
 

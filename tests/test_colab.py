@@ -20,9 +20,9 @@ NOTEBOOKS = sorted(path.name for path in ROOT.glob("book/*.ipynb"))
 # The lower bounds of pyproject.toml at their last bug fix, with the IPython and ipykernel of Colab's generation.
 OLDEST = [
     "numpy==1.26.4",
-    "scipy==1.11.4",
+    "scipy==1.15.3",
     "pandas==2.0.3",
-    "joblib==1.3.2",
+    "joblib==1.4.2",
     "safetensors==0.4.5",
     "scikit-learn==1.3.2",
     "tqdm==4.65.2",

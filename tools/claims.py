@@ -154,7 +154,7 @@ def ledger() -> str:
             f"Where a test has fewer than {ENOUGH_SEEDS} seeds, the verdict says so and is provisional.",
             "All of it is at the scale of this book: small networks, small data.",
             "",
-            "| | claim | where | verdict |",
+            "| id | claim | where | verdict |",
             "|---|---|---|---|",
             *rows,
             "",

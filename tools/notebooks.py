@@ -9,7 +9,9 @@ state of live widgets (a static page could only show it as dead controls).
 """
 
 import argparse
+import base64
 import copy
+import io
 import sys
 from pathlib import Path
 
@@ -30,8 +32,21 @@ NOTEBOOK_METADATA = {
 }
 
 
+def small_picture(png: str) -> str:
+    """A PNG (base64) with a palette of 128 colours: a third of the size, and plots have no more. Done once, then kept."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        if picture.mode == "P":
+            return png
+        palette = picture.convert("RGB").quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    palette.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def tidy_outputs(cell) -> list:
-    """The outputs of a code cell as they are stored: no live widgets, adjacent prints joined, alt text on images."""
+    """The outputs of a code cell as they are stored: no live widgets, adjacent prints joined, alt text on images, small."""
     alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
     outputs = []
     for output in cell.outputs:
@@ -43,6 +58,8 @@ def tidy_outputs(cell) -> list:
         if output.output_type in ("display_data", "execute_result"):
             image_types = [kind for kind in output.data if kind.startswith("image/")]
             output.metadata = {kind: {"alt": alt} for kind in image_types if alt}
+            if "image/png" in output.data:
+                output.data["image/png"] = small_picture(output.data["image/png"])
         outputs.append(output)
     return outputs
 
