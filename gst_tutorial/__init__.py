@@ -5,9 +5,9 @@
     result = gst.run(config)
     print(result.final_accuracy, result.instability)
 
-The files are read in the order of the book's chapters: data, models, pruning, instability, training, config,
-experiment, store, sweep, studies, statistics, noise, curvature, flatness. `gst.studies`, `gst.statistics`, `gst.noise`,
-`gst.plots`, `gst.widgets` and `gst.exercises` are modules.
+The files are read in the order of the book's chapters: data, images, models, image_models, pruning, instability,
+training, config, experiment, store, sweep, studies, image_studies, costs, statistics, noise, curvature, flatness, compact.
+`gst.studies`, `gst.statistics`, `gst.noise`, `gst.plots`, `gst.widgets` and `gst.exercises` are modules.
 """
 
 import importlib
@@ -22,6 +22,7 @@ from gst_tutorial.curvature import (
 from gst_tutorial.data import Dataset, load
 from gst_tutorial.experiment import Experiment, RunResult, run
 from gst_tutorial.flatness import filter_normalized_sharpness, match_loss, measure_flatness
+from gst_tutorial.image_models import resnet18, resnet20, resnet56, vgg11
 from gst_tutorial.instability import Instability, PruningEvent, accuracy, correct, instability_of, measure_instability
 from gst_tutorial.landscape import flat_radius, loss_surface, perturbation_curve, random_directions
 from gst_tutorial.models import (
@@ -57,7 +58,7 @@ __all__ = [
     "gradient_covariance_trace", "hessian_eigenvalues", "hessian_operator", "hessian_trace", "instability_of",
     "kept_filters", "load", "loss_surface", "make_prunable", "match_loss", "measure_flatness", "measure_instability",
     "perturbation_curve", "prunable_layers", "prune_filters", "random_directions", "recorded", "recorded_names",
-    "restore_filters", "run", "sparsity", "sweep", "train",
+    "resnet18", "resnet20", "resnet56", "restore_filters", "run", "sparsity", "sweep", "train", "vgg11",
     *_MODULES,
 ]  # fmt: skip
 

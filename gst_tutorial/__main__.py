@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from gst_tutorial import studies
+from gst_tutorial import costs, studies
 from gst_tutorial.recording import record, recorded, recorded_names
 from gst_tutorial.statistics import gains
 from gst_tutorial.store import ResultStore
@@ -19,6 +19,8 @@ examples:
   python -m gst_tutorial run dose --seeds 3          a first look: 3 seeds on every core
   python -m gst_tutorial run dose                    all reported seeds; stop with Ctrl-C, run again to resume
   python -m gst_tutorial run dose --scheduler tcp://host:8786     the same on a Dask cluster
+  python -m gst_tutorial run paper-fig2-vgg11 --device cuda --precision bf16     on a GPU
+  python -m gst_tutorial cost paper-fig3             what it would take on this machine, from measured steps
   python -m gst_tutorial show dose                   table and figure of what is in the package or in --out
 
 exit codes: 0 all runs finished; 1 some runs failed (their rows say why); 2 wrong arguments; 130 stopped by Ctrl-C
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return {"list": _list, "run": _run, "show": _show}[options.command](options)
+        return {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
     except (ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,9 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="every study: name, runs, estimated time, question")
     run = commands.add_parser("run", help="run what is missing of a study and save every result")
     show = commands.add_parser("show", help="print the table of a study and save its figure")
-    for command in (run, show):
+    cost = commands.add_parser("cost", help="time a few training steps here and estimate what a study takes")
+    for command in (run, cost):
+        command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
+        command.add_argument("--precision", choices=("float32", "bf16"), help="bf16 pays on a GPU")
+    for command in (run, show, cost):
         command.add_argument("study", metavar="STUDY", help="a name that `list` prints")
         command.add_argument("--seeds", type=_positive, metavar="N", help="only the first N of the study's seeds")
+    for command in (run, show):
         command.add_argument(
             "--out", type=Path, default=Path("results"), metavar="DIR", help="result folder (default: results)"
         )
@@ -73,16 +80,31 @@ def _positive(text: str) -> int:
 
 def _study(options) -> Study:
     study = studies.get(options.study)
+    changes = {name: getattr(options, name, None) for name in ("device", "precision")}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if changes:
+        study = study.replace(grid={label: config.replace(**changes) for label, config in study.grid.items()})
     return study.replace(seeds=study.seeds[: options.seeds]) if options.seeds else study
 
 
 def _list(options) -> int:
     here = recorded_names()
+    hours = costs.recorded_costs().set_index("study").hours  # measured on the machine that recorded the studies
     print(f"{'study':<20} {'runs':>5} {'core time':>10}  recorded  question")
     for name in studies.names():
         study = studies.get(name)
-        minutes = len(study) * studies.SECONDS_PER_RUN / 60
-        print(f"{name:<20} {len(study):>5} {minutes:>6.0f} min  {'yes' if name in here else 'no':<8}  {study.sentence}")
+        time_needed = costs.in_words(hours[name]) if name in hours else "not known"
+        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {'yes' if name in here else 'no':<8}  {study.sentence}")
+    return 0
+
+
+def _cost(options) -> int:
+    study = _study(options)
+    cost = costs.study_cost(study)
+    print(
+        f"{study.sentence}\n{cost['runs']} runs, {cost['steps']:,} training steps of {cost['step_seconds']:.3g} s here: "
+        f"about {costs.in_words(cost['hours'])} of one {'core' if options.device in (None, 'cpu') else 'GPU'}"
+    )
     return 0
 
 

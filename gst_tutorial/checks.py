@@ -8,6 +8,8 @@ import math
 import numbers
 from collections.abc import Iterable
 
+import torch
+
 
 def one_of(argument: str, value, allowed: Iterable[str]):
     """Return `value` if it is one of `allowed`; otherwise raise a ValueError with the nearest allowed name."""
@@ -41,6 +43,17 @@ def integer(argument: str, value, low: int | None = None, high: int | None = Non
     if high is not None and value > high:
         raise ValueError(f"{argument}={value!r} must be at most {high}.")
     return int(value)
+
+
+def device(argument: str, value):
+    """Return `value` if it names a kind of device that torch knows, here or not, such as "cpu" or "cuda:1"."""
+    try:
+        if isinstance(value, str):
+            torch.device(value)
+            return value
+    except RuntimeError:
+        pass
+    raise ValueError(f"{argument}={value!r} must name a device of torch, such as 'cpu' or 'cuda'.")
 
 
 def plain_numbers(config) -> None:

@@ -6,12 +6,19 @@ import dataclasses
 import hashlib
 import json
 
-from gst_tutorial import checks, data, models, pruning
+from gst_tutorial import checks, data, image_models, models, pruning
 from gst_tutorial.pruning import PruneSchedule
 from gst_tutorial.training import Recipe
 
 METHODS = ("none", "prune", "prune_at_init", "zero", "gaussian")
-NETWORKS = {"conv1d": models.conv1d_net, "conv2d": models.conv2d_net}
+NETWORKS = {
+    "conv1d": models.conv1d_net,
+    "conv2d": models.conv2d_net,
+    "vgg11": image_models.vgg11,
+    "resnet18": image_models.resnet18,
+    "resnet20": image_models.resnet20,
+    "resnet56": image_models.resnet56,
+}
 RESULTS_VERSION = 1  # raise it when the same config would give other numbers; stored results then no longer match
 
 
@@ -21,7 +28,8 @@ class RunConfig:
 
     Attributes:
         data, n_train, n_test, data_seed: see `gst.load`.
-        model: "conv1d" or "conv2d". width: multiplies the number of filters of every layer.
+        model: "conv1d" (signals), "conv2d", "vgg11", "resnet18", "resnet20" or "resnet56" (images).
+        width: multiplies the number of filters of every layer.
         dropout, filter_dropout: layers of the network, see `gst.conv1d_net`.
         weight_noise: see `gst.noise.WeightNoise`; 0 for none.
         recipe: optimizer, learning-rate schedule, epochs, batch size.
@@ -38,9 +46,12 @@ class RunConfig:
         cumulative: temporary methods: hit all filters chosen so far, not only the newly chosen ones.
         redraw: temporary methods: every event hits `prune_fraction` of *all* filters, chosen afresh. `prune_fraction`
             may then be 1.
-        measures: extra measurements of the trained network; "flatness" is the one there is.
+        measures: extra measurements of the trained network: "flatness", see `gst.measure_flatness`; "gradients", the
+            part of it that a larger network can afford, see `gst_tutorial.flatness.measure_gradients`.
         evaluate_every: measure test accuracy after every n-th epoch (and always at events and at the end). Changes no
             other number; studies that only need the final accuracy run in half the time with 10.
+        device: "cpu", "cuda" or another of torch's; the data lie there, too. A GPU gives other numbers in the last digits,
+            and its dropout and augmentation draw from its own generators.
         seed: of initialization, batch order, dropout, augmentation, noise and random targets; each has a stream of its
             own, so two methods with one seed share initial weights and batches.
     """
@@ -69,10 +80,11 @@ class RunConfig:
     redraw: bool = False
     measures: tuple[str, ...] = ()
     evaluate_every: int = 1
+    device: str = "cpu"
     seed: int = 0
 
     def __post_init__(self):
-        checks.one_of("data", self.data, data.DEFAULT_SIZES)
+        data.check_name("data", self.data)
         checks.integer("data_seed", self.data_seed, low=0)
         checks.one_of("model", self.model, NETWORKS)
         checks.real("width", self.width, 0, open_low=True)
@@ -86,6 +98,7 @@ class RunConfig:
         checks.real("noise_size", self.noise_size, 0)
         checks.one_of("noise_reference", self.noise_reference, ("layer", "filter"))
         checks.integer("evaluate_every", self.evaluate_every, low=1)
+        checks.device("device", self.device)
         checks.integer("seed", self.seed, low=0)
         for size in ("n_train", "n_test"):
             if getattr(self, size) is not None:
@@ -103,7 +116,7 @@ class RunConfig:
                 raise ValueError(f"{field}={value!r} names one of them twice.")
             object.__setattr__(self, field, tuple(value))
         for measure in self.measures:
-            checks.one_of("measures", measure, ("flatness",))
+            checks.one_of("measures", measure, ("flatness", "gradients"))
         self._check_pruning()
         checks.plain_numbers(self)
         if isinstance(self.prune_fraction, tuple):
@@ -113,7 +126,7 @@ class RunConfig:
         signals = self.model == "conv1d"
         if signals != (self.data == "mnist1d"):
             raise ValueError(
-                f"model={self.model!r} does not fit data={self.data!r}: conv1d takes signals, conv2d takes images."
+                f"model={self.model!r} does not fit data={self.data!r}: conv1d takes signals, all others take images."
             )
         if self.recipe.augment == ("crop_flip" if signals else "shift_noise"):
             raise ValueError(

@@ -2,6 +2,7 @@
 
 The default is MNIST-1D (Greydanus & Kobak, "Scaling Down Deep Learning with MNIST-1D", ICML 2024): ten classes of
 signals with 40 samples each, generated offline in about two seconds and hard enough that a small network overfits.
+Photographs (CIFAR-10 and the like, or a folder of your own) are read in images.py.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import functools
 import hashlib
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from gst_tutorial import checks, seeding
+from gst_tutorial import checks, images, seeding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,41 +52,89 @@ class Dataset:
         return f"Dataset({self.name!r}, {len(self.y_train)} train, {len(self.y_test)} test, input {self.input_shape})"
 
 
-DEFAULT_SIZES = {"mnist1d": (1000, 4000), "digits": (1000, 797)}  # (n_train, n_test); digits has 1,797 images in all
+# (n_train, n_test); digits has 1,797 images in all. None: all there are.
+DEFAULT_SIZES = {
+    "mnist1d": (1000, 4000),
+    "digits": (1000, 797),
+    **dict.fromkeys(images.DOWNLOADED, (None, None)),
+}
 
 
-def load(name: str = "mnist1d", n_train: int | None = None, n_test: int | None = None, seed: int = 0) -> Dataset:
+def check_name(argument: str, name) -> str:
+    """Return `name` if `load` knows it: one of `DEFAULT_SIZES`, or "folder:" and a path."""
+    if isinstance(name, str) and name.startswith(images.FOLDER):
+        if name == images.FOLDER:
+            raise ValueError(f"{argument}={name!r} names no folder; write '{images.FOLDER}PATH'.")
+        return name
+    return checks.one_of(argument, name, [*DEFAULT_SIZES, f"{images.FOLDER}PATH"])
+
+
+def load(
+    name: str = "mnist1d",
+    n_train: int | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+    image_size: int | None = None,
+) -> Dataset:
     """Load a data set by name.
 
     Args:
-        name: `"mnist1d"` (generated, cached on disk) or `"digits"` (scikit-learn's 8x8 images of handwritten digits).
-        n_train, n_test: number of training and test examples; None takes the data set's usual size
-            (1,000 and 4,000 for MNIST-1D; 1,000 and 797 for digits).
-        seed: which data set is generated (MNIST-1D) or how the images are split (digits). Not the seed of a run.
+        name: `"mnist1d"` (generated, cached on disk); `"digits"` (scikit-learn's 8x8 images of handwritten digits);
+            `"cifar10"`, `"cifar100"`, `"mnist"`, `"fashion_mnist"` (downloaded once by torchvision, which checks the
+            files); or `"folder:PATH"`, a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or other pictures).
+            A relative PATH is looked up in the current folder and then in `$GST_DATA`, so that a config names no
+            folder of one machine.
+        n_train, n_test: number of training and test examples, drawn at random; None takes the data set's usual size
+            (1,000 and 4,000 for MNIST-1D; 1,000 and 797 for digits; otherwise all there are).
+        seed: which data set is generated (MNIST-1D), how the images are split (digits), or which are drawn (others).
+            Not the seed of a run.
+        image_size: of `"folder:PATH"`: pictures are resized and cropped to this many pixels a side; None takes them as
+            they are, and they must then all have one size.
 
     Returns:
         A `Dataset`; training and test examples never overlap.
 
     Raises:
         ValueError: unknown name, or more examples than there are.
+        FileNotFoundError: no such folder, or no pictures in it.
+        ConnectionError: a data set that is not here yet could not be downloaded.
     """
-    checks.one_of("name", name, _READERS)
-    default_train, default_test = DEFAULT_SIZES[name]
-    n_train = checks.integer("n_train", default_train if n_train is None else n_train, low=10)
-    n_test = checks.integer("n_test", default_test if n_test is None else n_test, low=10)
+    check_name("name", name)
+    default_train, default_test = DEFAULT_SIZES.get(name, (None, None))
+    sizes = []
+    for argument, size, default in (("n_train", n_train, default_train), ("n_test", n_test, default_test)):
+        size = default if size is None else size
+        sizes.append(None if size is None else checks.integer(argument, size, low=10))
     checks.integer("seed", seed, low=0)
-    return _load_once(name, n_train, n_test, seed)
+    if image_size is not None:
+        checks.integer("image_size", image_size, low=1)
+        if not name.startswith(images.FOLDER):
+            raise ValueError(f"image_size={image_size} applies to '{images.FOLDER}PATH' only, not to name={name!r}.")
+    return _load_once(name, *sizes, seed, image_size)
 
 
 @functools.lru_cache(maxsize=8)  # a sweep asks for the same data in every run
-def _load_once(name: str, n_train: int, n_test: int, seed: int) -> Dataset:
-    x, y = _READERS[name](n_train + n_test, seed)  # shuffled already
-    x_train, x_test = x[:n_train], x[n_train : n_train + n_test]
-    y_train, y_test = y[:n_train], y[n_train : n_train + n_test]
-    mean, std = x_train.mean(), x_train.std()
+def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
+    if name in _GENERATED:
+        x, y = _GENERATED[name](n_train + n_test, seed)  # shuffled already
+        train, test = (x[:n_train], y[:n_train]), (x[n_train : n_train + n_test], y[n_train : n_train + n_test])
+        n_classes = 10
+    else:
+        train, test, n_classes = images.read(name, n_train, n_test, seed, image_size)
+    (x_train, y_train), (x_test, y_test) = train, test
+    mean, std = _per_channel(x_train)
     x_train, x_test = (torch.from_numpy((part - mean) / std).float() for part in (x_train, x_test))
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
-    return Dataset(name, x_train, y_train, x_test, y_test, n_classes=10)
+    return Dataset(name, x_train, y_train, x_test, y_test, n_classes)
+
+
+def _per_channel(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel of `(N, C, ...)`, in a shape that broadcasts against `x`."""
+    if x.shape[1] == 1:
+        return x.mean(), x.std()
+    axes = (0, *range(2, x.ndim))
+    # Summed in float64: the float32 sum of 50,000 photographs loses digits.
+    return tuple(f(x, axis=axes, keepdims=True, dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))
 
 
 def _digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +149,7 @@ def _digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Generate `n` signals, or read them from the cache. The checksum inside the file tells whether it is damaged."""
-    path = cache_folder() / f"mnist1d-{n}-{seed}.npz"
+    path = images.cache_folder() / f"mnist1d-{n}-{seed}.npz"
     if path.exists():
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -136,10 +184,4 @@ def _checksum(x: np.ndarray, y: np.ndarray) -> str:
     return hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()
 
 
-def cache_folder() -> Path:
-    """Where generated data is kept: `$GST_CACHE`, or `gst-tutorial` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GST_CACHE") or Path(base) / "gst-tutorial")
-
-
-_READERS = {"mnist1d": _mnist1d, "digits": _digits}
+_GENERATED = {"mnist1d": _mnist1d, "digits": _digits}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import math
 import time
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from gst_tutorial import checks, data, models, noise, pruning, seeding
+from gst_tutorial import checks, data, flatness, models, noise, pruning, seeding
 from gst_tutorial.config import NETWORKS, RunConfig
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
 from gst_tutorial.pruning import PruneSchedule
@@ -52,19 +51,17 @@ class RunResult:
 
 def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
     """The network of a run with its initial weights, which depend on the seed and the network only."""
-    network = NETWORKS[config.model]
-    channels = [max(1, round(config.width * c)) for c in inspect.signature(network).parameters["channels"].default]
     with seeding.global_torch_stream(config.seed, "initialization"):
-        model = network(
+        model = NETWORKS[config.model](
             dataset.n_classes,
-            channels=channels,
             input_shape=dataset.input_shape,
+            width=config.width,
             dropout=config.dropout,
             filter_dropout=config.filter_dropout,
         )
     for name in config.layers:
         checks.one_of("layers", name, models.prunable_layers(model))
-    return model
+    return model.to(config.device)
 
 
 class Experiment:
@@ -78,7 +75,11 @@ class Experiment:
 
     def __init__(self, config: RunConfig):
         self.config = config
-        self.dataset = data.load(config.data, config.n_train, config.n_test, config.data_seed)
+        try:
+            torch.empty(1, device=config.device)
+        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+            raise ValueError(f"device={config.device!r} is not available here: {error}") from None
+        self.dataset = data.load(config.data, config.n_train, config.n_test, config.data_seed).to(config.device)
         self.model = build_model(config, self.dataset)
         self.layers = models.prunable_layers(self.model)
         self.steps_per_epoch = config.recipe.steps_per_epoch(len(self.dataset.y_train))
@@ -87,7 +88,8 @@ class Experiment:
         self._targets = seeding.generator(config.seed, "random targets")
         # A filter is chosen once, whether it is then masked or only disturbed.
         self._chosen = {
-            name: torch.zeros(layer.mask.n_filters, dtype=torch.bool) for name, layer in self.layers.items()
+            name: torch.zeros(layer.mask.n_filters, dtype=torch.bool, device=config.device)
+            for name, layer in self.layers.items()
         }
         self._noise = None
         if config.temporary:
@@ -125,7 +127,7 @@ class Experiment:
         if config.weight_noise:
             generator = seeding.generator(config.seed, "weight noise")
             ours.insert(0, noise.WeightNoise(self.model, config.weight_noise, self.steps_per_epoch, generator))
-        with _one_thread(), _progress_bar(progress, config, self.steps_per_epoch) as bar:
+        with one_thread(), _progress_bar(progress, config, self.steps_per_epoch) as bar:
             try:
                 losses = train(self.model, self.dataset, config.recipe, config.seed, [*ours, *callbacks, *bar])
             except Diverged as error:
@@ -133,9 +135,9 @@ class Experiment:
             train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
             measures = {}
             if "flatness" in config.measures:
-                from gst_tutorial.flatness import measure_flatness
-
-                measures = measure_flatness(self.model, self.dataset)
+                measures |= flatness.measure_flatness(self.model, self.dataset)
+            if "gradients" in config.measures:
+                measures |= flatness.measure_gradients(self.model, self.dataset)
         epochs = pd.DataFrame(self.epochs).assign(train_loss=losses)
         events = pd.DataFrame(
             [dataclasses.asdict(e) for e in self.events], columns=[f.name for f in dataclasses.fields(PruningEvent)]
@@ -233,7 +235,8 @@ def run(config: RunConfig, callbacks: Iterable[Callback] = (), progress: bool = 
 
 
 @contextlib.contextmanager
-def _one_thread():
+def one_thread():
+    """One CPU thread inside the block: at this size two are slower, and a study fills the cores with processes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

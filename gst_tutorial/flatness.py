@@ -99,7 +99,7 @@ def match_loss(
     """
     x, y = check_sample(model, x, y, batch_size)
     with evaluation_mode(model), torch.no_grad():
-        z = torch.cat([model(batch) for batch in x.split(batch_size)]).double().cpu()  # (N, classes)
+        z = torch.cat([model(batch) for batch in x.split(batch_size)]).cpu().double()  # (N, classes)
     y = y.cpu()
     checks.real("target_loss", target_loss, low=0, high=math.log(z.shape[1]), open_low=True, open_high=True)
 
@@ -156,14 +156,8 @@ def measure_flatness(
         n_train_examples, n_test_examples: size of the samples; all examples if there are fewer.
         k: eigenvalues; n_probes: random probes of each trace; seed: of samples and probes.
     """
-    for name, value in (("n_train_examples", n_train_examples), ("n_test_examples", n_test_examples), ("k", k)):
-        checks.integer(name, value, low=1)
-    generator = np.random.default_rng(checks.integer("seed", seed, low=0))
-    samples = {}
-    for split, wanted in (("train", n_train_examples), ("test", n_test_examples)):
-        x, y = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
-        chosen = torch.from_numpy(generator.permutation(len(x))[:wanted]).to(x.device)
-        samples[split] = (x[chosen], y[chosen])
+    checks.integer("k", k, low=1)
+    samples = _samples(dataset, n_train_examples, n_test_examples, seed)
     try:
         matched = match_loss(model, *samples["train"], matched_loss)
     except ValueError:
@@ -175,14 +169,10 @@ def measure_flatness(
         with evaluation_mode(model):
             top, trace = _top_and_trace(hessian_operator(model, x, y), k, n_probes, seed)
             scaled, scaled_trace = _top_and_trace(filter_normalized_operator(model, x, y), few, n_probes, seed)
-            covariance = gradient_covariance_trace(model, x, y)
-            values = {
-                "sample_loss": loss_function(model, x, y, 512, F.cross_entropy)(None)[0],
+            values = _loss_and_gradients(model, x, y) | {
                 "hessian_sum": top.sum,
                 "hessian_max": float(top.eigenvalues[0]),
                 "hessian_trace": trace,
-                "gradient_covariance": covariance.uncentred,
-                "gradient_covariance_centred": covariance.centred,
                 "flat_radius": flat_radius(model, x, y, top.vectors[0]) if top.converged[0] else math.nan,
                 "normalized_max": float(scaled.eigenvalues[0]),
                 "normalized_trace": scaled_trace,
@@ -195,6 +185,42 @@ def measure_flatness(
             values |= {"matched_hessian_max": float(top.eigenvalues[0]), "matched_hessian_trace": trace}
         measures |= {f"{split}_{name}": value for name, value in values.items()}
     return measures
+
+
+def measure_gradients(
+    model: nn.Module, dataset, n_train_examples: int = 512, n_test_examples: int = 512, *, seed: int = 0
+) -> dict[str, float]:
+    """The measures of `measure_flatness` that need no Hessian: `sample_loss`, `gradient_covariance` and its centred form.
+
+    Same samples, same names, same arguments. For networks of which one Hessian-vector product takes seconds.
+    """
+    measures = {}
+    for split, (x, y) in _samples(dataset, n_train_examples, n_test_examples, seed).items():
+        with evaluation_mode(model):
+            measures |= {f"{split}_{name}": value for name, value in _loss_and_gradients(model, x, y).items()}
+    return measures
+
+
+def _samples(dataset, n_train_examples: int, n_test_examples: int, seed: int) -> dict[str, tuple]:
+    """{"train": (x, y), "test": (x, y)}, drawn at random."""
+    checks.integer("n_train_examples", n_train_examples, low=1)
+    checks.integer("n_test_examples", n_test_examples, low=1)
+    generator = np.random.default_rng(checks.integer("seed", seed, low=0))
+    samples = {}
+    for split, wanted in (("train", n_train_examples), ("test", n_test_examples)):
+        x, y = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
+        chosen = torch.from_numpy(generator.permutation(len(x))[:wanted]).to(x.device)
+        samples[split] = (x[chosen], y[chosen])
+    return samples
+
+
+def _loss_and_gradients(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+    covariance = gradient_covariance_trace(model, x, y)
+    return {
+        "sample_loss": loss_function(model, x, y, 512, F.cross_entropy)(None)[0],
+        "gradient_covariance": covariance.uncentred,
+        "gradient_covariance_centred": covariance.centred,
+    }
 
 
 def _top_and_trace(operator: LinearOperator, k: int, n_probes: int, seed: int) -> tuple[Eigenvalues, float]:

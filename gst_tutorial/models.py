@@ -182,6 +182,7 @@ def conv1d_net(
     input_shape: Sequence[int] = (1, 40),
     dropout: float = 0.0,
     filter_dropout: float = 0.0,
+    width: float = 1.0,
 ) -> nn.Sequential:
     """A convolutional network for signals: the tutorial's default, about 22,000 parameters.
 
@@ -194,12 +195,20 @@ def conv1d_net(
         input_shape: `(C, L)` of one signal.
         dropout: share of the head's inputs dropped in training.
         filter_dropout: share of the last convolution's filters dropped in training, per example.
+        width: multiplies `channels`.
 
     Returns:
         A prunable `nn.Sequential` from `(B, C, L)` to logits `(B, n_classes)`.
     """
     return _conv_net(
-        nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d, n_classes, channels, strides, input_shape, dropout, filter_dropout
+        (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d),
+        n_classes,
+        channels,
+        strides,
+        input_shape,
+        dropout,
+        filter_dropout,
+        width,
     )
 
 
@@ -210,14 +219,36 @@ def conv2d_net(
     input_shape: Sequence[int] = (1, 8, 8),
     dropout: float = 0.0,
     filter_dropout: float = 0.0,
+    width: float = 1.0,
 ) -> nn.Sequential:
     """The same network for images: 3x3 kernels, from `(B, C, H, W)` to logits `(B, n_classes)`. See `conv1d_net`."""
     return _conv_net(
-        nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, n_classes, channels, strides, input_shape, dropout, filter_dropout
+        (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d),
+        n_classes,
+        channels,
+        strides,
+        input_shape,
+        dropout,
+        filter_dropout,
+        width,
     )
 
 
-def _conv_net(conv, norm, drop_filters, n_classes, channels, strides, input_shape, dropout, filter_dropout):
+def scaled(channels: Sequence[int], width: float) -> list[int]:
+    """Numbers of filters times `width`, rounded, at least 1."""
+    checks.real("width", width, 0, open_low=True)
+    return [max(1, round(width * n)) for n in channels]
+
+
+def check_head(n_classes, dropout, filter_dropout) -> None:
+    """Errors for the arguments that every network here has."""
+    checks.integer("n_classes", n_classes, low=1)
+    checks.real("dropout", dropout, 0, 1, open_high=True)
+    checks.real("filter_dropout", filter_dropout, 0, 1, open_high=True)
+
+
+def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_dropout, width):
+    conv, norm, drop_filters = kinds
     for argument, values in (("channels", channels), ("strides", strides), ("input_shape", input_shape)):
         if not isinstance(values, (tuple, list)):
             raise TypeError(f"{argument}={values!r} must be a tuple of whole numbers.")
@@ -232,9 +263,8 @@ def _conv_net(conv, norm, drop_filters, n_classes, channels, strides, input_shap
         raise ValueError(
             f"input_shape={tuple(input_shape)} must be {('(C, L)', '(C, H, W)')[n_dims - 1]} for a {n_dims}-D network."
         )
-    checks.integer("n_classes", n_classes, low=1)
-    checks.real("dropout", dropout, 0, 1, open_high=True)
-    checks.real("filter_dropout", filter_dropout, 0, 1, open_high=True)
+    channels = scaled(channels, width)
+    check_head(n_classes, dropout, filter_dropout)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     n_in, *size = input_shape
     for i, (n_out, stride) in enumerate(zip(channels, strides), start=1):

@@ -127,11 +127,16 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
     captured = []
     handle = layer.mask.register_forward_hook(lambda module, inputs, output: captured.append(inputs[0].detach()))
     try:
+        total = 0.0
         with torch.no_grad(), evaluation_mode(model):
-            model(x)
+            for batch in x.split(1000):
+                captured.clear()
+                model(batch)
+                share = len(batch) / len(x)
+                total += share * captured[-1].abs().transpose(0, 1).flatten(1).mean(1)  # (B, C, ...) -> (C,)
     finally:
         handle.remove()
-    return captured[-1].abs().transpose(0, 1).flatten(1).mean(1)  # (B, C, ...) -> (C,)
+    return total
 
 
 SCORES: dict[str, Score] = {"l1": l1_score, "l2": l2_score, "ebn": ebn_score, "activation": activation_score}

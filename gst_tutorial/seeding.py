@@ -24,7 +24,7 @@ def stream_seed(seed: int, stream: str) -> int:
     return int(state[0] >> np.uint64(1))  # torch takes seeds below 2**63
 
 
-def generator(seed: int, stream: str, device: str = "cpu") -> torch.Generator:
+def generator(seed: int, stream: str, device: str | torch.device = "cpu") -> torch.Generator:
     """A torch generator for the named stream of a run."""
     return torch.Generator(device).manual_seed(stream_seed(seed, stream))
 

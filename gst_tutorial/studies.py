@@ -5,12 +5,10 @@ Reported seeds are 0 to 19. Whatever had to be chosen (a strength, a learning ra
 
 from __future__ import annotations
 
-from gst_tutorial import checks
+from gst_tutorial import checks, image_studies
 from gst_tutorial.config import RunConfig
 from gst_tutorial.pruning import TARGETS, PruneSchedule
 from gst_tutorial.sweep import Study
-
-SECONDS_PER_RUN = 4.0  # of the base config on one core of a laptop; for estimates of cost only
 
 BASE = RunConfig(evaluate_every=10)
 NONE = {"none": BASE}
@@ -183,6 +181,81 @@ def _flatness() -> Study:
     )
 
 
+# Pipelines of chapter 6. SGD's learning rate and momentum are the paper's (no worse here than half or twice the rate);
+# the strengths are the best of `pipelines-tuning`.
+OPTIMIZERS = {"Adam": BASE, "SGD": BASE.replace(optimizer="sgd", learning_rate=0.1)}
+DECAYS = {"Adam": (0.1, 0.3, 0.6), "SGD": (3e-3, 1e-2, 3e-2)}
+DROPOUTS = (0.3, 0.5, 0.7, 0.85)
+JOINT = {"Adam": [(decay, dropout) for decay in (0.03, 0.3) for dropout in (0.3, 0.7)],
+         "SGD": [(decay, dropout) for decay in (1e-3, 1e-2) for dropout in (0.3, 0.7)]}  # fmt: skip
+
+
+def _pipelines_tuning() -> Study:
+    grid = {f"SGD, learning rate {rate}": OPTIMIZERS["SGD"].replace(learning_rate=rate) for rate in (0.05, 0.1, 0.2)}
+    for name, base in OPTIMIZERS.items():
+        grid |= {f"{name}, weight decay {decay}": base.replace(weight_decay=decay) for decay in DECAYS[name]}
+        grid |= {f"{name}, dropout {dropout}": base.replace(dropout=dropout) for dropout in DROPOUTS}
+        for decay, dropout in JOINT[name]:
+            grid[f"{name}, all three, weight decay {decay}, dropout {dropout}"] = base.replace(
+                weight_decay=decay, dropout=dropout, augment="shift_noise"
+            )
+    return Study(
+        "pipelines-tuning",
+        "Which strength of weight decay and dropout is best for each optimizer? (Seeds that are not reported.)",
+        grid,
+        tuple(range(100, 105)),
+    )
+
+
+def pipelines() -> dict[str, RunConfig]:
+    """The ten training pipelines of `pipelines`, without pruning: "Adam, plain", "SGD, weight decay", ..."""
+    grid = {}
+    for name, base in OPTIMIZERS.items():
+        decay, dropout = {"Adam": 0.3, "SGD": 1e-2}[name], 0.7
+        joint_decay, joint_dropout = {"Adam": (0.03, 0.3), "SGD": (1e-2, 0.3)}[name]
+        grid |= {
+            f"{name}, plain": base,
+            f"{name}, weight decay": base.replace(weight_decay=decay),
+            f"{name}, augmentation": base.replace(augment="shift_noise"),
+            f"{name}, dropout": base.replace(dropout=dropout),
+            f"{name}, all three": base.replace(weight_decay=joint_decay, dropout=joint_dropout, augment="shift_noise"),
+        }
+    return grid
+
+
+def _pipelines() -> Study:
+    """Each pipeline without pruning, with stable and with unstable pruning of the same number of filters.
+
+    80% of the last layer, the best dose of `regularizers-tuning`; first event after epoch 5, last after 23 in both:
+    nineteen small events, or two large ones.
+    """
+    grid = {}
+    for name, config in pipelines().items():
+        pruned = config.replace(method="prune", prune_fraction=0.8)
+        grid |= {
+            f"{name}, none": config,
+            f"{name}, stable": pruned.replace(schedule=PruneSchedule(5, 23, 1)),
+            f"{name}, unstable": pruned.replace(schedule=PruneSchedule(5, 23, 18)),
+        }
+    return Study("pipelines", "Does pruning still help in standard training pipelines?", grid)
+
+
+WIDTHS, TRAINING_SETS = (0.125, 0.25, 0.5, 1.0), (250, 1000, 4000)
+
+
+def _width() -> Study:
+    """Every width with every size of the training set. All runs take as many steps: epochs scale with 1,000 / n."""
+    grid = {}
+    for n in TRAINING_SETS:
+        for width in WIDTHS:
+            config = BASE.replace(n_train=n, width=width, batch_size=n // 10)
+            grid[f"{n} examples, width {width}, none"] = config
+            grid[f"{n} examples, width {width}, pruned"] = config.replace(
+                method="prune", prune_fraction=0.6, schedule=THREE_EVENTS
+            )
+    return Study("width", "From which width and training-set size on does pruning help?", grid)
+
+
 _ALL = {
     study.name: study
     for study in (
@@ -197,6 +270,10 @@ _ALL = {
         _regularizers_tuning(),
         _regularizers(),
         _flatness(),
+        _pipelines_tuning(),
+        _pipelines(),
+        _width(),
+        *image_studies.studies(),
     )
 }
 

@@ -33,6 +33,8 @@ class Recipe:
         momentum: of SGD; Adam ignores it.
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
         augment: "none", "shift_noise" (signals) or "crop_flip" (images).
+        precision: "float32", or "bf16": forward and backward pass in bfloat16 where torch deems it safe, weights and
+            evaluation in float32. Pays on a GPU only.
     """
 
     optimizer: str = "adam"
@@ -45,6 +47,7 @@ class Recipe:
     momentum: float = 0.9
     label_smoothing: float = 0.0
     augment: str = "none"
+    precision: str = "float32"
 
     def __post_init__(self):
         checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
@@ -59,6 +62,7 @@ class Recipe:
         for share in ("momentum", "label_smoothing"):
             checks.real(share, getattr(self, share), 0, 1, open_high=True)
         checks.one_of("augment", self.augment, AUGMENTATIONS)
+        checks.one_of("precision", self.precision, ("float32", "bf16"))
         checks.plain_numbers(self)
 
     def steps_per_epoch(self, n_train: int) -> int:
@@ -80,7 +84,7 @@ def train(
 
     Args:
         model: from `(B, *input_shape)` to logits `(B, n_classes)`.
-        dataset: see `gst.load`.
+        dataset: see `gst.load`; on the model's device. Nothing in an epoch waits for that device.
         recipe: optimizer, schedule and what regularizes the loss. (Dropout is a layer of the network.)
         seed: of batch order, augmentation and dropout, each a stream of its own.
         callbacks: functions `(epoch, step) -> None`, called before every batch with `step` = batches trained so far in
@@ -96,8 +100,10 @@ def train(
     optimizer = recipe.build_optimizer(model)
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, recipe.gamma)
     order = seeding.generator(seed, "batches")
-    augment, augmentation = AUGMENTATIONS[recipe.augment], seeding.generator(seed, "augmentation")
     x_train, y_train = dataset.x_train, dataset.y_train  # (N, C, ...), (N,)
+    augment = AUGMENTATIONS[recipe.augment]
+    augmentation = seeding.generator(seed, "augmentation", x_train.device)
+    reduced = torch.autocast(x_train.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     callbacks = list(callbacks)
     losses = []
     with seeding.global_torch_stream(seed, "dropout"):
@@ -108,8 +114,9 @@ def train(
             for step, batch in enumerate(batches):
                 for callback in callbacks:
                     callback(epoch, step)
-                logits = model(augment(x_train[batch], augmentation))  # (B, n_classes)
-                loss = F.cross_entropy(logits, y_train[batch], label_smoothing=recipe.label_smoothing)
+                with reduced:
+                    logits = model(augment(x_train[batch], augmentation))  # (B, n_classes)
+                    loss = F.cross_entropy(logits, y_train[batch], label_smoothing=recipe.label_smoothing)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

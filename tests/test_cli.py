@@ -32,6 +32,17 @@ def test_run_prints_a_table_saves_a_figure_and_says_where(tmp_path, capsys):
     assert len(list(tmp_path.glob("*.json"))) == 12
 
 
+def test_cost_times_a_few_steps_and_says_what_the_study_takes(capsys):
+    assert cli.main(["cost", "quick", "--seeds", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "8 runs, 48 training steps" in printed and "min of one core" in printed
+
+
+def test_precision_and_device_reach_every_run(tmp_path):
+    assert cli.main(["run", "quick", "--seeds", "1", "--jobs", "1", "--precision", "bf16", "--out", str(tmp_path)]) == 0
+    assert all('"precision": "bf16"' in path.read_text() for path in tmp_path.glob("*.json"))
+
+
 def test_seeds_takes_the_first_seeds_of_the_study(tmp_path):
     assert cli.main(["run", "quick", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path)]) == 0
     assert len(list(tmp_path.glob("*.json"))) == 4

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import gst_tutorial as gst
-from gst_tutorial import data
+from gst_tutorial import data, images
 
 BOTH = pytest.mark.parametrize("name", ["mnist1d", "digits"])
 
@@ -212,9 +212,9 @@ def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, da
 def test_the_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
     monkeypatch.delenv("GST_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert data.cache_folder() == tmp_path / "gst-tutorial"
+    assert images.cache_folder() == tmp_path / "gst-tutorial"
     monkeypatch.setenv("GST_CACHE", str(tmp_path / "mine"))
-    assert data.cache_folder() == tmp_path / "mine"
+    assert images.cache_folder() == tmp_path / "mine"
 
 
 @pytest.mark.parametrize(

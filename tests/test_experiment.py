@@ -241,6 +241,24 @@ def test_images_may_be_cropped_and_flipped():
     assert np.isfinite(result.epochs.train_loss).all()
 
 
+def test_a_device_that_is_not_here_is_named_before_training():
+    with pytest.raises(ValueError, match="device='cuda:99' is not available"):
+        gst.Experiment(gst.RunConfig(device="cuda:99"))
+
+
+def test_reduced_precision_changes_digits_not_what_is_learned_and_leaves_weights_in_float32():
+    full, reduced = run_once(), run_once(precision="bf16")
+    assert full.epochs.train_loss.tolist() != reduced.epochs.train_loss.tolist()
+    assert reduced.train_accuracy == pytest.approx(full.train_accuracy, abs=0.1)
+    assert {p.dtype for p in reduced.model.parameters()} == {torch.float32}
+
+
+def test_the_cheap_measures_are_the_same_numbers_that_the_whole_set_gives():
+    whole, cheap = run_once(measures=("flatness",)).measures, run_once(measures=("gradients",)).measures
+    assert len(cheap) == 6
+    assert cheap == {name: whole[name] for name in cheap}
+
+
 def test_width_multiplies_the_filters_of_every_layer():
     for width, expected in ((0.5, [16, 16, 16, 32]), (2, [64, 64, 64, 128]), (0.001, [1, 1, 1, 1])):
         layers = gst.Experiment(SMALL.replace(width=width)).layers.values()
@@ -419,9 +437,9 @@ OTHER_VALUES = {
     "filter_dropout": 0.1, "weight_noise": 0.1, "method": "prune", "layers": ("conv3",), "prune_fraction": 0.8,
     "schedule": gst.PruneSchedule(5, 23, 3), "score": "l1", "target": "largest", "noise_batches": 2, "noise_size": 0.5,
     "noise_reference": "filter", "restore": True, "cumulative": True, "redraw": True, "measures": ("flatness",),
-    "evaluate_every": 10, "seed": 1,
+    "evaluate_every": 10, "device": "cuda", "seed": 1,
     "optimizer": "sgd", "learning_rate": 1e-3, "batch_size": 50, "epochs": 61, "milestones": (40,), "gamma": 0.2,
-    "weight_decay": 1e-4, "momentum": 0.8, "label_smoothing": 0.1, "augment": "shift_noise",
+    "weight_decay": 1e-4, "momentum": 0.8, "label_smoothing": 0.1, "augment": "shift_noise", "precision": "bf16",
 }  # fmt: skip
 
 
@@ -486,7 +504,7 @@ ONE = gst.PruneSchedule(1, 3, 1)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"data": "mnist"}, ValueError, "data='mnist'.*Did you mean 'mnist1d'"),
+        ({"data": "mnist2d"}, ValueError, "data='mnist2d'.*Did you mean 'mnist1d'"),
         ({"n_train": 0}, ValueError, "n_train=0"),
         ({"n_test": "all"}, TypeError, "n_test='all'"),
         ({"data_seed": -1}, ValueError, "data_seed=-1"),
@@ -527,6 +545,8 @@ ONE = gst.PruneSchedule(1, 3, 1)
         ({"restore": "no", "method": "zero"}, TypeError, "restore='no'"),
         ({"measures": "flatness"}, TypeError, "measures='flatness' must be a tuple"),
         ({"measures": ("sharpness",)}, ValueError, "measures='sharpness'"),
+        ({"device": "gpu"}, ValueError, "device='gpu'"),
+        ({"device": 0}, ValueError, "device=0"),
         ({"evaluate_every": 0}, ValueError, "evaluate_every=0"),
         ({"seed": -1}, ValueError, "seed=-1"),
         ({"seed": 1.5}, TypeError, r"seed=1\.5"),
