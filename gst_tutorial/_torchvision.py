@@ -36,8 +36,13 @@ def torchvision() -> ModuleType:
 
 
 def _import() -> ModuleType:
-    for part in ("datasets", "models", "transforms.v2"):
-        importlib.import_module(f"torchvision.{part}")
+    try:
+        for part in ("datasets", "models", "transforms.v2"):
+            importlib.import_module(f"torchvision.{part}")
+    except ModuleNotFoundError as error:
+        if error.name == "torchvision":
+            raise ImportError('Photographs need torchvision: pip install "gst-tutorial[vision]"') from error
+        raise
     return sys.modules["torchvision"]
 
 

@@ -2,45 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from gst_tutorial.answers import NotYet, letter, number
-from gst_tutorial.experiment import RunConfig
-
-
-def _noise_price(answer) -> str:
-    number(
-        answer,
-        0.2,
-        0.005,
-        {0.4: "The second-order term has a factor of one half.",
-         2.0: "0.1 is the standard deviation; the covariance holds its square.",
-         4.0: "0.1 is the standard deviation; the covariance holds its square. And there is a factor of one half.",
-         0.01: "Half the variance is 0.005; it is still to be multiplied by the trace of the Hessian."},
-    )  # fmt: skip
-    return "Half of 0.1 squared times 40: the trace is the price of weight noise."
-
-
-def _dropout_variance(answer) -> str:
-    number(
-        answer,
-        0.25,
-        0.002,
-        {0.16: "That is the variance of the coin, f (1 - f). Dividing by 1 - f divides the variance by (1 - f) squared.",
-         0.2: "f (1 - f) was divided by 1 - f once; a factor enters a variance with its square.",
-         0.5: "That is the standard deviation; the question asks for the variance."},
-    )  # fmt: skip
-    return "f (1 - f) / (1 - f)^2 = f / (1 - f): at f = 1/2 already 1, noise as large as the signal."
-
-
-def _hidden_jolt(answer) -> str:
-    letter(
-        answer,
-        "a",
-        {"b": "A zeroed filter has no direction left: in training mode, too, its output becomes a constant.",
-         "c": "Noise turns the filter's weights; batch norm divides out their length, not their direction."},
-    )  # fmt: skip
-    return "Only the length changes, and training divides it out; evaluation, with its old running deviation, does not."
+from gst_tutorial.answers import Check, Letter, NotYet, Number, number
+from gst_tutorial.config import RunConfig
 
 
 def _jolt_and_restore(answer) -> str:
@@ -65,20 +28,47 @@ def _jolt_and_restore(answer) -> str:
 
 
 def _robustness(answer) -> str:
-    number(answer, 0.0, 1.0)
-    if float(answer) < -0.02:
+    difference = number(answer, 0.0, 1.0)
+    if difference < -0.02:
         found = "The jolted network loses less: it is flatter along such jolts, as the derivation suggests."
-    elif float(answer) > 0.02:
+    elif difference > 0.02:
         found = "The jolted network loses more: it is not flatter along the very jolts it was trained with."
     else:
         found = "No difference worth the name: here the jolts left no trace in this measure."
     return f"{found} One pair of networks; chapter 5 counts."
 
 
-CHECKS: dict[str, Callable[..., str]] = {
-    "4.1": _noise_price,
-    "4.2": _dropout_variance,
-    "4.3": _hidden_jolt,
+CHECKS: dict[str, Check] = {
+    "4.1": Number(
+        0.2,
+        0.005,
+        "Half of 0.1 squared times 40: the trace is the price of weight noise.",
+        {
+            0.4: "The second-order term has a factor of one half.",
+            2.0: "0.1 is the standard deviation; the covariance holds its square.",
+            4.0: "0.1 is the standard deviation; the covariance holds its square. And there is a factor of one half.",
+            0.01: "Half the variance is 0.005; it is still to be multiplied by the trace of the Hessian.",
+        },
+    ),
+    "4.2": Number(
+        0.25,
+        0.002,
+        "f (1 - f) / (1 - f)^2 = f / (1 - f): at f = 1/2 already 1, noise as large as the signal.",
+        {
+            0.16: "That is the variance of the coin, f (1 - f). "
+            "Dividing by 1 - f divides the variance by (1 - f) squared.",
+            0.2: "f (1 - f) was divided by 1 - f once; a factor enters a variance with its square.",
+            0.5: "That is the standard deviation; the question asks for the variance.",
+        },
+    ),
+    "4.3": Letter(
+        "a",
+        "Only the length changes, and training divides it out; evaluation, with its old running deviation, does not.",
+        {
+            "b": "A zeroed filter has no direction left: in training mode, too, its output becomes a constant.",
+            "c": "Noise turns the filter's weights; batch norm divides out their length, not their direction.",
+        },
+    ),
     "4.4": _jolt_and_restore,
     "4.5": _robustness,
 }

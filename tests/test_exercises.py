@@ -1,10 +1,12 @@
 """Exercises: an untouched stub fails its check, a solution passes, and a plausible wrong answer gets a sentence that helps."""
 
+import importlib
 import re
 
 import pytest
 
 import gst_tutorial as gst
+from gst_tutorial.answers import Letter, Number
 from gst_tutorial.exercises import _CHECKS, check, grade
 
 
@@ -32,6 +34,33 @@ def test_every_check_belongs_to_an_exercise_of_a_chapter_that_is_there(notebooks
     assert {exercise for exercise in _CHECKS if exercise.split(".")[0] in chapters} == written
 
 
+def test_the_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
+    for path in root.glob("gst_tutorial/exercises_*.py"):
+        table = importlib.import_module(f"gst_tutorial.{path.stem}").CHECKS
+        assert len({exercise.split(".")[0] for exercise in table}) == 1, f"{path.name} is about one chapter"
+        assert table.items() <= _CHECKS.items(), f"{path.name} is missing in gst_tutorial/exercises.py"
+
+
+@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Number)])
+def test_the_expected_number_is_right_and_each_plausible_wrong_one_gets_its_own_sentence(exercise):
+    number = _CHECKS[exercise]
+    assert grade(exercise, number.expected) == (True, number.right)
+    for wrong, sentence in number.wrong.items():
+        assert abs(wrong - number.expected) > number.tolerance, "a right answer would be refused"
+        assert grade(exercise, wrong) == (False, sentence)
+    assert not grade(exercise, number.expected + 1000)[0]
+    assert "NaN" in grade(exercise, float("nan"))[1]
+
+
+@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Letter)])
+def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
+    letter = _CHECKS[exercise]
+    assert grade(exercise, f"({letter.expected.upper()})") == (True, letter.right)
+    for wrong, sentence in letter.wrong.items():
+        assert grade(exercise, wrong) == (False, sentence)
+    assert "one of the letters" in grade(exercise, "all of them")[1]
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
@@ -52,8 +81,12 @@ def test_every_check_belongs_to_an_exercise_of_a_chapter_that_is_there(notebooks
         ("2.3", gst.PruneSchedule(4, 23, 1), "first should be 5"),
         ("2.4", "c", "Retraining longer"),
         ("3.1", 6, "5, 17, 29"),
+        ("3.1", 10, "30 to 39"),
         ("3.3", 0.4, "should be negative"),
+        ("3.3", "negative", "should be a number"),
         ("3.4", gst.RunConfig(method="prune", prune_fraction=0.8), "there should be nine"),
+        ("4.4", gst.RunConfig(method="prune"), "method='prune'"),
+        ("4.4", gst.RunConfig(method="zero"), "both conv3 and conv4"),
     ],
 )
 def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, hint):
