@@ -23,7 +23,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
 # These read the built book, so they run after the build.
 PAGE_TESTS := $(wildcard tests/test_pages*.py tests/test_browser_book*.py)
 
-.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive \
+.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive pdf \
         repository lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -33,11 +33,12 @@ help:
 	@echo "make serve        build it and serve it on http://127.0.0.1:$(PORT)/"
 	@echo "make test         unit tests, doctests, notebooks against their stored outputs, strict build, built pages"
 	@echo "make lab          open the notebooks in JupyterLab"
-	@echo "make notebooks    run the notebooks and store their outputs (NOTEBOOKS=book/01_*.ipynb for some of them)"
+	@echo "make notebooks    run the notebooks, store outputs and run times (NOTEBOOKS=book/01_*.ipynb for some of them)"
 	@echo "make lint         ruff on the package, tests, tools and notebooks; notebook hygiene"
 	@echo "make bench        benchmarks: ratios measured side by side"
 	@echo "make slides       slides of the key figures, in _build/slides"
 	@echo "make archive      the book as one zip that works without a network, in _build"
+	@echo "make pdf          the book as one PDF, in _build (needs Chromium)"
 	@echo "make repository REPO=owner/name    set the name of the repository wherever it is used"
 	@echo "make lock         write requirements.txt anew from its first section"
 	@echo "make clean        remove what was built; .venv stays"
@@ -74,6 +75,9 @@ serve: $(BUILT)
 archive: $(BUILT)
 	$(BIN)/python tools/make_archive.py $(HTML) _build
 
+pdf: $(BUILT)
+	$(BIN)/python tools/make_pdf.py $(HTML) _build
+
 slides: $(READY)
 	$(BIN)/python tools/make_slides.py _build/slides
 
@@ -106,6 +110,7 @@ lab: $(READY)
 NOTEBOOKS ?= $(wildcard book/*.ipynb)
 notebooks: $(READY)
 	$(BIN)/python tools/notebooks.py run $(NOTEBOOKS)
+	$(BIN)/python tools/status.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

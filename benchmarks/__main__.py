@@ -26,9 +26,9 @@ def main() -> None:
         if name not in NAMES:
             parser.error(f"unknown benchmark {name!r}; there are {', '.join(NAMES)}")
     path = HERE / "results.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
     for name in options.names or NAMES:
         rows = importlib.import_module(f"benchmarks.{name}").rows(quick=options.quick)
+        results = json.loads(path.read_text()) if path.exists() else {}  # now: another process may have written it
         results[name] = {
             "rows": rows,
             "processor": platform.machine(),

@@ -95,7 +95,7 @@ def _now(device: str) -> float:
 
 
 def recorded_costs() -> pd.DataFrame:
-    """Costs measured on the machine that recorded the studies, a row per study as `study_cost` gives it."""
+    """Costs measured on the machine that recorded the studies, a row per study as `study_cost` gives it, with `processor`."""
     return pd.read_csv(COSTS)
 
 

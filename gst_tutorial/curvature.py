@@ -12,7 +12,8 @@ All measurements are made in evaluation mode, where the loss is a fixed function
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,25 @@ class AffineBatchNorm(TorchFunctionMode):
         return (x * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
 
+@contextlib.contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Inside, a GPU convolves single precision as it is, not rounded to TF32, torch's default.
+
+    TF32 keeps three digits: every residual would be above its tolerance, and every eigenvalue marked as unconverged.
+    """
+    cudnn = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):  # since torch 2.9
+        owner, name, exact = cudnn.conv, "fp32_precision", "ieee"
+    else:
+        owner, name, exact = cudnn, "allow_tf32", False
+    before = getattr(owner, name)
+    setattr(owner, name, exact)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
 def hessian_operator(
     model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, batch_size: int = 512, loss: Callable = F.cross_entropy
 ) -> LinearOperator:
@@ -101,7 +121,8 @@ def hessian_operator(
 
     This is double backward (Pearlmutter, *Fast exact multiplication by the Hessian*, 1994): a product costs a few
     gradients. A mini-batch of B of the N examples weighs B / N, so batches of unequal sizes average correctly.
-    Vectors are float64; the arithmetic is the model's own (float32 gives about six digits; on a GPU, with TF32 off).
+    Vectors are float64 and stay on the CPU; the arithmetic is the model's own, on its device (float32 gives about six
+    digits, also on a GPU: its convolutions do without TF32 here; matrix products do, unless you have allowed it there).
 
     For a linear model and squared error, H = X^T X / N:
 
@@ -141,7 +162,7 @@ def hessian_operator(
         return [(t.data_ptr(), t._version) for t in (*model.parameters(), *model.buffers())]
 
     created = versions()
-    with evaluation_mode(model), AffineBatchNorm(), torch.enable_grad():
+    with evaluation_mode(model), AffineBatchNorm(), exact_convolutions(), torch.enable_grad():
         kept = gradient(*batches[0]) if len(batches) == 1 else None
 
     def product(vector):
@@ -150,7 +171,7 @@ def hessian_operator(
             raise RuntimeError("parameters or buffers changed since the operator was made; make a new operator.")
         directions = list(split_vector(vector, named).values())
         total = [torch.zeros_like(p) for p in parameters]
-        with evaluation_mode(model), AffineBatchNorm(), torch.enable_grad():
+        with evaluation_mode(model), AffineBatchNorm(), exact_convolutions(), torch.enable_grad():
             for batch in batches:
                 pairs = list(zip(kept or gradient(*batch), directions, strict=True))
                 # Where the loss is linear in a parameter the gradient is constant: no graph, and a row of zeros.
@@ -218,7 +239,7 @@ def filter_scales(model: nn.Module) -> np.ndarray:
     """
     scales = []
     for p in trainable_parameters(model).values():
-        weights = p.detach().double().cpu().reshape(p.shape[0] if p.dim() > 1 else 1, -1)  # (filters, weights of each)
+        weights = p.detach().cpu().double().reshape(p.shape[0] if p.dim() > 1 else 1, -1)  # (filters, weights of each)
         rms = weights.square().mean(dim=1, keepdim=True).sqrt() * (p.dim() > 1)
         scales.append(rms.expand_as(weights).reshape(-1))
     return torch.cat(scales).numpy()
@@ -258,7 +279,7 @@ def gradient_covariance_trace(
         return loss(functional_call(model, values, (x_one[None],)), y_one[None])
 
     squares, total = 0.0, 0.0
-    with evaluation_mode(model):
+    with evaluation_mode(model), exact_convolutions():
         for x_chunk, y_chunk in zip(x.split(chunk_size), y.split(chunk_size), strict=True):
             gradients = vmap(grad(sample_loss), in_dims=(None, 0, 0))(parameters, x_chunk, y_chunk).values()
             squares += sum(float(g.square().sum()) for g in gradients)  # g: (chunk, *parameter)

@@ -41,12 +41,12 @@ def _control(answer) -> str:
 
 CHECKS: dict[str, Check] = {
     "3.1": Number(
-        11,
+        10,
         0.1,
-        "Eleven epochs at full learning rate; with period 2 it is one.",
+        "Epochs 30 to 39, at full learning rate; with period 2 there is none.",
         {
-            10: "Ten epochs are trained in between, 30 to 39; the question counts from epoch 29.",
-            6: "The last event is at epoch 29: 5, 17, 29. The next would be 41.",
+            11: "The last event comes after the training of epoch 29; which epochs are trained between that and epoch 40?",
+            4: "The last event is at epoch 29: 5, 17, 29. The next would be 41.",
             12: "That is the period itself.",
         },
     ),

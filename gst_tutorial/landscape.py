@@ -18,7 +18,7 @@ from torch import nn
 from torch.func import functional_call
 
 from gst_tutorial import checks
-from gst_tutorial.curvature import check_sample, filter_scales, split_vector, trainable_parameters
+from gst_tutorial.curvature import check_sample, exact_convolutions, filter_scales, split_vector, trainable_parameters
 from gst_tutorial.models import evaluation_mode
 
 FIRST_RADIUS = 1e-4  # of max_epsilon: where flat_radius begins to look
@@ -60,7 +60,7 @@ def loss_function(model, x, y, batch_size, loss):
         if offset is not None:
             values = {name: values[name] + step for name, step in split_vector(offset, parameters).items()}
         total, hits = 0.0, 0
-        with evaluation_mode(model), torch.no_grad():
+        with evaluation_mode(model), exact_convolutions(), torch.no_grad():
             for x_batch, y_batch in zip(x.split(batch_size), y.split(batch_size), strict=True):
                 logits = functional_call(model, values, (x_batch,))
                 total += float(loss(logits, y_batch)) * len(x_batch)

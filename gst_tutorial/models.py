@@ -184,7 +184,7 @@ def conv1d_net(
     filter_dropout: float = 0.0,
     width: float = 1.0,
 ) -> nn.Sequential:
-    """A convolutional network for signals: the tutorial's default, about 22,000 parameters.
+    """A convolutional network for signals: the tutorial's default, about 19,000 parameters.
 
     Layers `conv1, bn1, relu1, ..., conv4, bn4, relu4`, then `flatten` and the linear `head`; kernels of 3 samples.
 

@@ -74,7 +74,7 @@ def record(study: Study, store: ResultStore, frame: pd.DataFrame, folder: Path =
         "curves": list(study.curves),
         "processor_seconds": round(float(frame.seconds.sum())),
         "date": datetime.date.today().isoformat(),
-        "processor": _processor(),
+        "processor": processor(),
         "versions": {
             "gst_tutorial": gst_tutorial.__version__,
             "python": platform.python_version(),
@@ -88,7 +88,8 @@ def record(study: Study, store: ResultStore, frame: pd.DataFrame, folder: Path =
     return path
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name and instruction set of this machine's processor, and its operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

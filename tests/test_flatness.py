@@ -296,6 +296,18 @@ def test_every_measure_of_a_run_is_finite_repeatable_and_what_the_single_functio
         trained.train()
 
 
+def test_any_study_records_flatness_at_the_end_of_its_runs_on_training_and_held_out_data(tmp_path):
+    quick = gst.RunConfig(width=0.25, n_train=100, n_test=100).replace(epochs=2, batch_size=50, milestones=())
+    pruned = quick.replace(method="prune", schedule=gst.PruneSchedule(0, 0, 1), measures=("flatness",))
+    study = gst.Study("mine", "Is it flat?", {"none": quick, "prune": pruned}, range(1))
+    frame = gst.sweep(study, n_jobs=1, store=gst.ResultStore(tmp_path)).set_index("label")
+    result = gst.run(pruned.replace(seed=0))
+    expected = measure_flatness(result.model, result.dataset)  # of the network as training left it
+    assert expected["train_hessian_trace"] != expected["test_hessian_trace"]
+    assert frame.loc["prune", list(expected)].astype(float).to_dict() == pytest.approx(expected, nan_ok=True)
+    assert frame.loc["none", list(expected)].isna().all()  # not asked for, not measured
+
+
 def test_a_matched_loss_out_of_reach_is_nan_and_the_rest_is_measured(trained, dataset):
     dataset.y_train = dataset.y_train.roll(1)  # labels that the network gets wrong
     found = measure_flatness(trained, dataset, k=2, matched_loss=0.01)

@@ -8,7 +8,7 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import studies
-from gst_tutorial.recording import _processor, record
+from gst_tutorial.recording import processor, record
 from gst_tutorial.sweep import sweep
 
 each = pytest.mark.parametrize("name", gst.recorded_names())
@@ -40,7 +40,7 @@ def test_one_run_of_each_recorded_study_comes_out_again(name):
     config = next(c for c in studies.get(name).replace(seeds=[row.seed]).configs if c.hash == row["hash"])
     result = gst.run(config)
     versions = frame.attrs["provenance"]["versions"]
-    same_machine = frame.attrs["provenance"]["processor"] == _processor() and versions["torch"] == torch.__version__
+    same_machine = frame.attrs["provenance"]["processor"] == processor() and versions["torch"] == torch.__version__
     # Another processor adds in another order; training amplifies that to the size of the difference between two seeds.
     tolerance = 5e-6 if same_machine else 0.06
     assert result.final_accuracy == pytest.approx(row.final_accuracy, abs=tolerance)

@@ -44,7 +44,9 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
         [
             ("Kendall correlation of instability and accuracy, the paper's protocol", "tradeoff", tau("tradeoff", "method == 'prune'"), ABOVE),
             ("the same, control with the same first and last event", "tradeoff-aligned", tau("tradeoff-aligned", "label.str.startswith('same ends')"), ABOVE),
-            ("the same, by dose, up to 80%", "dose", tau("dose", "method == 'prune' and prune_fraction <= 0.8"), ABOVE),
+            ("photographs (CIFAR-10, JPEG copy), the paper's protocol: unstable against stable", "cifar10-small",
+             gain("cifar10-small", "S, period 2", "S, period 1"), ABOVE),
+            ("the same correlation by dose, up to 80%", "dose", tau("dose", "method == 'prune' and prune_fraction <= 0.8"), ABOVE),
         ],
     ),
     "C3": (
@@ -59,7 +61,18 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
             ("past the point: 95% of the layer against 80%", "dose", gain("dose", "random, 95%", "random, 80%"), BELOW),
         ],
     ),
-    "C4": ("It holds in standard pipelines: SGD with momentum, weight decay, augmentation, residual networks.", "", []),
+    "C4": (
+        "It holds in standard pipelines: SGD with momentum, weight decay, augmentation, residual networks.",
+        "06_standard_pipelines",
+        [
+            *((f"unstable pruning, {pipeline}", "pipelines", gain("pipelines", f"{pipeline}, unstable", f"{pipeline}, none"), ABOVE)
+              for pipeline in ("SGD, plain", *(f"{o}, {added}" for o in ("Adam", "SGD")
+                                               for added in ("weight decay", "augmentation", "dropout", "all three")))),
+            *((f"unstable against stable pruning, {pipeline}", "pipelines",
+               gain("pipelines", f"{pipeline}, unstable", f"{pipeline}, stable"), ABOVE)
+              for pipeline in ("SGD, plain", "SGD, weight decay", "SGD, augmentation")),
+        ],
+    ),
     "C5": (
         "Pruning regularizes like noise injection; the benefit does not depend on permanent removal.",
         "04_noise_injection",

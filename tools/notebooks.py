@@ -5,13 +5,18 @@
     python tools/notebooks.py check book/*.ipynb       # say what is not tidy; exit 1 if anything is not
 
 Tidy means that a second run on the same machine changes nothing: no times of execution, no versions of the kernel, no
-state of live widgets (a static page could only show it as dead controls).
+state of live widgets (a static page could only show it as dead controls). How long the cells of a notebook took is written
+into `run_times.json` beside it, from which `tools/status.py` makes a page.
 """
 
 import argparse
 import base64
 import copy
+import datetime
 import io
+import json
+import os
+import platform
 import sys
 from pathlib import Path
 
@@ -19,6 +24,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat.validator import normalize
 
+RUN_TIMES = "run_times.json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = {"tags", "mystnb", "slideshow", "jupyter", "cellView"}
 NOTEBOOK_METADATA = {
@@ -97,19 +103,49 @@ def problems(notebook) -> list[str]:
     return found
 
 
-def run(path: Path, timeout: float) -> None:
-    """Run a notebook in its own folder and store the outputs; a failing cell leaves the file as it was."""
+def run(path: Path, timeout: float) -> float:
+    """Run a notebook in its own folder, store outputs and run time, return that; a failing cell leaves both as they were."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
         notebook,
         timeout=timeout,
         kernel_name="python3",
-        record_timing=False,
+        record_timing=True,  # in the cells' metadata, which `tidy` takes away again
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
         skip_cells_with_tag="nbval-skip",
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
+    seconds = run_time(notebook)
     nbformat.write(tidy(notebook), path)
+    record_run_time(path, seconds)
+    return seconds
+
+
+def run_time(notebook) -> float:
+    """Seconds that all cells of a notebook took together, from the times that the run left in their metadata."""
+    total = 0.0
+    for cell in notebook.cells:
+        times = cell.metadata.get("execution", {})
+        if {"iopub.execute_input", "shell.execute_reply"} <= times.keys():
+            start, end = (times[key].replace("Z", "+00:00") for key in ("iopub.execute_input", "shell.execute_reply"))
+            total += (datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(start)).total_seconds()
+    return total
+
+
+def record_run_time(path: Path, seconds: float) -> None:
+    """Write how long a notebook took, and where, into `run_times.json` beside it; the other notebooks' lines stay."""
+    from gst_tutorial.recording import _processor
+
+    file = path.with_name(RUN_TIMES)
+    times = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    times[path.stem] = {
+        "seconds": round(seconds, 1),
+        "date": datetime.date.today().isoformat(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    file.write_text(json.dumps(times, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -123,7 +159,7 @@ def main() -> int:
     for path in arguments.notebooks:
         if arguments.action == "run":
             print(f"running {path}", flush=True)
-            run(path, arguments.timeout)
+            print(f"  its cells took {run(path, arguments.timeout):.1f} s", flush=True)
         elif arguments.action == "tidy":
             nbformat.write(tidy(nbformat.read(path, as_version=4)), path)
         else:
