@@ -134,14 +134,14 @@ def run_time(notebook) -> float:
 
 def record_run_time(path: Path, seconds: float) -> None:
     """Write how long a notebook took, and where, into `run_times.json` beside it; the other notebooks' lines stay."""
-    from gst_tutorial.recording import _processor
+    from gst_tutorial.recording import processor
 
     file = path.with_name(RUN_TIMES)
     times = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     times[path.stem] = {
         "seconds": round(seconds, 1),
         "date": datetime.date.today().isoformat(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
