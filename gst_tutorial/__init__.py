@@ -5,13 +5,14 @@
     result = gst.run(config)
     print(result.final_accuracy, result.instability)
 
-The files are read in the order of the book's chapters: data, images, models, image_models, pruning, instability,
+The files are read in the order of the book's chapters: data, images, models, small_models, image_models, pruning, instability,
 training, config, experiment, store, sweep, studies, image_studies, costs, statistics, noise, curvature, flatness, compact.
 `gst.studies`, `gst.statistics`, `gst.noise`, `gst.plots`, `gst.widgets` and `gst.exercises` are modules.
 """
 
 import importlib
 
+from gst_tutorial.compact import compact
 from gst_tutorial.config import RunConfig
 from gst_tutorial.curvature import (
     gradient_covariance_trace,
@@ -28,8 +29,6 @@ from gst_tutorial.landscape import flat_radius, loss_surface, perturbation_curve
 from gst_tutorial.models import (
     FilterMask,
     PrunableLayer,
-    conv1d_net,
-    conv2d_net,
     make_prunable,
     prunable_layers,
     sparsity,
@@ -43,6 +42,7 @@ from gst_tutorial.pruning import (
     restore_filters,
 )
 from gst_tutorial.recording import recorded, recorded_names
+from gst_tutorial.small_models import conv1d_net, conv2d_net
 from gst_tutorial.store import ResultStore
 from gst_tutorial.sweep import Study, sweep
 from gst_tutorial.training import Diverged, Recipe, train
@@ -53,7 +53,7 @@ _MODULES = ("exercises", "noise", "plots", "statistics", "studies", "widgets")
 
 __all__ = [
     "Dataset", "Diverged", "Experiment", "FilterMask", "Instability", "PrunableLayer", "PruneSchedule",
-    "PruningEvent", "Recipe", "ResultStore", "RunConfig", "RunResult", "Study", "accuracy", "choose_filters",
+    "PruningEvent", "Recipe", "ResultStore", "RunConfig", "RunResult", "Study", "accuracy", "choose_filters", "compact",
     "conv1d_net", "conv2d_net", "correct", "filter_normalized_sharpness", "filter_scores", "flat_radius",
     "gradient_covariance_trace", "hessian_eigenvalues", "hessian_operator", "hessian_trace", "instability_of",
     "kept_filters", "load", "loss_surface", "make_prunable", "match_loss", "measure_flatness", "measure_instability",

@@ -6,14 +6,14 @@ import dataclasses
 import hashlib
 import json
 
-from gst_tutorial import checks, data, image_models, models, pruning
+from gst_tutorial import checks, data, image_models, pruning, small_models
 from gst_tutorial.pruning import PruneSchedule
 from gst_tutorial.training import Recipe
 
 METHODS = ("none", "prune", "prune_at_init", "zero", "gaussian")
 NETWORKS = {
-    "conv1d": models.conv1d_net,
-    "conv2d": models.conv2d_net,
+    "conv1d": small_models.conv1d_net,
+    "conv2d": small_models.conv2d_net,
     "vgg11": image_models.vgg11,
     "resnet18": image_models.resnet18,
     "resnet20": image_models.resnet20,

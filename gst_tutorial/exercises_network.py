@@ -7,7 +7,8 @@ import itertools
 import torch
 
 from gst_tutorial.answers import Check, Letter, NotYet, Number
-from gst_tutorial.models import conv1d_net, prunable_layers
+from gst_tutorial.models import prunable_layers
+from gst_tutorial.small_models import conv1d_net
 
 
 def _folded_score(answer) -> str:
@@ -55,6 +56,8 @@ def _geometric_schedule(answer) -> str:
         raise NotYet("The answer should be the function itself: check('8.3', geometric), without calling it.")
     if answer(1.0, 0.5) is None:
         raise NotYet("The function returns None so far.")
+    if abs(float(answer(0.0, 0.5))) > 1e-6:
+        raise NotYet("At p = 0 nothing is pruned yet. Does your function give the share that is left?")
     for final in (0.5, 0.9):
         n_events = 4
         left = [1.0, *(1 - float(answer(event / n_events, final)) for event in range(1, n_events + 1))]

@@ -7,8 +7,9 @@ import math
 import torch
 
 from gst_tutorial.answers import Check, Letter, NotYet, Number
-from gst_tutorial.models import conv1d_net, prunable_layers
+from gst_tutorial.models import prunable_layers
 from gst_tutorial.pruning import kept_filters
+from gst_tutorial.small_models import conv1d_net
 
 
 def _count(answer) -> str:

@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from gst_tutorial import checks
-from gst_tutorial.models import check_head, make_prunable, scaled
+from gst_tutorial.models import make_prunable
+from gst_tutorial.small_models import check_head, scaled
 
 
 def vgg11(

@@ -1,15 +1,14 @@
 """Networks whose filters can be switched off.
 
-Read `FilterMask` first: it is all that pruning is in this book. `make_prunable` puts one behind every
-convolution of a network; the networks themselves are ordinary modules.
+Read `FilterMask` first: it is all that pruning is in this book. `make_prunable` puts one behind every convolution of a
+network. The networks themselves are ordinary modules, in small_models.py and image_models.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -72,6 +71,11 @@ def _apply_filter_mask(module: nn.Module, inputs, output: torch.Tensor) -> torch
     return module.filter_mask(output)
 
 
+def _apply_mask_of_the_layer_before(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
+    # A depthwise convolution passes the zeros on, but the batch norm behind it would shift them.
+    return module.masks_before[0](output)
+
+
 def _apply_last_conv_mask(block: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
     # relu(0 + shortcut) * 0 is what a block without shortcut on that channel would give: the shortcut is not added.
     return block.get_submodule(block.last_masked).filter_mask(output)
@@ -83,8 +87,10 @@ def make_prunable(model: nn.Module, layers: Iterable[str] | None = None, *, verb
     The mask multiplies the output of the batch norm that follows the convolution: the next module registered in the
     same parent, if it is a batch norm of as many channels. Where there is none, the mask multiplies the convolution's
     own output (its bias is then masked, too). In a residual block (a module with a `shortcut` or `downsample` beside
-    its convolutions) the shortcut is not added on channels pruned in the block's last convolution.
-    Depthwise convolutions and those inside a shortcut are left alone: their channels are not theirs to remove.
+    its convolutions, or torchvision's with `use_res_connect`) the shortcut is not added on channels pruned in the
+    block's last convolution. Left alone are convolutions inside a shortcut, those of a squeeze-and-excitation gate (a
+    zero there is not silence), and depthwise ones: their channels belong to the layer before, whose mask multiplies
+    the depthwise output, too.
 
     Args:
         model: any torch network with `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d` modules.
@@ -113,10 +119,16 @@ def make_prunable(model: nn.Module, layers: Iterable[str] | None = None, *, verb
         mask.conv_name, mask.norm_name = name, pairs[name]  # how `prunable_layers` finds the three together again
         masked.filter_mask = mask
         masked.register_forward_hook(_apply_filter_mask)
+    for depthwise, before in _depthwise_layers(model):
+        if before in wanted:
+            masked = model.get_submodule(pairs[before] or before)
+            # In a tuple it is no submodule: one mask, one entry in the state dict.
+            depthwise.masks_before = (masked.filter_mask,)
+            depthwise.register_forward_hook(_apply_mask_of_the_layer_before)
     for block_name, block in model.named_modules():
-        last = [name for name in pairs if name.rpartition(".")[0] == block_name][-1:]  # the block's last convolution
-        if _is_residual_block(block) and last and last[0] in wanted:
-            block.last_masked = (pairs[last[0]] or last[0]).rpartition(".")[2]
+        last = _last_convolution(block_name, block, pairs)
+        if last in wanted:
+            block.last_masked = (pairs[last] or last).removeprefix(f"{block_name}.")
             block.register_forward_hook(_apply_last_conv_mask)
     if verbose:
         for layer in prunable_layers(model).values():
@@ -125,22 +137,51 @@ def make_prunable(model: nn.Module, layers: Iterable[str] | None = None, *, verb
     return model
 
 
-def _is_residual_block(module: nn.Module) -> bool:
-    return hasattr(module, "shortcut") or hasattr(module, "downsample")
+def _last_convolution(block_name: str, block: nn.Module, names: Iterable[str]) -> str | None:
+    """Name of the last convolution of a residual block; None if `block` is none."""
+    if getattr(block, "use_res_connect", False):  # torchvision's MobileNets and EfficientNets keep theirs deeper inside
+        inside = [name for name in names if name.startswith(f"{block_name}.")]
+    elif hasattr(block, "shortcut") or hasattr(block, "downsample"):
+        inside = [name for name in names if name.rpartition(".")[0] == block_name]
+    else:
+        return None
+    return inside[-1] if inside else None
 
 
-def _conv_norm_pairs(model: nn.Module):
-    """Yield (name of a convolution, name of the batch norm behind it or None), in the order of registration."""
+def _convolutions(model: nn.Module):
+    """Yield (name of a convolution, name of the batch norm behind it or None), in the order of registration.
+
+    Without those inside a shortcut or a squeeze-and-excitation gate (torchvision's have a `scale_activation`).
+    """
     for parent_name, parent in model.named_modules():
         prefix = f"{parent_name}." if parent_name else ""
         children = list(parent.named_children())
         for (name, conv), (next_name, following) in zip(children, [*children[1:], ("", None)]):
             if not isinstance(conv, CONVOLUTIONS) or {"shortcut", "downsample"} & set((prefix + name).split(".")):
                 continue
-            if conv.groups == conv.in_channels > 1:
-                continue  # depthwise: its filters belong to the layer before
+            if hasattr(parent, "scale_activation"):
+                continue
             has_norm = isinstance(following, BATCH_NORMS) and following.num_features == conv.out_channels
             yield prefix + name, prefix + next_name if has_norm else None
+
+
+def _is_depthwise(conv: nn.Module) -> bool:
+    return conv.groups == conv.in_channels > 1
+
+
+def _conv_norm_pairs(model: nn.Module):
+    return [pair for pair in _convolutions(model) if not _is_depthwise(model.get_submodule(pair[0]))]
+
+
+def _depthwise_layers(model: nn.Module):
+    """Yield (module that gives a depthwise convolution's output, name of the convolution whose channels it reads)."""
+    before = None
+    for name, norm_name in _convolutions(model):
+        conv = model.get_submodule(name)
+        if not _is_depthwise(conv):
+            before = name
+        elif before and model.get_submodule(before).out_channels == conv.in_channels == conv.out_channels:
+            yield model.get_submodule(norm_name or name), before
 
 
 def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
@@ -173,111 +214,3 @@ def sparsity(model: nn.Module, layers: Iterable[str] | None = None) -> float:
     found = prunable_layers(model)
     masks = [found[name].mask.mask for name in (found if layers is None else layers)]
     return 1.0 - torch.cat(masks).mean().item() if masks else 0.0
-
-
-def conv1d_net(
-    n_classes: int = 10,
-    channels: Sequence[int] = (32, 32, 32, 64),
-    strides: Sequence[int] = (2, 2, 1, 1),
-    input_shape: Sequence[int] = (1, 40),
-    dropout: float = 0.0,
-    filter_dropout: float = 0.0,
-    width: float = 1.0,
-) -> nn.Sequential:
-    """A convolutional network for signals: the tutorial's default, about 19,000 parameters.
-
-    Layers `conv1, bn1, relu1, ..., conv4, bn4, relu4`, then `flatten` and the linear `head`; kernels of 3 samples.
-
-    Args:
-        n_classes: outputs of the linear head.
-        channels: filters of each convolution.
-        strides: step of each convolution; 2 halves the length of the signal.
-        input_shape: `(C, L)` of one signal.
-        dropout: share of the head's inputs dropped in training.
-        filter_dropout: share of the last convolution's filters dropped in training, per example.
-        width: multiplies `channels`.
-
-    Returns:
-        A prunable `nn.Sequential` from `(B, C, L)` to logits `(B, n_classes)`.
-    """
-    return _conv_net(
-        (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d),
-        n_classes,
-        channels,
-        strides,
-        input_shape,
-        dropout,
-        filter_dropout,
-        width,
-    )
-
-
-def conv2d_net(
-    n_classes: int = 10,
-    channels: Sequence[int] = (16, 32, 32, 64),
-    strides: Sequence[int] = (1, 2, 1, 2),
-    input_shape: Sequence[int] = (1, 8, 8),
-    dropout: float = 0.0,
-    filter_dropout: float = 0.0,
-    width: float = 1.0,
-) -> nn.Sequential:
-    """The same network for images: 3x3 kernels, from `(B, C, H, W)` to logits `(B, n_classes)`. See `conv1d_net`."""
-    return _conv_net(
-        (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d),
-        n_classes,
-        channels,
-        strides,
-        input_shape,
-        dropout,
-        filter_dropout,
-        width,
-    )
-
-
-def scaled(channels: Sequence[int], width: float) -> list[int]:
-    """Numbers of filters times `width`, rounded, at least 1."""
-    checks.real("width", width, 0, open_low=True)
-    return [max(1, round(width * n)) for n in channels]
-
-
-def check_head(n_classes, dropout, filter_dropout) -> None:
-    """Errors for the arguments that every network here has."""
-    checks.integer("n_classes", n_classes, low=1)
-    checks.real("dropout", dropout, 0, 1, open_high=True)
-    checks.real("filter_dropout", filter_dropout, 0, 1, open_high=True)
-
-
-def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_dropout, width):
-    conv, norm, drop_filters = kinds
-    for argument, values in (("channels", channels), ("strides", strides), ("input_shape", input_shape)):
-        if not isinstance(values, (tuple, list)):
-            raise TypeError(f"{argument}={values!r} must be a tuple of whole numbers.")
-        for value in values:
-            checks.integer(argument, value, low=1)
-    if len(channels) != len(strides) or not channels:
-        raise ValueError(
-            f"channels={tuple(channels)} and strides={tuple(strides)} must have one entry per convolution."
-        )
-    n_dims = 1 if conv is nn.Conv1d else 2
-    if len(input_shape) != 1 + n_dims:
-        raise ValueError(
-            f"input_shape={tuple(input_shape)} must be {('(C, L)', '(C, H, W)')[n_dims - 1]} for a {n_dims}-D network."
-        )
-    channels = scaled(channels, width)
-    check_head(n_classes, dropout, filter_dropout)
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    n_in, *size = input_shape
-    for i, (n_out, stride) in enumerate(zip(channels, strides), start=1):
-        # Batch norm subtracts the mean again, so a bias in the convolution would do nothing.
-        layers[f"conv{i}"] = conv(n_in, n_out, kernel_size=3, stride=stride, padding=1, bias=False)
-        layers[f"bn{i}"] = norm(n_out)
-        layers[f"relu{i}"] = nn.ReLU()
-        n_in, size = n_out, [(s - 1) // stride + 1 for s in size]
-    if filter_dropout:
-        layers["filter_dropout"] = drop_filters(filter_dropout)
-    layers["flatten"] = nn.Flatten()
-    if dropout:
-        layers["dropout"] = nn.Dropout(dropout)
-    n_features = n_in * int(torch.tensor(size).prod())
-    layers["head"] = nn.Linear(n_features, n_classes)
-    return make_prunable(nn.Sequential(layers))

@@ -37,7 +37,8 @@ def test_the_folded_score_and_the_geometric_schedule_are_right():
         ("8.3", lambda p, final: None, "returns None"),
         ("8.3", 0.5, "the function itself"),
         ("8.3", lambda p, final: p * final, "not the same share"),
-        ("8.3", lambda p, final: (1 - final) ** p, "At the end"),
+        ("8.3", lambda p, final: (1 - final) ** p, "share that is left"),
+        ("8.3", lambda p, final: 1 - (1 - final) ** (2 * p), "At the end a share of 0.5"),
     ],
 )
 def test_a_plausible_mistake_gets_a_sentence_that_helps(exercise, answer, hint):
