@@ -88,13 +88,13 @@ def _study(options) -> Study:
 
 
 def _list(options) -> int:
-    here = recorded_names()
+    seeds = {name: len(recorded(name).attrs["provenance"]["seeds"]) for name in recorded_names()}
     hours = costs.recorded_costs().set_index("study").hours  # measured on the machine that recorded the studies
-    print(f"{'study':<20} {'runs':>5} {'core time':>10}  recorded  question")
+    print(f"{'study':<20} {'runs':>5} {'core time':>10}  {'recorded':<8}  question")
     for name in studies.names():
         study = studies.get(name)
         time_needed = costs.in_words(hours[name]) if name in hours else "not known"
-        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {'yes' if name in here else 'no':<8}  {study.sentence}")
+        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {f'{seeds[name]} seeds' if name in seeds else 'no':<8}  {study.sentence}")
     return 0
 
 
