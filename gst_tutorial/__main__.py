@@ -94,7 +94,8 @@ def _list(options) -> int:
     for name in studies.names():
         study = studies.get(name)
         time_needed = costs.in_words(hours[name]) if name in hours else "not known"
-        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {f'{seeds[name]} seeds' if name in seeds else 'no':<8}  {study.sentence}")
+        found = f"{seeds[name]} seeds" if name in seeds else "no"
+        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}")
     return 0
 
 

@@ -240,11 +240,24 @@ def _pipelines() -> Study:
     return Study("pipelines", "Does pruning still help in standard training pipelines?", grid)
 
 
+def _pipelines_doses() -> Study:
+    """The regularized pipelines with smaller doses: was 80%, the best for a plain network, only too much for them?"""
+    grid = {}
+    for name, config in pipelines().items():
+        if not name.endswith("plain"):
+            grid[f"{name}, none"] = config
+            for dose in (0.2, 0.4):
+                grid[f"{name}, {dose:.0%}"] = config.replace(
+                    method="prune", prune_fraction=dose, schedule=PruneSchedule(5, 23, 18)
+                )
+    return Study("pipelines-doses", "Does a smaller dose of pruning help a regularized network?", grid, TEN_SEEDS)
+
+
 WIDTHS, TRAINING_SETS = (0.125, 0.25, 0.5, 1.0), (250, 1000, 4000)
 
 
 def _width() -> Study:
-    """Every width with every size of the training set. All runs take as many steps: epochs scale with 1,000 / n."""
+    """Every width with every size of the training set. The batch is a tenth of the set, so all runs take as many steps."""
     grid = {}
     for n in TRAINING_SETS:
         for width in WIDTHS:
@@ -272,6 +285,7 @@ _ALL = {
         _flatness(),
         _pipelines_tuning(),
         _pipelines(),
+        _pipelines_doses(),
         _width(),
         *image_studies.studies(),
     )

@@ -1,9 +1,12 @@
 """Measure what every study would cost on this machine and store it for `python -m gst_tutorial list`.
 
-    python tools/costs.py
+    python tools/costs.py             # every study
+    python tools/costs.py dose        # only the named ones
 
 Takes some minutes: a few training steps of every network are timed.
 """
+
+import sys
 
 import pandas as pd
 
@@ -11,8 +14,9 @@ from gst_tutorial import costs, studies
 from gst_tutorial.recording import processor
 
 if __name__ == "__main__":
-    rows = []
-    for name in studies.names():
-        rows.append(costs.study_cost(studies.get(name)))
-        print(f"{name}: {costs.in_words(rows[-1]['hours'])}", flush=True)
-    pd.DataFrame(rows).assign(processor=processor()).to_csv(costs.COSTS, index=False, float_format="%.3g")
+    known = costs.recorded_costs().set_index("study", drop=False).to_dict("index") if costs.COSTS.exists() else {}
+    for name in sys.argv[1:] or studies.names():
+        known[name] = costs.study_cost(studies.get(name)) | {"processor": processor()}
+        print(f"{name}: {costs.in_words(known[name]['hours'])}", flush=True)
+    rows = [known[name] for name in studies.names() if name in known]
+    pd.DataFrame(rows).to_csv(costs.COSTS, index=False, float_format="%.3g")
