@@ -269,27 +269,11 @@ def _width() -> Study:
     return Study("width", "From which width and training-set size on does pruning help?", grid)
 
 
-_ALL = {
-    study.name: study
-    for study in (
-        _landing(),
-        _tradeoff(),
-        _tradeoff_aligned(),
-        _dose(),
-        _scores(),
-        _data(),
-        _jolts(),
-        _noise(),
-        _regularizers_tuning(),
-        _regularizers(),
-        _flatness(),
-        _pipelines_tuning(),
-        _pipelines(),
-        _pipelines_doses(),
-        _width(),
-        *image_studies.studies(),
-    )
-}
+_IN_ORDER = [
+    _landing(), _tradeoff(), _tradeoff_aligned(), _dose(), _scores(), _data(), _jolts(), _noise(), _regularizers_tuning(),
+    _regularizers(), _flatness(), _pipelines_tuning(), _pipelines(), _pipelines_doses(), _width(), *image_studies.studies(),
+]  # fmt: skip
+_ALL = {study.name: study for study in _IN_ORDER}
 
 
 def names() -> list[str]:
