@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ exit codes: 0 all runs finished; 1 some runs failed (their rows say why); 2 wron
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     try:
         return {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
@@ -36,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        command = f"python -m gst_tutorial run {options.study} --out {options.out}"
-        print(f"\nStopped. Finished runs are in {options.out}; resume with:\n  {command}", file=sys.stderr)
+        print("\nStopped.", file=sys.stderr)
+        if options.command == "run":  # the very same command: another device or precision would be another study
+            command = f"python -m gst_tutorial {shlex.join(arguments)}"
+            print(f"Finished runs are in {options.out}; resume with:\n  {command}", file=sys.stderr)
         return 130
 
 

@@ -10,6 +10,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
+
+from gst_tutorial.models import PrunableLayer
+
 Check = Callable[..., str]
 
 
@@ -60,3 +64,18 @@ def number(answer, expected: float, tolerance: float, wrong: dict[float, str] | 
     if not abs(value - expected) <= tolerance:
         raise NotYet(f"{value:g} is too {'large' if value > expected else 'small'}.")
     return value
+
+
+def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
+    """What the reader's score function gives for a layer, `(C,)`; `call` is how its exercise is checked."""
+    if not callable(answer):
+        raise NotYet(f"The answer should be the function itself: {call}, without calling it.")
+    scores = answer(layer, None, None)
+    if scores is None:
+        raise NotYet("The function returns None so far.")
+    scores, n = torch.as_tensor(scores), layer.mask.n_filters
+    if scores.shape != (n,):
+        raise NotYet(
+            f"The score should be one number per filter, shape ({n},) in this test; it is {tuple(scores.shape)}."
+        )
+    return scores

@@ -27,7 +27,7 @@ class RunConfig:
     """Everything that decides a run's numbers. Frozen, validated, and saved as JSON beside them.
 
     Attributes:
-        data, n_train, n_test, data_seed: see `gst.load`.
+        data, n_train, n_test, data_seed, image_size: see `gst.load`.
         model: "conv1d" (signals), "conv2d", "vgg11", "resnet18", "resnet20" or "resnet56" (images).
         width: multiplies the number of filters of every layer.
         dropout, filter_dropout: layers of the network, see `gst.conv1d_net`.
@@ -80,6 +80,7 @@ class RunConfig:
     redraw: bool = False
     measures: tuple[str, ...] = ()
     evaluate_every: int = 1
+    image_size: int | None = None
     device: str = "cpu"
     seed: int = 0
 
@@ -100,9 +101,9 @@ class RunConfig:
         checks.integer("evaluate_every", self.evaluate_every, low=1)
         checks.device("device", self.device)
         checks.integer("seed", self.seed, low=0)
-        for size in ("n_train", "n_test"):
+        for size, low in (("n_train", 10), ("n_test", 10), ("image_size", 1)):
             if getattr(self, size) is not None:
-                checks.integer(size, getattr(self, size), low=10)
+                checks.integer(size, getattr(self, size), low=low)
         if not isinstance(self.recipe, Recipe):
             raise TypeError(f"recipe={self.recipe!r} must be a gst.Recipe.")
         for flag in ("restore", "cumulative", "redraw"):

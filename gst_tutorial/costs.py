@@ -19,8 +19,7 @@ from gst_tutorial.training import train
 
 COSTS = Path(__file__).parent / "recorded" / "costs.csv"
 
-# (input shape, classes, training examples, test examples) of the sets that are not generated: nothing is downloaded to
-# estimate a cost.
+# (input shape, classes, training examples, test examples): nothing is generated or downloaded to estimate a cost.
 _SHAPES = {
     "mnist1d": ((1, 40), 10, 1000, 4000),
     "digits": ((1, 8, 8), 10, 1000, 797),
@@ -46,8 +45,9 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
     steps = step_seconds = evaluation_seconds = 0
     for config in study.grid.values():
         shape, n_classes, n_train, n_test = _SHAPES.get(config.data, _FOLDER_SHAPE)
+        shape = (*shape[:1], config.image_size, config.image_size) if config.image_size else shape
         recipe = config.recipe
-        key = (config.data, config.model, config.width, config.device, recipe.batch_size, recipe.precision)
+        key = (shape, config.model, config.width, config.device, recipe.batch_size, recipe.precision)
         if key not in measured:
             measured[key] = _measure(config, shape, n_classes, n_steps)
         config_steps = recipe.epochs * recipe.steps_per_epoch(config.n_train or n_train)

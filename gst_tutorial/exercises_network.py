@@ -6,14 +6,12 @@ import itertools
 
 import torch
 
-from gst_tutorial.answers import Check, Letter, NotYet, Number
+from gst_tutorial.answers import Check, Letter, NotYet, Number, scores_by
 from gst_tutorial.models import prunable_layers
 from gst_tutorial.small_models import conv1d_net
 
 
 def _folded_score(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('8.2', folded_score), without calling it.")
     generator = torch.Generator().manual_seed(0)
     layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
     with torch.no_grad():
@@ -22,14 +20,7 @@ def _folded_score(answer) -> str:
         layer.norm.running_var.copy_(torch.tensor([0.5, 4.0, 1.0, 0.01]))
         norms = layer.conv.weight.flatten(1).norm(dim=1)
         scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
-    scores = answer(layer, None, None)
-    if scores is None:
-        raise NotYet("The function returns None so far.")
-    scores = torch.as_tensor(scores)
-    if scores.shape != (4,):
-        raise NotYet(
-            f"The score should be one number per filter, shape (4,) in this test; it is {tuple(scores.shape)}."
-        )
+    scores = scores_by(answer, layer, "check('8.2', folded_score)")
     if scores.requires_grad:
         raise NotYet("The scores carry a gradient; detach them.")
     mistakes = {

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from gst_tutorial.answers import Check, Letter, NotYet, Number
+from gst_tutorial.answers import Check, Letter, NotYet, Number, scores_by
 from gst_tutorial.models import prunable_layers
 from gst_tutorial.pruning import kept_filters
 from gst_tutorial.small_models import conv1d_net
@@ -27,20 +27,11 @@ def _count(answer) -> str:
 
 
 def _scale_score(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('1.3', scale_score), without calling it.")
     layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
     scale = torch.tensor([-3.0, 1.0, 0.5, -0.25])
     with torch.no_grad():
         layer.norm.weight.copy_(scale)
-    scores = answer(layer, None, None)
-    if scores is None:
-        raise NotYet("The function returns None so far.")
-    scores = torch.as_tensor(scores)
-    if scores.shape != (4,):
-        raise NotYet(
-            f"The score should be one number per filter, shape (4,) in this test; it is {tuple(scores.shape)}."
-        )
+    scores = scores_by(answer, layer, "check('1.3', scale_score)")
     if torch.allclose(scores.float(), scale):
         raise NotYet("A filter with scale -3 speaks as loudly as one with +3: take the absolute value.")
     if not torch.allclose(scores.float(), scale.abs()):

@@ -79,7 +79,8 @@ class Experiment:
             torch.empty(1, device=config.device)
         except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
             raise ValueError(f"device={config.device!r} is not available here: {error}") from None
-        self.dataset = data.load(config.data, config.n_train, config.n_test, config.data_seed).to(config.device)
+        dataset = data.load(config.data, config.n_train, config.n_test, config.data_seed, config.image_size)
+        self.dataset = dataset.to(config.device)
         self.model = build_model(config, self.dataset)
         self.layers = models.prunable_layers(self.model)
         self.steps_per_epoch = config.recipe.steps_per_epoch(len(self.dataset.y_train))

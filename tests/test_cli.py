@@ -89,6 +89,21 @@ def test_help_teaches_with_examples_and_exit_codes(capsys):
     assert "examples:" in printed and "exit codes:" in printed and "resume" in printed
 
 
+def test_ctrl_c_says_the_whole_command_and_leaves_no_traceback_where_nothing_can_be_resumed(
+    monkeypatch, capsys, tmp_path
+):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "sweep", stop)
+    monkeypatch.setattr(cli.costs, "study_cost", stop)
+    given = ["run", "quick", "--seeds", "2", "--precision", "bf16", "--out", str(tmp_path)]
+    assert cli.main(given) == 130
+    assert f"python -m gst_tutorial {' '.join(given)}" in capsys.readouterr().err
+    assert cli.main(["cost", "quick"]) == 130
+    assert "Stopped" in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
     command = [sys.executable, "-m", "gst_tutorial", "run", "dose", "--jobs", "1", "--out", str(tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -99,6 +114,6 @@ def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "resume with:" in printed and f"run dose --out {tmp_path}" in printed
+    assert "resume with:" in printed and f"run dose --jobs 1 --out {tmp_path}" in printed
     assert "Traceback" not in printed
     assert not list(tmp_path.glob("*.running"))

@@ -437,7 +437,7 @@ OTHER_VALUES = {
     "filter_dropout": 0.1, "weight_noise": 0.1, "method": "prune", "layers": ("conv3",), "prune_fraction": 0.8,
     "schedule": gst.PruneSchedule(5, 23, 3), "score": "l1", "target": "largest", "noise_batches": 2, "noise_size": 0.5,
     "noise_reference": "filter", "restore": True, "cumulative": True, "redraw": True, "measures": ("flatness",),
-    "evaluate_every": 10, "device": "cuda", "seed": 1,
+    "evaluate_every": 10, "image_size": 16, "device": "cuda", "seed": 1,
     "optimizer": "sgd", "learning_rate": 1e-3, "batch_size": 50, "epochs": 61, "milestones": (40,), "gamma": 0.2,
     "weight_decay": 1e-4, "momentum": 0.8, "label_smoothing": 0.1, "augment": "shift_noise", "precision": "bf16",
 }  # fmt: skip
@@ -545,6 +545,7 @@ ONE = gst.PruneSchedule(1, 3, 1)
         ({"restore": "no", "method": "zero"}, TypeError, "restore='no'"),
         ({"measures": "flatness"}, TypeError, "measures='flatness' must be a tuple"),
         ({"measures": ("sharpness",)}, ValueError, "measures='sharpness'"),
+        ({"image_size": 0}, ValueError, "image_size=0"),
         ({"device": "gpu"}, ValueError, "device='gpu'"),
         ({"device": 0}, ValueError, "device=0"),
         ({"evaluate_every": 0}, ValueError, "evaluate_every=0"),

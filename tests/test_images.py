@@ -89,9 +89,11 @@ def test_a_relative_folder_is_looked_up_below_the_one_that_the_environment_names
 
 def test_pictures_of_several_sizes_are_refused_or_brought_to_one(folder):
     Image.fromarray(picture(200, size=12)).save(folder / "train" / "cat" / "200.png")
-    with pytest.raises(ValueError, match=r"\(12, 12\).*image_size|image_size.*"):
+    with pytest.raises(ValueError, match=r"pixels and .* has \((8, 8|12, 12)\): give image_size"):
         gst.load(f"folder:{folder}")
     assert gst.load(f"folder:{folder}", image_size=6).x_train.shape == (41, 3, 6, 6)
+    config = gst.RunConfig(data=f"folder:{folder}", image_size=6, model="conv2d", layers=("conv4",))
+    assert gst.Experiment(config).dataset.input_shape == (3, 6, 6)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import gst_tutorial as gst
 from gst_tutorial.statistics import Estimate, correlation, paired_difference
 
-ENOUGH_SEEDS = 10  # below this, a bootstrap over seeds is too narrow to settle anything
+ENOUGH_SEEDS = 10  # below this a verdict is provisional: one more seed may turn it
 PAGE = Path(__file__).resolve().parents[1] / "book" / "claims.md"
 ABOVE, BELOW, NOT_ABOVE = "above zero", "below zero", "not above zero"
 AGREES = {ABOVE: lambda sign: sign == 1, BELOW: lambda sign: sign == -1, NOT_ABOVE: lambda sign: sign < 1}
