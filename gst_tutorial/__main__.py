@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        # CPython remembers a KeyboardInterrupt that passed through code given as text (a dataclass being made while a
+        # module is imported, say) and then dies of the signal, whatever is returned here. More such code makes it forget.
+        exec("")
         print("\nStopped.", file=sys.stderr)
         if options.command == "run":  # the very same command: another device or precision would be another study
             command = f"python -m gst_tutorial {shlex.join(arguments)}"
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, cost):
         command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
         command.add_argument("--precision", choices=("float32", "bf16"), help="bf16 pays on a GPU")
+        command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
         command.add_argument("study", metavar="STUDY", help="a name that `list` prints")
         command.add_argument("--seeds", type=_positive, metavar="N", help="only the first N of the study's seeds")
@@ -84,7 +88,7 @@ def _positive(text: str) -> int:
 
 def _study(options) -> Study:
     study = studies.get(options.study)
-    changes = {name: getattr(options, name, None) for name in ("device", "precision")}
+    changes = {name: getattr(options, name, None) for name in ("device", "precision", "compiled")}
     changes = {name: value for name, value in changes.items() if value is not None}
     if changes:
         study = study.replace(grid={label: config.replace(**changes) for label, config in study.grid.items()})

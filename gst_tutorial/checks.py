@@ -45,6 +45,13 @@ def integer(argument: str, value, low: int | None = None, high: int | None = Non
     return int(value)
 
 
+def flag(argument: str, value):
+    """Return `value` if it is True or False; 0, 1 and "yes" are not."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument}={value!r} must be True or False.")
+    return value
+
+
 def device(argument: str, value):
     """Return `value` if it names a kind of device that torch knows, here or not, such as "cpu" or "cuda:1"."""
     try:

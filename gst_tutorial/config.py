@@ -107,8 +107,7 @@ class RunConfig:
         if not isinstance(self.recipe, Recipe):
             raise TypeError(f"recipe={self.recipe!r} must be a gst.Recipe.")
         for flag in ("restore", "cumulative", "redraw"):
-            if not isinstance(getattr(self, flag), bool):
-                raise TypeError(f"{flag}={getattr(self, flag)!r} must be True or False.")
+            checks.flag(flag, getattr(self, flag))
         for field in ("layers", "measures"):
             value = getattr(self, field)
             if not isinstance(value, (tuple, list)):

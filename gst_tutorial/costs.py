@@ -35,7 +35,8 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
     """Estimate what a study takes on this machine, one thread per run (or on the GPU that its configs name).
 
     Timed on random examples of the right shape, once for each network and batch size in the study: `n_steps` training
-    steps after one to warm up, and the evaluation of at least 256 examples. Measures of flatness are not counted.
+    steps after one to warm up (and to compile), and the evaluation of at least 256 examples. Measures of flatness are not
+    counted.
 
     Returns:
         study; runs; steps (of training, all runs together); step_seconds (their mean); hours (of one core, or of the
@@ -47,7 +48,8 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
         shape, n_classes, n_train, n_test = _SHAPES.get(config.data, _FOLDER_SHAPE)
         shape = (*shape[:1], config.image_size, config.image_size) if config.image_size else shape
         recipe = config.recipe
-        key = (shape, config.model, config.width, config.device, recipe.batch_size, recipe.precision)
+        speed = (config.device, recipe.precision, recipe.compiled)
+        key = (shape, config.model, config.width, recipe.batch_size, *speed)
         if key not in measured:
             measured[key] = _measure(config, shape, n_classes, n_steps)
         config_steps = recipe.epochs * recipe.steps_per_epoch(config.n_train or n_train)

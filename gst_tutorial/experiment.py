@@ -205,7 +205,7 @@ class Experiment:
             return len(self._prune(name, n_new))
         new = self._choose(name, n_new)
         hit = chosen.nonzero().squeeze(1) if self.config.cumulative else new
-        self._noise.begin(self.layers[name], hit, ~chosen)
+        self._noise.begin(self.layers[name], hit, (~chosen).nonzero().squeeze(1))
         return len(hit)
 
     def _choose(self, name: str, n_new: int) -> torch.Tensor:

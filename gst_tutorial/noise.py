@@ -49,15 +49,16 @@ def add_gaussian(
         reference: "layer": the standard deviation of all weights of the `kept` filters, one number; "filter": each
             filter's own root mean square weight, so that `size` is the ratio of noise norm to filter norm. Batch norm
             makes a filter's output independent of its norm, so only the second is the same disturbance for all.
-        kept: bool `(C,)`, the filters that are not targeted; None or none left takes all filters.
+        kept: int64, the filters that are not targeted; None or none left takes all filters.
     """
     weight = layer.conv.weight
-    noise = torch.randn(weight[indices].shape, generator=generator).to(weight.device)  # (n, C_in, ...)
+    noise = torch.randn(weight[indices].shape, generator=generator)  # (n, C_in, ...)
+    noise = noise.to(weight.device, non_blocking=True)  # a training step must not wait for the GPU
     if reference == "filter":
         per_filter = weight[indices].flatten(1).square().mean(1).sqrt()  # (n,)
         deviation = per_filter.view(-1, *[1] * (weight.dim() - 1))
     else:
-        deviation = (weight[kept] if kept is not None and kept.any() else weight).std()
+        deviation = (weight[kept] if kept is not None and len(kept) else weight).std()
     weight[indices] += size * deviation * noise
 
 
@@ -80,7 +81,7 @@ def load_filters(saved: list[tuple[torch.Tensor, torch.Tensor]], indices: torch.
 class _Hit:
     layer: PrunableLayer
     indices: torch.Tensor
-    kept: torch.Tensor
+    kept: torch.Tensor  # int64, as indices: picking by booleans would wait for the GPU at every batch
     batches_left: int
     saved: list | None
     fresh: bool = True  # hit at the event; that was the hit before the next batch
@@ -120,7 +121,7 @@ class TemporaryNoise:
         self.hits: list[_Hit] = []
 
     def begin(self, layer: PrunableLayer, indices: torch.Tensor, kept: torch.Tensor) -> None:
-        """Hit the filters `indices` now, and before batches 2 to N. `kept` `(C,)` marks the untargeted filters."""
+        """Hit the filters `indices` now, and before batches 2 to N. `kept`: int64, the untargeted filters."""
         saved = save_filters(layer, indices) if self.restore else None
         hit = _Hit(layer, indices, kept, self.n_batches, saved)
         self.hits = [other for other in self.hits if other.layer.name != layer.name] + [hit]
@@ -159,7 +160,10 @@ class WeightNoise:
     """
 
     def __init__(self, model: nn.Module, size: float, steps_per_epoch: int, generator: torch.Generator):
-        self.layers = list(prunable_layers(model).values())
+        self.layers = [
+            (layer, torch.arange(layer.mask.n_filters, device=layer.conv.weight.device))
+            for layer in prunable_layers(model).values()
+        ]
         self.size, self.steps_per_epoch, self.generator = size, steps_per_epoch, generator
         self._on: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -169,7 +173,7 @@ class WeightNoise:
             weight -= noise
         self._on = []
         if step < self.steps_per_epoch:
-            for layer in self.layers:
+            for layer, filters in self.layers:
                 weight, before = layer.conv.weight, layer.conv.weight.clone()
-                add_gaussian(layer, torch.arange(layer.mask.n_filters), self.size, self.generator, "filter")
+                add_gaussian(layer, filters, self.size, self.generator, "filter")
                 self._on.append((weight, weight - before))

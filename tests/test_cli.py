@@ -38,7 +38,16 @@ def test_cost_times_a_few_steps_and_says_what_the_study_takes(capsys):
     assert "8 runs, 48 training steps" in printed and "min of one core" in printed
 
 
-def test_precision_and_device_reach_every_run(tmp_path):
+def test_compiled_reaches_every_run(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "sweep", lambda study, **options: seen.extend(study.configs) or sys.exit())
+    for given, expected in ((["--compiled"], {True}), ([], {True, False})):
+        with pytest.raises(SystemExit):
+            cli.main(["run", "quick", *given])
+        assert {config.recipe.compiled for config in seen} == expected
+
+
+def test_precision_reaches_every_run(tmp_path):
     assert cli.main(["run", "quick", "--seeds", "1", "--jobs", "1", "--precision", "bf16", "--out", str(tmp_path)]) == 0
     assert all('"precision": "bf16"' in path.read_text() for path in tmp_path.glob("*.json"))
 
@@ -102,6 +111,20 @@ def test_ctrl_c_says_the_whole_command_and_leaves_no_traceback_where_nothing_can
     assert f"python -m gst_tutorial {' '.join(given)}" in capsys.readouterr().err
     assert cli.main(["cost", "quick"]) == 130
     assert "Stopped" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_code_given_as_text_does_not_change_the_exit_code(tmp_path):
+    (tmp_path / "stopped.py").write_text(
+        "import sys\n"
+        "import gst_tutorial.__main__ as cli\n"
+        "def stop(*arguments, **options): raise KeyboardInterrupt\n"
+        "cli.sweep = lambda *arguments, **options: eval('stop()')\n"
+        "sys.exit(cli.main())\n"
+    )
+    command = [sys.executable, "-m", "stopped", "run", "dose"]
+    stopped = subprocess.run(command, cwd=tmp_path, capture_output=True)
+    assert stopped.returncode == 130
+    assert b"resume with:" in stopped.stderr
 
 
 def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
