@@ -20,7 +20,7 @@ examples:
   python -m gst_tutorial run dose --seeds 3          a first look: 3 seeds on every core
   python -m gst_tutorial run dose                    all reported seeds; stop with Ctrl-C, run again to resume
   python -m gst_tutorial run dose --scheduler tcp://host:8786     the same on a Dask cluster
-  python -m gst_tutorial run paper-fig2-vgg11 --device cuda --precision bf16     on a GPU
+  python -m gst_tutorial run paper-fig2-vgg11 --device cuda     on a GPU; a recent one also takes --precision bf16
   python -m gst_tutorial cost paper-fig3             what it would take on this machine, from measured steps
   python -m gst_tutorial show dose                   table and figure of what is in the package or in --out
 
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     cost = commands.add_parser("cost", help="time a few training steps here and estimate what a study takes")
     for command in (run, cost):
         command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
-        command.add_argument("--precision", choices=("float32", "bf16"), help="bf16 pays on a GPU")
+        command.add_argument("--precision", choices=("float32", "bf16"), help="bf16 pays on a GPU since Ampere (2020)")
         command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
         command.add_argument("study", metavar="STUDY", help="a name that `list` prints")
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
             "--out", type=Path, default=Path("results"), metavar="DIR", help="result folder (default: results)"
         )
     run.add_argument(
-        "--jobs", type=int, default=-1, metavar="N", help="processes, one thread each (default: every core)"
+        "--jobs", type=int, metavar="N", help="processes, one thread each (default: every core; with a GPU, 1)"
     )
     run.add_argument("--scheduler", metavar="ADDR", help="a Dask scheduler, e.g. tcp://127.0.0.1:8786")
     run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
@@ -119,7 +119,9 @@ def _cost(options) -> int:
 
 def _run(options) -> int:
     study, store, start = _study(options), ResultStore(options.out), time.perf_counter()
-    frame = sweep(study, n_jobs=options.jobs, store=store, progress=True, scheduler=options.scheduler)
+    on_cpu = all(config.device == "cpu" for config in study.configs)
+    jobs = options.jobs if options.jobs is not None else -1 if on_cpu else 1  # each would hold its own copy of the data
+    frame = sweep(study, n_jobs=jobs, store=store, progress=True, scheduler=options.scheduler)
     _report(study, frame, options.out)
     print(f"{len(frame)} runs in {time.perf_counter() - start:.0f} s; results in {options.out}")
     if options.record:

@@ -46,12 +46,13 @@ class RunConfig:
         cumulative: temporary methods: hit all filters chosen so far, not only the newly chosen ones.
         redraw: temporary methods: every event hits `prune_fraction` of *all* filters, chosen afresh. `prune_fraction`
             may then be 1.
-        measures: extra measurements of the trained network: "flatness", see `gst.measure_flatness`; "gradients", the
-            part of it that a larger network can afford, see `gst_tutorial.flatness.measure_gradients`.
+        measures: extra measurements of the trained network: "flatness", see `gst.measure_flatness`; "curvature", the
+            part of it that a larger network can afford, see `gst_tutorial.flatness.measure_curvature`.
         evaluate_every: measure test accuracy after every n-th epoch (and always at events and at the end). Changes no
             other number; studies that only need the final accuracy run in half the time with 10.
-        device: "cpu", "cuda" or another of torch's; the data lie there, too. A GPU gives other numbers in the last digits,
-            and its dropout and augmentation draw from its own generators.
+        device: "cpu", "cuda" or another of torch's; the data lie there, too. A GPU gives other numbers: its
+            convolutions round to three digits (TF32) while training, and its dropout and augmentation draw from its own
+            generators. A repeated run there agrees within that, not to the bit.
         seed: of initialization, batch order, dropout, augmentation, noise and random targets; each has a stream of its
             own, so two methods with one seed share initial weights and batches.
     """
@@ -116,7 +117,11 @@ class RunConfig:
                 raise ValueError(f"{field}={value!r} names one of them twice.")
             object.__setattr__(self, field, tuple(value))
         for measure in self.measures:
-            checks.one_of("measures", measure, ("flatness", "gradients"))
+            checks.one_of("measures", measure, ("flatness", "curvature"))
+        if len(self.measures) > 1:
+            raise ValueError(
+                f"measures={self.measures!r}: 'flatness' has all of 'curvature', on more examples; name one."
+            )
         self._check_pruning()
         checks.plain_numbers(self)
         if isinstance(self.prune_fraction, tuple):

@@ -35,8 +35,8 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
     """Estimate what a study takes on this machine, one thread per run (or on the GPU that its configs name).
 
     Timed on random examples of the right shape, once for each network and batch size in the study: `n_steps` training
-    steps after one to warm up (and to compile), and the evaluation of at least 256 examples. Measures of flatness are not
-    counted.
+    steps (on a GPU at least 20) after some to warm up and to compile, and the evaluation of at least 256 examples.
+    Measures of flatness are not counted.
 
     Returns:
         study; runs; steps (of training, all runs together); step_seconds (their mean); hours (of one core, or of the
@@ -79,8 +79,13 @@ def _measure(config: RunConfig, shape, n_classes: int, n_steps: int) -> tuple[fl
     x, y = torch.randn((max(n, 256), *shape), generator=generator), torch.arange(max(n, 256)) % n_classes
     dataset = data.Dataset(config.data, x[:n], y[:n], x, y, n_classes).to(config.device)
     model = build_model(config, dataset)
+    on_gpu = config.device.startswith("cuda")
+    warm_up, n_steps = (
+        (4, max(n_steps, 20)) if on_gpu else (1, n_steps)
+    )  # CUDA graphs are recorded after the first step
     with one_thread():
-        train(model, dataset, dataclasses.replace(config.recipe, milestones=(), epochs=1))
+        train(model, dataset, dataclasses.replace(config.recipe, milestones=(), epochs=warm_up))
+        correct(model, dataset.x_test, dataset.y_test)
         start = _now(config.device)
         train(model, dataset, dataclasses.replace(config.recipe, milestones=(), epochs=n_steps))
         step_seconds = (_now(config.device) - start) / n_steps
@@ -91,7 +96,7 @@ def _measure(config: RunConfig, shape, n_classes: int, n_steps: int) -> tuple[fl
 
 def _now(device: str) -> float:
     if device.startswith("cuda"):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
         return time.perf_counter()
     return time.process_time()  # one thread: what a core of its own would take, whatever else runs beside
 

@@ -181,7 +181,7 @@ def hessian_operator(
                     keep = kept is not None
                     parts = torch.autograd.grad(outputs, parameters, weights, retain_graph=keep, materialize_grads=True)
                     total = [a + b for a, b in zip(total, parts, strict=True)]
-        result = torch.cat([part.detach().reshape(-1).cpu().double() for part in total]).numpy()
+        result = torch.cat([part.detach().reshape(-1) for part in total]).cpu().double().numpy()
         if not np.isfinite(result).all():
             raise FloatingPointError("a Hessian-vector product is not finite; has the training diverged?")
         return result

@@ -31,7 +31,7 @@ def _papers_protocol(answer) -> str:
         if getattr(answer, name) != getattr(wanted, name):
             raise NotYet(f"{name}={getattr(answer, name)!r}; it should be {getattr(wanted, name)!r}.")
     if answer.recipe.precision != "bf16":
-        raise NotYet(f"precision={answer.recipe.precision!r}: on a GPU, bf16 is the faster one.")
+        raise NotYet(f"precision={answer.recipe.precision!r}: on a recent GPU, bf16 is the faster one.")
     if answer != wanted:
         raise NotYet(
             "Everything else should be as in the study's config: change only score, device, precision and seed."

@@ -137,8 +137,8 @@ class Experiment:
             measures = {}
             if "flatness" in config.measures:
                 measures |= flatness.measure_flatness(self.model, self.dataset)
-            if "gradients" in config.measures:
-                measures |= flatness.measure_gradients(self.model, self.dataset)
+            if "curvature" in config.measures:
+                measures |= flatness.measure_curvature(self.model, self.dataset)
         epochs = pd.DataFrame(self.epochs).assign(train_loss=losses)
         events = pd.DataFrame(
             [dataclasses.asdict(e) for e in self.events], columns=[f.name for f in dataclasses.fields(PruningEvent)]

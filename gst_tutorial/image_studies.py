@@ -1,4 +1,4 @@
-"""Studies on CIFAR-10: the paper's protocols at their own scale, and `cifar10-small`, which a laptop can run.
+"""Studies on CIFAR-10: the paper's protocols at their own scale, and two studies that a laptop can run.
 
 The paper's networks, fractions, schedules and optimizers are those of Bartoldson et al. 2020. Their full scale is meant
 for a GPU: `python -m gst_tutorial run paper-fig2-vgg11 --device cuda --precision bf16`.
@@ -131,29 +131,31 @@ def _table_f1() -> Study:
     )
 
 
+# 5,000 training images, VGG11 at a quarter of its width, 16 epochs. Data: class folders of CIFAR-10 below
+# `$GST_DATA/cifar10-jpeg`, recompressed as JPEG: "CIFAR-10 (JPEG copy)".
+SMALL = RunConfig(
+    data="folder:cifar10-jpeg",
+    n_train=5000,
+    n_test=2000,
+    model="vgg11",
+    width=0.25,
+    recipe=Recipe("adam", 1e-3, batch_size=100, epochs=16, milestones=(7, 15)),
+    evaluate_every=16,
+)
+LAST_CONV = SMALL.replace(layers=("conv8",), schedule=PruneSchedule(1, 5, 2))  # three events
+
+
 def _cifar10_small() -> Study:
     """The paper's protocol and the controlled designs of chapters 3 and 4, at a scale for two CPU cores.
 
-    5,000 training images, VGG11 at a quarter of its width, 16 epochs. The paper's epochs are scaled by 16 / 325, so the
-    unstable runs have the paper's number of events (period 2 for 40); the stable ones prune after every epoch. Data:
-    class folders of CIFAR-10 below `$GST_DATA/cifar10-jpeg`, recompressed as JPEG: "CIFAR-10 (JPEG copy)".
+    The paper's epochs are scaled by 16 / 325, so the unstable runs have the paper's number of events (period 2 for 40);
+    the stable ones prune after every epoch.
     """
     every = lambda period: _every(period, starts=(1,) * 4, ends=(7, 7, 7, 13))  # noqa: E731
-    config = RunConfig(
-        data="folder:cifar10-jpeg",
-        n_train=5000,
-        n_test=2000,
-        model="vgg11",
-        width=0.25,
-        recipe=Recipe("adam", 1e-3, batch_size=100, epochs=16, milestones=(7, 15)),
-        layers=VGG.layers,
-        prune_fraction=VGG.prune_fraction,
-        schedule=every(2),
-        evaluate_every=16,
-        measures=("gradients",),
-    )
+    measured = {"measures": ("curvature",)}
+    config = SMALL.replace(layers=VGG.layers, prune_fraction=VGG.prune_fraction, schedule=every(2), **measured)
     grid = _figure_2(config, {"S": (1, 2), "R": (2,), "L": (2,)}, every)
-    last = config.replace(layers=("conv8",), prune_fraction=0.9, schedule=PruneSchedule(1, 5, 2))
+    last = LAST_CONV.replace(**measured)
     for period in (1, 4):
         grid[f"same ends, period {period}"] = last.replace(method="prune", schedule=PruneSchedule(1, 5, period))
     for dose in (0.4, 0.8):
@@ -167,15 +169,32 @@ def _cifar10_small() -> Study:
     )
 
 
+def _cifar10_width() -> Study:
+    """Every width with both sizes of the training set. The batch is a fiftieth of the set, so all take as many steps."""
+    grid = {}
+    for n in (1250, 5000):
+        for width in (1 / 16, 1 / 8, 1 / 4):
+            config = LAST_CONV.replace(n_train=n, width=width, batch_size=n // 50)
+            grid[f"{n} examples, width {width}, none"] = config
+            grid[f"{n} examples, width {width}, pruned"] = config.replace(method="prune", prune_fraction=0.6)
+    return Study(
+        "cifar10-width",
+        "CIFAR-10 (JPEG copy), small: from which width and size on does pruning help?",
+        grid,
+        FIVE_SEEDS,
+    )
+
+
 def studies() -> list[Study]:
     """All studies on photographs: `cifar10-small`, then the paper's figures in their order."""
     ebn = {"score": "ebn"}
     return [
         _cifar10_small(),
+        _cifar10_width(),
         Study(
             "paper-fig2-vgg11",
             "Figures 2 and 6: VGG11, stable and unstable pruning",
-            _figure_2(VGG, {"S": (4, 40), "R": (40,), "L": (40,)}),
+            _figure_2(VGG.replace(measures=("flatness",)), {"S": (4, 40), "R": (40,), "L": (40,)}),
             TEN_SEEDS,
         ),
         Study(

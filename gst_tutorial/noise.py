@@ -53,7 +53,9 @@ def add_gaussian(
     """
     weight = layer.conv.weight
     noise = torch.randn(weight[indices].shape, generator=generator)  # (n, C_in, ...)
-    noise = noise.to(weight.device, non_blocking=True)  # a training step must not wait for the GPU
+    if weight.is_cuda:
+        noise = noise.pin_memory()  # or the copy would wait for what the GPU has still to do
+    noise = noise.to(weight.device, non_blocking=True)
     if reference == "filter":
         per_filter = weight[indices].flatten(1).square().mean(1).sqrt()  # (n,)
         deviation = per_filter.view(-1, *[1] * (weight.dim() - 1))
@@ -156,7 +158,8 @@ class WeightNoise:
     Args:
         model: a prunable network.
         size: standard deviation in units of each filter's own root mean square weight.
-        steps_per_epoch: batches in an epoch. generator: of the noise.
+        steps_per_epoch: batches in an epoch. generator: of the noise, on the CPU: for networks of millions of weights
+            this draw takes longer than a GPU's step.
     """
 
     def __init__(self, model: nn.Module, size: float, steps_per_epoch: int, generator: torch.Generator):

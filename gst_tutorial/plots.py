@@ -186,6 +186,26 @@ def gains_against_instability(
     return ax
 
 
+def gain_against_width(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Gain of pruning in points against the network's width, a line per size of the training set, with intervals.
+
+    Args:
+        table: as `gst.statistics.gains_by_width` returns it; up to four sizes of the training set.
+    """
+    ax = _axes(ax)
+    for (n, part), name in zip(table.groupby(level="n_train"), ("smallest", "random", "largest", "zero")):
+        error = 100 * np.vstack([part.gain - part.low, part.high - part.gain])
+        widths = part.index.get_level_values("width")
+        ax.errorbar(widths, 100 * part.gain, yerr=error, capsize=3, label=f"{n:,} training examples", **look(name))
+    ax.axhline(0, color="#767676", linewidth=0.8)
+    ticks = sorted(set(table.index.get_level_values("width")))
+    ax.set(xscale="log", xlabel="width of the network", ylabel="gain of pruning (points)")
+    ax.set_xticks(ticks, [f"{width:g}" for width in ticks])
+    ax.minorticks_off()
+    ax.legend(fontsize=8)
+    return ax
+
+
 def filter_scores(scores, chosen, ax: Axes | None = None) -> Axes:
     """Scores of a layer's filters in ascending order; the chosen ones hatched in another colour.
 

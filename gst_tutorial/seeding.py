@@ -36,9 +36,16 @@ def global_torch_stream(seed: int, stream: str):
     `nn.Dropout` and `nn.Module` initializers draw from the global generators and take no other, so this is how they get
     a stream of their own.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(stream_seed(seed, stream))
+    with torch.random.fork_rng(devices=_gpus()):
+        # A GPU that nobody has used yet keeps its state: torch would note the seed and apply it at the first use.
+        asleep = torch.cuda.is_available() and not torch.cuda.is_initialized()
+        (torch.default_generator.manual_seed if asleep else torch.manual_seed)(stream_seed(seed, stream))
         yield
+
+
+def _gpus() -> list[int]:
+    """The GPUs that this process uses already: asking for the state of another would take memory on it."""
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
 
 
 @contextlib.contextmanager
@@ -46,7 +53,7 @@ def untouched_global_state():
     """Leave the global generators of Python, NumPy and torch as they were, whatever the block does to them."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=_gpus()):
             yield
     finally:
         random.setstate(python_state)

@@ -172,6 +172,36 @@ def gains(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
 
 
+def gains_by_width(frame: pd.DataFrame) -> pd.DataFrame:
+    """Paired gain of pruning for every size of the training set and every width of the network, as a study varies them.
+
+    Args:
+        frame: a row per run, columns `n_train`, `width`, `method` ("none" or "prune"), `seed` and the accuracies.
+
+    Returns:
+        DataFrame indexed by `(n_train, width)`, ascending: `without`, test accuracy of the unpruned network; `fits` and
+        `fits pruned`, accuracy on the training set of both; `gain`, `low`, `high`; `instability` of the pruned one. All are shares.
+    """
+    if frame.n_train.isna().any():
+        raise ValueError("n_train is missing in some rows: name the size of the training set in every config.")
+    rows = {}
+    for size, part in frame.groupby(["n_train", "width"]):
+        e = paired_difference(part, "prune", by="method")
+        seeds = paired_differences(part, "prune", by="method").index  # those that both methods finished
+        numbers = ["final_accuracy", "train_accuracy", "instability"]
+        mean = part[part.seed.isin(seeds)].groupby("method")[numbers].mean()
+        rows[size] = {
+            "without": mean.final_accuracy["none"],
+            "fits": mean.train_accuracy["none"],
+            "fits pruned": mean.train_accuracy["prune"],
+            "gain": e.value,
+            "low": e.low,
+            "high": e.high,
+            "instability": mean.instability["prune"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["n_train", "width"])
+
+
 def optimum(frame: pd.DataFrame, dose: str, value: str = "gain") -> Estimate:
     """The dose with the largest mean value, with a percentile bootstrap interval over seeds.
 

@@ -34,10 +34,11 @@ class Recipe:
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
         augment: "none", "shift_noise" (signals) or "crop_flip" (images).
         precision: "float32", or "bf16": forward and backward pass in bfloat16 where torch deems it safe, weights and
-            evaluation in float32. Pays on a GPU only.
+            evaluation in float32. Pays on a GPU of compute capability 8 or newer; older ones refuse.
         compiled: translate the network's forward and backward pass by `torch.compile` before the first step, on a GPU
             into CUDA graphs: for small networks there, most of a step is the launching of its many small operations.
-            Same function, rounded and (with dropout) drawn differently. Needs a C++ compiler, and a minute per network.
+            Same function, rounded and (with dropout) drawn differently. Needs a C++ compiler, torch 2.5, a network that
+            can be translated whole, and a minute or more for each shape of network and batch.
     """
 
     optimizer: str = "adam"
@@ -101,6 +102,7 @@ def train(
 
     Raises:
         Diverged: the loss of an epoch is not finite.
+        ValueError: `precision="bf16"` on a GPU that has no such arithmetic.
     """
     optimizer = recipe.build_optimizer(model)
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, recipe.gamma)
@@ -109,10 +111,10 @@ def train(
     augment = AUGMENTATIONS[recipe.augment]
     augmentation = seeding.generator(seed, "augmentation", x_train.device)
     reduced = torch.autocast(x_train.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+    if recipe.precision == "bf16":
+        _check_bf16(x_train.device)
     # The compiled function shares the model's tensors, so masks and noise set by callbacks reach it.
-    forward = model
-    if recipe.compiled:
-        forward = torch.compile(model, dynamic=False, mode="reduce-overhead" if x_train.is_cuda else None)
+    forward = _compiled(model, x_train.device) if recipe.compiled else model
     callbacks = list(callbacks)
     losses = []
     with seeding.global_torch_stream(seed, "dropout"):
@@ -136,4 +138,23 @@ def train(
             for callback in callbacks:
                 callback(epoch, len(batches))
             scheduler.step()
+    if recipe.compiled:
+        optimizer.zero_grad()  # CUDA graphs own the memory of the gradients, and the next run's overwrite it
     return losses
+
+
+def _compiled(model: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    import torch._dynamo
+
+    # Past its limit (8 shapes of network and batch in a process) torch would go on uncompiled and say nothing;
+    # with fullgraph it says so, and a study has more shapes than 8.
+    torch._dynamo.config.cache_size_limit = max(256, torch._dynamo.config.cache_size_limit)
+    mode = "reduce-overhead" if device.type == "cuda" else None
+    return torch.compile(model, dynamic=False, fullgraph=True, mode=mode)
+
+
+def _check_bf16(device: torch.device) -> None:
+    # Older GPUs emulate bfloat16, slower than float32, and torch.compile fails there.
+    if device.type == "cuda" and not torch.version.hip and torch.cuda.get_device_capability(device) < (8, 0):
+        name = torch.cuda.get_device_name(device)
+        raise ValueError(f"precision='bf16' needs a GPU of compute capability 8.0 or newer; {name} is older.")

@@ -31,6 +31,20 @@ def test_agreement_needs_the_whole_interval_on_the_predicted_side(low, high, pre
     assert claims.AGREES[predicted](estimate.sign) is agrees
 
 
+@pytest.mark.parametrize(
+    ("tests", "expected"),
+    [
+        ([(20, True), (20, False), (5, False)], "partly"),  # without the third it would be the same
+        ([(20, True), (5, False)], "partly, on few seeds"),
+        ([(5, True)], "reproduced, on few seeds"),
+        ([(20, True), (10, True)], "reproduced"),
+    ],
+)
+def test_a_verdict_says_when_it_needs_tests_of_few_seeds(tests, expected):
+    results = [("what", "study", Estimate("x", 1, 0, 2, n), claims.ABOVE, agrees) for n, agrees in tests]
+    assert claims.outcome_of(results) == expected
+
+
 def test_every_claim_of_the_paper_has_a_row():
     assert list(claims.CLAIMS) == [f"C{i}" for i in range(1, 9)]
     page = claims.ledger()

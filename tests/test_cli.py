@@ -52,6 +52,17 @@ def test_precision_reaches_every_run(tmp_path):
     assert all('"precision": "bf16"' in path.read_text() for path in tmp_path.glob("*.json"))
 
 
+@pytest.mark.parametrize(
+    ("given", "jobs"), [([], -1), (["--device", "cuda"], 1), (["--device", "cuda", "--jobs", "3"], 3)]
+)
+def test_a_study_takes_every_core_but_shares_a_gpu_only_when_told_to(monkeypatch, given, jobs):
+    seen = []
+    monkeypatch.setattr(cli, "sweep", lambda study, n_jobs, **options: seen.append(n_jobs) or sys.exit())
+    with pytest.raises(SystemExit):
+        cli.main(["run", "quick", *given])
+    assert seen == [jobs]
+
+
 def test_seeds_takes_the_first_seeds_of_the_study(tmp_path):
     assert cli.main(["run", "quick", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path)]) == 0
     assert len(list(tmp_path.glob("*.json"))) == 4

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+import gst_tutorial as gst
 from gst_tutorial import statistics as s
 
 
@@ -97,6 +98,29 @@ def test_gains_has_a_row_per_method_and_none_for_the_baseline():
     assert list(table.index) == ["m1", "m2", "m3", "m4", "m5"]
     assert table.gain.is_monotonic_increasing
     assert ((table.low < table.gain) & (table.gain < table.high)).all()
+
+
+def test_gains_by_width_has_a_row_per_size_and_width_and_is_drawn_as_a_line_per_size():
+    base = {"final_accuracy": 0.6, "train_accuracy": 1.0, "instability": 0.0}
+    rows = [
+        {**base, "seed": seed, "n_train": n, "width": width, "method": method}
+        for seed in range(4) for n in (250, 4000) for width in (0.5, 1.0, 2.0) for method in ("none", "prune")
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    pruned = frame.method == "prune"
+    frame.loc[pruned, "final_accuracy"] += frame.width / 100 + 1e-3 * frame.seed
+    frame.loc[pruned, "train_accuracy"] = 0.9
+    table = s.gains_by_width(frame)
+    assert list(table.index) == [(n, width) for n in (250, 4000) for width in (0.5, 1.0, 2.0)]
+    assert table.gain.to_list() == pytest.approx([0.0065, 0.0115, 0.0215] * 2)
+    assert ((table.low < table.gain) & (table.gain < table.high)).all()
+    assert (table.fits == 1).all() and table["fits pruned"].to_list() == pytest.approx([0.9] * 6)
+    ax = gst.plots.gain_against_width(table)
+    lines = {container.get_label(): container.lines[0].get_xydata() for container in ax.containers}
+    assert set(lines) == {"250 training examples", "4,000 training examples"}
+    assert lines["250 training examples"].ravel().tolist() == pytest.approx([0.5, 0.65, 1, 1.15, 2, 2.15])
+    with pytest.raises(ValueError, match="n_train is missing"):
+        s.gains_by_width(frame.assign(n_train=None))
 
 
 def test_the_optimum_of_a_parabola_is_found_with_its_interval():
