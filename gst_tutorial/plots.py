@@ -193,9 +193,11 @@ def gain_against_width(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table: as `gst.statistics.gains_by_width` returns it; up to four sizes of the training set.
     """
     ax = _axes(ax)
-    for (n, part), name in zip(table.groupby(level="n_train"), ("smallest", "random", "largest", "zero")):
+    sizes = list(table.groupby(level="n_train"))
+    for i, ((n, part), name) in enumerate(zip(sizes, ("smallest", "random", "largest", "zero"))):
         error = 100 * np.vstack([part.gain - part.low, part.high - part.gain])
-        widths = part.index.get_level_values("width")
+        # Side by side, so that intervals can be told apart.
+        widths = part.index.get_level_values("width") * 1.03 ** (i - (len(sizes) - 1) / 2)
         ax.errorbar(widths, 100 * part.gain, yerr=error, capsize=3, label=f"{n:,} training examples", **look(name))
     ax.axhline(0, color="#767676", linewidth=0.8)
     ticks = sorted(set(table.index.get_level_values("width")))

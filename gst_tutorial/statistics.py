@@ -180,7 +180,8 @@ def gains_by_width(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         DataFrame indexed by `(n_train, width)`, ascending: `without`, test accuracy of the unpruned network; `fits` and
-        `fits pruned`, accuracy on the training set of both; `gain`, `low`, `high`; `instability` of the pruned one. All are shares.
+        `fits pruned`, accuracy on the training set of both; `gain`, `low`, `high`; `instability` of the pruned one. All
+        are shares.
     """
     if frame.n_train.isna().any():
         raise ValueError("n_train is missing in some rows: name the size of the training set in every config.")

@@ -226,8 +226,8 @@ def pipelines() -> dict[str, RunConfig]:
 def _pipelines() -> Study:
     """Each pipeline without pruning, with stable and with unstable pruning of the same number of filters.
 
-    80% of the last layer, the best dose of `regularizers-tuning` (Adam, three events); first event after epoch 5, last after 23 in both:
-    nineteen small events, or two large ones.
+    80% of the last layer, the best dose of `regularizers-tuning` (Adam, three events). First event after epoch 5, last
+    after 23 in both: nineteen small events, or two large ones.
     """
     grid = {}
     for name, config in pipelines().items():

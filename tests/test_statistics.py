@@ -118,7 +118,7 @@ def test_gains_by_width_has_a_row_per_size_and_width_and_is_drawn_as_a_line_per_
     ax = gst.plots.gain_against_width(table)
     lines = {container.get_label(): container.lines[0].get_xydata() for container in ax.containers}
     assert set(lines) == {"250 training examples", "4,000 training examples"}
-    assert lines["250 training examples"].ravel().tolist() == pytest.approx([0.5, 0.65, 1, 1.15, 2, 2.15])
+    assert lines["250 training examples"].ravel().tolist() == pytest.approx([0.5, 0.65, 1, 1.15, 2, 2.15], rel=0.02)
     with pytest.raises(ValueError, match="n_train is missing"):
         s.gains_by_width(frame.assign(n_train=None))
 

@@ -92,7 +92,7 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
               for what, column in (("the Hessian's eigenvalue sum", "hessian_sum"), ("the gradient covariance trace", "gradient_covariance"),
                                    ("the Hessian's trace at matched loss", "matched_hessian_trace"))
               for on in ("test", "train")),
-            *((f"the same of {what} on photographs, test examples", "cifar10-small",
+            *((f"Kendall correlation of instability and {what}, photographs, test images", "cifar10-small",
                tau("cifar10-small", "method == 'prune'", f"test_{column}"), BELOW)
               for what, column in (("the Hessian's trace", "hessian_trace"), ("the Hessian's trace at matched loss", "matched_hessian_trace"))),
         ],
