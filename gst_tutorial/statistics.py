@@ -225,6 +225,13 @@ def _bootstrap(n_clusters: int, statistic: Callable[[np.ndarray], float]) -> tup
     return tuple(float(q) for q in np.nanquantile([statistic(counts) for counts in draws], (0.025, 0.975)))
 
 
+CONCLUSIONS = {1: "above zero", -1: "below zero", 0: "not told apart from zero"}
+
+
+def _digits(scale: float) -> int:
+    return 1 if scale > 1 else 2
+
+
 def verdict(estimate: Estimate, unit: str = "", scale: float = 1.0) -> str:
     """One line that says what an estimate shows, and how surely.
 
@@ -232,9 +239,26 @@ def verdict(estimate: Estimate, unit: str = "", scale: float = 1.0) -> str:
     'largest against none: +2.1 points, 95% interval +1.3 to +2.9, 20 seeds: above zero.'
     """
     value, low, high = (scale * number for number in (estimate.value, estimate.low, estimate.high))
-    digits = 1 if scale > 1 else 2
-    conclusion = {1: "above zero", -1: "below zero", 0: "not told apart from zero"}[estimate.sign]
+    digits, conclusion = _digits(scale), CONCLUSIONS[estimate.sign]
     return (
         f"{estimate.name}: {value:+.{digits}f}{unit}, 95% interval {low:+.{digits}f} to {high:+.{digits}f}, "
         f"{estimate.n_seeds} seeds: {conclusion}."
     )
+
+
+def verdicts(estimates: dict[str, Estimate], scale: float = 1.0) -> pd.DataFrame:
+    """The same for many estimates, as a table to print: a row for each, by the names given here.
+
+    >>> print(verdicts({"largest": Estimate("gain", 0.021, 0.013, 0.029, 20)}, scale=100))
+             value  low  high  seeds     verdict
+    largest    2.1  1.3   2.9     20  above zero
+    """
+    rows = {
+        name: {
+            **{end: round(scale * getattr(e, end), _digits(scale)) for end in ("value", "low", "high")},
+            "seeds": e.n_seeds,
+            "verdict": CONCLUSIONS[e.sign],
+        }
+        for name, e in estimates.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
