@@ -92,8 +92,10 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
               for what, column in (("the Hessian's eigenvalue sum", "hessian_sum"), ("the gradient covariance trace", "gradient_covariance"),
                                    ("the Hessian's trace at matched loss", "matched_hessian_trace"))
               for on in ("test", "train")),
-            *((f"Kendall correlation of instability and {what}, photographs, test images", "cifar10-small",
-               tau("cifar10-small", "method == 'prune'", f"test_{column}"), BELOW)
+            *((f"Kendall correlation of instability and {what}, photographs, {kind}, test images", "cifar10-small",
+               tau("cifar10-small", query, f"test_{column}"), BELOW)
+              for kind, query in (("the paper's protocol", "label.str.fullmatch('[SRL], period .')"),
+                                  ("one layer alone", "label.str.contains('ends|dose')"))
               for what, column in (("the Hessian's trace", "hessian_trace"), ("the Hessian's trace at matched loss", "matched_hessian_trace"))),
         ],
     ),
