@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from gst_tutorial import costs, studies
+from gst_tutorial import checks, costs, studies
 from gst_tutorial.recording import record, recorded, recorded_names
 from gst_tutorial.statistics import gains
 from gst_tutorial.store import ResultStore
@@ -119,7 +119,11 @@ def _cost(options) -> int:
 
 def _run(options) -> int:
     study, store, start = _study(options), ResultStore(options.out), time.perf_counter()
-    on_cpu = all(config.device == "cpu" for config in study.configs)
+    devices = {config.device for config in study.configs}
+    if not options.scheduler:  # a cluster's workers may have what this machine has not
+        for device in devices:
+            checks.device_here("device", device)
+    on_cpu = devices == {"cpu"}
     jobs = options.jobs if options.jobs is not None else -1 if on_cpu else 1  # each would hold its own copy of the data
     frame = sweep(study, n_jobs=jobs, store=store, progress=True, scheduler=options.scheduler)
     _report(study, frame, options.out)

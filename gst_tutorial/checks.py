@@ -63,6 +63,15 @@ def device(argument: str, value):
     raise ValueError(f"{argument}={value!r} must name a device of torch, such as 'cpu' or 'cuda'.")
 
 
+def device_here(argument: str, value: str) -> str:
+    """Return `value` if tensors can be made on that device on this machine."""
+    try:
+        torch.empty(1, device=value)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ValueError(f"{argument}={value!r} is not available here: {error}") from None
+    return value
+
+
 def plain_numbers(config) -> None:
     """Turn the numbers of a frozen dataclass into Python's own, as its annotations say: 0 and 0.0, or NumPy's 3 and 3,
     are then one config with one hash."""

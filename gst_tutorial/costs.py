@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from gst_tutorial import data
+from gst_tutorial import checks, data
 from gst_tutorial.config import RunConfig
 from gst_tutorial.experiment import build_model, one_thread
 from gst_tutorial.instability import correct
@@ -37,6 +37,9 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
     Timed on random examples of the right shape, once for each network and batch size in the study: `n_steps` training
     steps (on a GPU at least 20) after some to warm up and to compile, and the evaluation of at least 256 examples.
     Measures of flatness are not counted.
+
+    Raises:
+        ValueError: a device that is not here.
 
     Returns:
         study; runs; steps (of training, all runs together); step_seconds (their mean); hours (of one core, or of the
@@ -74,6 +77,7 @@ def _n_evaluations(config: RunConfig) -> int:
 
 def _measure(config: RunConfig, shape, n_classes: int, n_steps: int) -> tuple[float, float]:
     """Seconds of one training step, and of the evaluation of one example."""
+    checks.device_here("device", config.device)
     generator = torch.Generator().manual_seed(0)
     n = config.recipe.batch_size
     x, y = torch.randn((max(n, 256), *shape), generator=generator), torch.arange(max(n, 256)) % n_classes

@@ -75,10 +75,7 @@ class Experiment:
 
     def __init__(self, config: RunConfig):
         self.config = config
-        try:
-            torch.empty(1, device=config.device)
-        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-            raise ValueError(f"device={config.device!r} is not available here: {error}") from None
+        checks.device_here("device", config.device)
         dataset = data.load(config.data, config.n_train, config.n_test, config.data_seed, config.image_size)
         self.dataset = dataset.to(config.device)
         self.model = build_model(config, self.dataset)

@@ -38,6 +38,14 @@ def test_cost_times_a_few_steps_and_says_what_the_study_takes(capsys):
     assert "8 runs, 48 training steps" in printed and "min of one core" in printed
 
 
+@pytest.mark.parametrize("command", ["cost", "run"])
+def test_a_device_that_is_not_here_is_named_before_any_work(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([command, "quick", "--device", "cuda:99"]) == 2
+    assert "device='cuda:99' is not available here" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_compiled_reaches_every_run(monkeypatch):
     seen = []
     monkeypatch.setattr(cli, "sweep", lambda study, **options: seen.extend(study.configs) or sys.exit())
@@ -57,6 +65,7 @@ def test_precision_reaches_every_run(tmp_path):
 )
 def test_a_study_takes_every_core_but_shares_a_gpu_only_when_told_to(monkeypatch, given, jobs):
     seen = []
+    monkeypatch.setattr(cli.checks, "device_here", lambda argument, value: value)
     monkeypatch.setattr(cli, "sweep", lambda study, n_jobs, **options: seen.append(n_jobs) or sys.exit())
     with pytest.raises(SystemExit):
         cli.main(["run", "quick", *given])
