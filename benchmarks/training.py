@@ -43,7 +43,7 @@ def _steps(name: str, width: float, shape: tuple, batch: int, device: str, n_ste
 def rows(quick: bool = False) -> list[dict]:
     """Run the benchmarks; `quick` takes the smallest network and fewer repeats."""
     torch.set_num_threads(1)
-    repeats, n_steps = (1, 3) if quick else (5, 20)
+    repeats, n_steps = (1, 3) if quick else (5, 10)
     found = []
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         for case in CASES[:1] if quick else CASES:

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     cost = commands.add_parser("cost", help="time a few training steps here and estimate what a study takes")
     for command in (run, cost):
         command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
-        command.add_argument("--precision", choices=("float32", "bf16"), help="bf16 pays on a GPU since Ampere (2020)")
+        command.add_argument("--precision", choices=("float32", "bf16"), help="bf16: for GPUs since Ampere (2020)")
         command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
         command.add_argument("study", metavar="STUDY", help="a name that `list` prints")

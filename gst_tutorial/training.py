@@ -34,10 +34,12 @@ class Recipe:
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
         augment: "none", "shift_noise" (signals) or "crop_flip" (images).
         precision: "float32", or "bf16": forward and backward pass in bfloat16 where torch deems it safe, weights and
-            evaluation in float32. Pays on a GPU of compute capability 8 or newer; older ones refuse.
+            evaluation in float32. For GPUs of compute capability 8 or newer (older ones refuse); it also pays for
+            networks for images on processors with such arithmetic, see benchmarks/training.py.
         compiled: translate the network's forward and backward pass by `torch.compile` before the first step, on a GPU
             into CUDA graphs: for small networks there, most of a step is the launching of its many small operations.
-            Same function, rounded and (with dropout) drawn differently. Needs a C++ compiler, torch 2.5, a network that
+            Same function, rounded and (with dropout) drawn differently. On the processor of the benchmarks it does not
+            pay. Needs a C++ compiler, torch 2.5, a network that
             can be translated whole, and a minute or more for each shape of network and batch.
     """
 
