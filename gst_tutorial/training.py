@@ -39,8 +39,8 @@ class Recipe:
         compiled: translate the network's forward and backward pass by `torch.compile` before the first step, on a GPU
             into CUDA graphs: for small networks there, most of a step is the launching of its many small operations.
             Same function, rounded and (with dropout) drawn differently. On the processor of the benchmarks it does not
-            pay. Needs a C++ compiler, torch 2.5, a network that
-            can be translated whole, and a minute or more for each shape of network and batch.
+            pay. Needs a C++ compiler, torch 2.5, a network that can be translated whole, and some time (seconds to minutes)
+            for each shape of network and batch.
     """
 
     optimizer: str = "adam"
