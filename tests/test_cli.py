@@ -149,10 +149,11 @@ def test_ctrl_c_in_code_given_as_text_does_not_change_the_exit_code(tmp_path):
 
 def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
     command = [sys.executable, "-m", "gst_tutorial", "run", "dose", "--jobs", "1", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 240
-    # One run has ended. (While the first begins, torch still imports parts of itself, and some of them swallow a Ctrl-C.)
-    while not list(tmp_path.glob("*.json")):
+    # As in a terminal: a shell lets what it starts in the background ignore Ctrl-C, these tests perhaps among them.
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **listening)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*.running")):  # the first run has begun
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
