@@ -1,5 +1,7 @@
 """A study that takes seconds, for the tests of the engine and of the command line."""
 
+import signal
+
 import gst_tutorial as gst
 
 QUICK = gst.RunConfig(n_train=100, n_test=100, schedule=gst.PruneSchedule(0, 1, 1)).replace(
@@ -12,3 +14,11 @@ def study(n_seeds=3, **changes):
     grid = {"none": QUICK, "init": QUICK.replace(method="prune_at_init")}
     grid |= {target: QUICK.replace(method="prune", target=target) for target in ("smallest", "largest")}
     return gst.Study("quick", "Does the engine work?", grid, range(n_seeds)).replace(**changes)
+
+
+def hear_ctrl_c() -> None:
+    """For `subprocess.Popen(preexec_fn=...)`: as in a terminal, also where a shell runs the tests in its background.
+
+    What a shell starts in the background ignores Ctrl-C, and so does everything that this starts in turn.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

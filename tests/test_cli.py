@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from small_study import study
+from small_study import hear_ctrl_c, study
 
 from gst_tutorial import __main__ as cli
 from gst_tutorial import studies
@@ -149,9 +149,7 @@ def test_ctrl_c_in_code_given_as_text_does_not_change_the_exit_code(tmp_path):
 
 def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
     command = [sys.executable, "-m", "gst_tutorial", "run", "dose", "--jobs", "1", "--out", str(tmp_path)]
-    # As in a terminal: a shell lets what it starts in the background ignore Ctrl-C, these tests perhaps among them.
-    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **listening)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*.running")):  # the first run has begun
         assert time.monotonic() < deadline

@@ -11,7 +11,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 import pytest
-from small_study import QUICK, study
+from small_study import QUICK, hear_ctrl_c, study
 
 import gst_tutorial as gst
 from gst_tutorial.sweep import run_record
@@ -96,9 +96,8 @@ gst.sweep(study(int(sys.argv[2])), n_jobs=2, store=sys.argv[1])
 
 def start(folder, n_seeds):
     """A sweep in a process group of its own, so that it can be killed with its workers."""
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(folder), str(n_seeds)], start_new_session=True, stderr=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-c", DRIVER, str(folder), str(n_seeds)]
+    return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, preexec_fn=hear_ctrl_c)
 
 
 def wait_for(condition, seconds=120):
