@@ -72,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
             "--out", type=Path, default=Path("results"), metavar="DIR", help="result folder (default: results)"
         )
     run.add_argument(
-        "--jobs", type=int, metavar="N", help="processes, one thread each (default: every core; with a GPU, 1)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes, one thread each (default: every core or worker; on a GPU here, 1)",
     )
     run.add_argument("--scheduler", metavar="ADDR", help="a Dask scheduler, e.g. tcp://127.0.0.1:8786")
     run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
@@ -118,13 +121,14 @@ def _cost(options) -> int:
 
 
 def _run(options) -> int:
-    study, store, start = _study(options), ResultStore(options.out), time.perf_counter()
+    study, start = _study(options), time.perf_counter()
     devices = {config.device for config in study.configs}
     if not options.scheduler:  # a cluster's workers may have what this machine has not
         for device in devices:
             checks.device_here("device", device)
-    on_cpu = devices == {"cpu"}
-    jobs = options.jobs if options.jobs is not None else -1 if on_cpu else 1  # each would hold its own copy of the data
+    one_gpu = devices != {"cpu"} and not options.scheduler  # each process would hold its own copy of the data on it
+    jobs = (1 if one_gpu else -1) if options.jobs is None else options.jobs
+    store = ResultStore(options.out)
     frame = sweep(study, n_jobs=jobs, store=store, progress=True, scheduler=options.scheduler)
     _report(study, frame, options.out)
     print(f"{len(frame)} runs in {time.perf_counter() - start:.0f} s; results in {options.out}")

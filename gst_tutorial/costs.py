@@ -84,9 +84,8 @@ def _measure(config: RunConfig, shape, n_classes: int, n_steps: int) -> tuple[fl
     dataset = data.Dataset(config.data, x[:n], y[:n], x, y, n_classes).to(config.device)
     model = build_model(config, dataset)
     on_gpu = config.device.startswith("cuda")
-    warm_up, n_steps = (
-        (4, max(n_steps, 20)) if on_gpu else (1, n_steps)
-    )  # CUDA graphs are recorded after the first step
+    # CUDA graphs are recorded in the steps after the first.
+    warm_up, n_steps = (4, max(n_steps, 20)) if on_gpu else (1, n_steps)
     with one_thread():
         train(model, dataset, dataclasses.replace(config.recipe, milestones=(), epochs=warm_up))
         correct(model, dataset.x_test, dataset.y_test)

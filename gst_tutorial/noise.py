@@ -49,7 +49,7 @@ def add_gaussian(
         reference: "layer": the standard deviation of all weights of the `kept` filters, one number; "filter": each
             filter's own root mean square weight, so that `size` is the ratio of noise norm to filter norm. Batch norm
             makes a filter's output independent of its norm, so only the second is the same disturbance for all.
-        kept: int64, the filters that are not targeted; None or none left takes all filters.
+        kept: int64 `(m,)`, indices of the filters that are not targeted; None or none left takes all filters.
     """
     weight = layer.conv.weight
     noise = torch.randn(weight[indices].shape, generator=generator)  # (n, C_in, ...)
@@ -123,7 +123,7 @@ class TemporaryNoise:
         self.hits: list[_Hit] = []
 
     def begin(self, layer: PrunableLayer, indices: torch.Tensor, kept: torch.Tensor) -> None:
-        """Hit the filters `indices` now, and before batches 2 to N. `kept`: int64, the untargeted filters."""
+        """Hit the filters `indices` now, and before batches 2 to N. `kept`: int64 `(m,)`, the untargeted."""
         saved = save_filters(layer, indices) if self.restore else None
         hit = _Hit(layer, indices, kept, self.n_batches, saved)
         self.hits = [other for other in self.hits if other.layer.name != layer.name] + [hit]

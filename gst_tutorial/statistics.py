@@ -176,12 +176,16 @@ def gains_by_width(frame: pd.DataFrame) -> pd.DataFrame:
     """Paired gain of pruning for every size of the training set and every width of the network, as a study varies them.
 
     Args:
-        frame: a row per run, columns `n_train`, `width`, `method` ("none" or "prune"), `seed` and the accuracies.
+        frame: a row per run, columns `n_train`, `width`, `method` ("none" or "prune"), `seed`, the accuracies and
+            `instability`.
 
     Returns:
         DataFrame indexed by `(n_train, width)`, ascending: `without`, test accuracy of the unpruned network; `fits` and
         `fits pruned`, accuracy on the training set of both; `gain`, `low`, `high`; `instability` of the pruned one. All
         are shares.
+
+    Raises:
+        ValueError: a row without `n_train`, a size without both methods, or with fewer than 3 seeds.
     """
     if frame.n_train.isna().any():
         raise ValueError("n_train is missing in some rows: name the size of the training set in every config.")
@@ -247,7 +251,7 @@ def verdict(estimate: Estimate, unit: str = "", scale: float = 1.0) -> str:
 
 
 def verdicts(estimates: dict[str, Estimate], scale: float = 1.0) -> pd.DataFrame:
-    """The same for many estimates, as a table to print: a row for each, by the names given here.
+    """What `verdict` says of many estimates, as a table to print: a row for each, by the names given here.
 
     >>> print(verdicts({"largest": Estimate("gain", 0.021, 0.013, 0.029, 20)}, scale=100))
              value  low  high  seeds     verdict
