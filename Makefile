@@ -21,7 +21,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
   $(shell find _web -type f -not -path '*/.*' 2>/dev/null) \
   $(shell find gst_tutorial -name '*.py' -o -name '*.csv' -o -name '*.json' 2>/dev/null)
 # These read the built book, so they run after the build.
-PAGE_TESTS := $(wildcard tests/test_pages*.py tests/test_browser_book*.py)
+PAGE_TESTS := $(wildcard tests/book/test_pages*.py tests/book/test_browser_book*.py)
 
 .PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive pdf \
         repository lock clean
@@ -73,13 +73,13 @@ serve: $(BUILT)
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
 archive: $(BUILT)
-	$(BIN)/python tools/make_archive.py $(HTML) _build
+	$(BIN)/python -m tools.publish.archive $(HTML) _build
 
 pdf: $(BUILT)
-	$(BIN)/python tools/make_pdf.py $(HTML) _build
+	$(BIN)/python -m tools.publish.pdf $(HTML) _build
 
 slides: $(READY)
-	$(BIN)/python tools/make_slides.py _build/slides
+	$(BIN)/python -m tools.publish.slides _build/slides
 
 # ---- tests: every part runs, even after one has failed ----
 
@@ -87,20 +87,20 @@ test: $(READY)
 	@$(MAKE) --no-print-directory --keep-going test-unit test-doctest test-notebooks test-pages test-colab
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(PAGE_TESTS) tests/test_colab.py) -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(PAGE_TESTS) tests/publishing/test_colab.py) -n 2 --dist loadfile --cov --cov-report=term
 
 test-doctest: $(READY)
 	$(BIN)/python -m pytest --doctest-modules gst_tutorial
 
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest --nbval book --nbval-current-env --nbval-cell-timeout=180 \
-	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile
+	  --nbval-sanitize-with tests/book/nbval_sanitize.cfg -n 2 --dist loadfile
 
 test-pages: $(BUILT)
 	$(BIN)/python -m pytest $(PAGE_TESTS)
 
 test-colab: $(READY)
-	$(BIN)/python -m pytest tests/test_colab.py
+	$(BIN)/python -m pytest tests/publishing/test_colab.py
 
 # ---- working on the book ----
 
@@ -109,13 +109,13 @@ lab: $(READY)
 
 NOTEBOOKS ?= $(wildcard book/*.ipynb)
 notebooks: $(READY)
-	$(BIN)/python tools/notebooks.py run $(NOTEBOOKS)
-	$(BIN)/python tools/status.py
+	$(BIN)/python -m tools.notebooks.run run $(NOTEBOOKS)
+	$(BIN)/python -m tools.pages.status
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check gst_tutorial tests tools benchmarks
-	$(BIN)/python tools/notebooks.py check $(wildcard book/*.ipynb)
+	$(BIN)/python -m tools.notebooks.run check $(wildcard book/*.ipynb)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
@@ -127,7 +127,7 @@ ifneq ($(filter repository,$(MAKECMDGOALS)),)
 endif
 
 repository: $(READY)
-	$(BIN)/python tools/set_repository.py "$(REPO)"
+	$(BIN)/python -m tools.publish.repository "$(REPO)"
 
 lock: $(READY)
 	$(BIN)/python tools/lock.py

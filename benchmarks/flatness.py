@@ -30,8 +30,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import nn
 
 import gst_tutorial as gst
-from gst_tutorial.curvature import gradient_covariance_trace, hessian_eigenvalues, hessian_operator
-from gst_tutorial.spectrum import top_eigenvalues
+from gst_tutorial.flatness.hessian import gradient_covariance_trace, hessian_eigenvalues, hessian_operator
+from gst_tutorial.flatness.spectrum import top_eigenvalues
 
 TOLERANCE = 1e-3  # relative error at which an eigenvalue counts as right; every solver is asked for at least this
 REPEATS = 3

@@ -8,11 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-from gst_tutorial import checks, costs, studies
-from gst_tutorial.recording import record, recorded, recorded_names
+from gst_tutorial import _arguments as check
 from gst_tutorial.statistics import gains
-from gst_tutorial.store import ResultStore
-from gst_tutorial.sweep import Study, sweep
+from gst_tutorial.studies import book as studies
+from gst_tutorial.studies import cost as costs
+from gst_tutorial.studies.recorded import record, recorded, recorded_names
+from gst_tutorial.studies.store import ResultStore
+from gst_tutorial.studies.sweep import Study, sweep
 
 EXAMPLES = """
 examples:
@@ -125,7 +127,7 @@ def _run(options) -> int:
     devices = {config.device for config in study.configs}
     if not options.scheduler:  # a cluster's workers may have what this machine has not
         for device in devices:
-            checks.device_here("device", device)
+            check.device_here("device", device)
     one_gpu = devices != {"cpu"} and not options.scheduler  # each process would hold its own copy of the data on it
     jobs = (1 if one_gpu else -1) if options.jobs is None else options.jobs
     store = ResultStore(options.out)
@@ -164,7 +166,7 @@ def _report(study: Study, frame, out: Path) -> None:
     if "none" in table.index and finished.seed.nunique() >= 3:
         table = table.join(100 * gains(finished)[["gain", "low", "high"]])
     print(f"{study.sentence}\n\n{table.round(3).to_string(na_rep='')}\n")
-    from gst_tutorial import plots
+    from gst_tutorial.figures import plots
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{study.name}.png"

@@ -6,7 +6,11 @@ import dataclasses
 import hashlib
 import json
 
-from gst_tutorial import checks, data, image_models, pruning, small_models
+from gst_tutorial import _arguments as check
+from gst_tutorial import pruning
+from gst_tutorial.data import dataset as data
+from gst_tutorial.networks import cifar as image_models
+from gst_tutorial.networks import small as small_models
 from gst_tutorial.pruning import PruneSchedule
 from gst_tutorial.training import Recipe
 
@@ -87,28 +91,28 @@ class RunConfig:
 
     def __post_init__(self):
         data.check_name("data", self.data)
-        checks.integer("data_seed", self.data_seed, low=0)
-        checks.one_of("model", self.model, NETWORKS)
-        checks.real("width", self.width, 0, open_low=True)
+        check.integer("data_seed", self.data_seed, low=0)
+        check.one_of("model", self.model, NETWORKS)
+        check.real("width", self.width, 0, open_low=True)
         for share in ("dropout", "filter_dropout"):
-            checks.real(share, getattr(self, share), 0, 1, open_high=True)
-        checks.real("weight_noise", self.weight_noise, 0)
-        checks.one_of("method", self.method, METHODS)
-        checks.one_of("score", self.score, pruning.SCORES)
-        checks.one_of("target", self.target, pruning.TARGETS)
-        checks.integer("noise_batches", self.noise_batches, low=1)
-        checks.real("noise_size", self.noise_size, 0)
-        checks.one_of("noise_reference", self.noise_reference, ("layer", "filter"))
-        checks.integer("evaluate_every", self.evaluate_every, low=1)
-        checks.device("device", self.device)
-        checks.integer("seed", self.seed, low=0)
+            check.real(share, getattr(self, share), 0, 1, open_high=True)
+        check.real("weight_noise", self.weight_noise, 0)
+        check.one_of("method", self.method, METHODS)
+        check.one_of("score", self.score, pruning.SCORES)
+        check.one_of("target", self.target, pruning.TARGETS)
+        check.integer("noise_batches", self.noise_batches, low=1)
+        check.real("noise_size", self.noise_size, 0)
+        check.one_of("noise_reference", self.noise_reference, ("layer", "filter"))
+        check.integer("evaluate_every", self.evaluate_every, low=1)
+        check.device("device", self.device)
+        check.integer("seed", self.seed, low=0)
         for size, low in (("n_train", 10), ("n_test", 10), ("image_size", 1)):
             if getattr(self, size) is not None:
-                checks.integer(size, getattr(self, size), low=low)
+                check.integer(size, getattr(self, size), low=low)
         if not isinstance(self.recipe, Recipe):
             raise TypeError(f"recipe={self.recipe!r} must be a gst.Recipe.")
         for flag in ("restore", "cumulative", "redraw"):
-            checks.flag(flag, getattr(self, flag))
+            check.flag(flag, getattr(self, flag))
         for field in ("layers", "measures"):
             value = getattr(self, field)
             if not isinstance(value, (tuple, list)):
@@ -117,13 +121,13 @@ class RunConfig:
                 raise ValueError(f"{field}={value!r} names one of them twice.")
             object.__setattr__(self, field, tuple(value))
         for measure in self.measures:
-            checks.one_of("measures", measure, ("flatness", "curvature"))
+            check.one_of("measures", measure, ("flatness", "curvature"))
         if len(self.measures) > 1:
             raise ValueError(
                 f"measures={self.measures!r}: 'flatness' has all of 'curvature', on more examples; name one."
             )
         self._check_pruning()
-        checks.plain_numbers(self)
+        check.plain_numbers(self)
         if isinstance(self.prune_fraction, tuple):
             object.__setattr__(self, "prune_fraction", tuple(map(float, self.prune_fraction)))
         else:
@@ -158,7 +162,7 @@ class RunConfig:
                         f"{argument} has {len(value)} entries for the {len(self.layers)} layers={self.layers}."
                     )
         for _, fraction, schedule in self.plan:
-            checks.real("prune_fraction", fraction, 0, 1, open_high=not self.redraw)
+            check.real("prune_fraction", fraction, 0, 1, open_high=not self.redraw)
             if not isinstance(schedule, PruneSchedule):
                 raise TypeError(f"schedule={schedule!r} must be a PruneSchedule(start, end, retrain_period).")
             last = schedule.epochs[-1]
@@ -190,7 +194,7 @@ class RunConfig:
         recipe_fields = {f.name for f in dataclasses.fields(Recipe)}
         own_fields = {f.name for f in dataclasses.fields(self)}
         for name in changes:
-            checks.one_of("changes", name, own_fields | recipe_fields)
+            check.one_of("changes", name, own_fields | recipe_fields)
         recipe_changes = {name: changes.pop(name) for name in list(changes) if name in recipe_fields}
         if recipe_changes:
             changes["recipe"] = dataclasses.replace(changes.get("recipe", self.recipe), **recipe_changes)

@@ -12,8 +12,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from gst_tutorial import checks, data, flatness, models, noise, pruning, seeding
+from gst_tutorial import _arguments as check
+from gst_tutorial import interventions as noise
+from gst_tutorial import masks as models
+from gst_tutorial import pruning, seeding
 from gst_tutorial.config import NETWORKS, RunConfig
+from gst_tutorial.data import dataset as data
+from gst_tutorial.flatness import measures as flatness
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
 from gst_tutorial.pruning import PruneSchedule
 from gst_tutorial.training import Callback, Diverged, train
@@ -60,7 +65,7 @@ def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
             filter_dropout=config.filter_dropout,
         )
     for name in config.layers:
-        checks.one_of("layers", name, models.prunable_layers(model))
+        check.one_of("layers", name, models.prunable_layers(model))
     return model.to(config.device)
 
 
@@ -75,7 +80,7 @@ class Experiment:
 
     def __init__(self, config: RunConfig):
         self.config = config
-        checks.device_here("device", config.device)
+        check.device_here("device", config.device)
         dataset = data.load(config.data, config.n_train, config.n_test, config.data_seed, config.image_size)
         self.dataset = dataset.to(config.device)
         self.model = build_model(config, self.dataset)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from gst_tutorial.models import evaluation_mode
+from gst_tutorial.masks import evaluation_mode
 
 
 @torch.no_grad()

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from gst_tutorial import checks
-from gst_tutorial.models import PrunableLayer, evaluation_mode, prunable_layers
+from gst_tutorial import _arguments as check
+from gst_tutorial.masks import PrunableLayer, evaluation_mode, prunable_layers
 
 TARGETS = ("smallest", "largest", "random")
 
@@ -32,12 +32,12 @@ class PruneSchedule:
     retrain_period: int
 
     def __post_init__(self):
-        checks.integer("start", self.start, low=0)
-        checks.integer("end", self.end, low=0)
-        checks.integer("retrain_period", self.retrain_period, low=1)
+        check.integer("start", self.start, low=0)
+        check.integer("end", self.end, low=0)
+        check.integer("retrain_period", self.retrain_period, low=1)
         if self.start > self.end:
             raise ValueError(f"start={self.start} is after end={self.end}; a schedule needs start <= end.")
-        checks.plain_numbers(self)
+        check.plain_numbers(self)
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -66,8 +66,8 @@ def kept_filters(n_filters: int, prune_fraction: float, n_events: int) -> list[i
     Raises:
         ValueError: an argument out of its range; `prune_fraction` 1 would leave no filter.
     """
-    checks.integer("n_filters", n_filters, low=1)
-    checks.integer("n_events", n_events, low=1)
+    check.integer("n_filters", n_filters, low=1)
+    check.integer("n_events", n_events, low=1)
     final = kept_in_the_end(n_filters, prune_fraction)
     return [_ceil(final + (n_filters - final) * (n_events - i) / n_events) for i in range(1, n_events + 1)]
 
@@ -76,7 +76,7 @@ def kept_in_the_end(n_filters: int, prune_fraction: float) -> int:
     """ceil((1 - prune_fraction) * n_filters)."""
     if prune_fraction == 1:
         raise ValueError("prune_fraction=1 would leave no filter in the layer; it must lie in [0, 1).")
-    checks.real("prune_fraction", prune_fraction, 0, 1, open_high=True)
+    check.real("prune_fraction", prune_fraction, 0, 1, open_high=True)
     return _ceil((1 - prune_fraction) * n_filters)
 
 
@@ -154,7 +154,7 @@ def filter_scores(
         x: examples `(B, ...)`; only `"activation"` needs them.
     """
     found = find_layer(model, layer)
-    function = score if callable(score) else SCORES[checks.one_of("score", score, SCORES)]
+    function = score if callable(score) else SCORES[check.one_of("score", score, SCORES)]
     scores = function(found, model, x)
     if scores.shape != (found.mask.n_filters,):
         raise ValueError(
@@ -185,9 +185,9 @@ def choose_filters(
     Returns:
         int64 `(n_chosen,)`, indices into the C filters. Equal scores are taken in `torch.topk`'s order.
     """
-    checks.one_of("target", target, TARGETS)
+    check.one_of("target", target, TARGETS)
     indices = candidates.nonzero().squeeze(1)
-    checks.integer("n_chosen", n_chosen, low=0, high=len(indices))
+    check.integer("n_chosen", n_chosen, low=0, high=len(indices))
     if target == "random":
         picked = torch.randperm(len(indices), generator=generator)[:n_chosen].to(indices.device)
     else:
@@ -228,10 +228,10 @@ def prune_filters(
         raise ValueError(f"Give either prune_fraction={prune_fraction!r} or keep={keep!r}, not both or neither.")
     if keep is None:
         keep = kept_in_the_end(mask.n_filters, prune_fraction)
-    checks.integer("keep", keep, low=1, high=mask.n_filters)
-    checks.one_of("target", target, TARGETS)
+    check.integer("keep", keep, low=1, high=mask.n_filters)
+    check.one_of("target", target, TARGETS)
     if not callable(score):
-        checks.one_of("score", score, SCORES)
+        check.one_of("score", score, SCORES)
     scores = mask.mask if target == "random" else filter_scores(model, layer, score, x)
     n_new = max(0, int(mask.kept.sum()) - keep)
     new = choose_filters(scores, mask.kept, n_new, target, generator)
@@ -253,4 +253,4 @@ def find_layer(model: nn.Module, layer: str) -> PrunableLayer:
     layers = prunable_layers(model)
     if not layers:
         raise ValueError("model has no filter masks; call make_prunable(model) first.")
-    return layers[checks.one_of("layer", layer, layers)]
+    return layers[check.one_of("layer", layer, layers)]

@@ -14,12 +14,12 @@ import zlib
 import numpy as np
 import torch
 
-from gst_tutorial import checks
+from gst_tutorial import _arguments as check
 
 
 def stream_seed(seed: int, stream: str) -> int:
     """A 63-bit seed for the named stream of a run (numpy's SeedSequence mixes both, so streams do not overlap)."""
-    checks.integer("seed", seed, low=0)
+    check.integer("seed", seed, low=0)
     state = np.random.SeedSequence([seed, zlib.crc32(stream.encode())]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))  # torch takes seeds below 2**63
 

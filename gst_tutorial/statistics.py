@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gst_tutorial import checks
+from gst_tutorial import _arguments as check
 
 N_RESAMPLES = 2000  # of every bootstrap; the interval's ends then repeat to about 2% of its width
 ENOUGH_TO_RESAMPLE = 10  # seeds; below, a bootstrap interval of a mean is too short (at 5 it covers about 84%, not 95%)
@@ -56,7 +56,7 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
     Raises:
         ValueError: a column without variation, or fewer than 3 clusters.
     """
-    checks.one_of("kind", kind, ("kendall", "pearson"))
+    check.one_of("kind", kind, ("kendall", "pearson"))
     frame = frame.dropna(subset=[x, y])
     for column in (x, y):
         if frame[column].nunique() < 2:

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gst_tutorial import checks, seeding
-from gst_tutorial.augment import AUGMENTATIONS
-from gst_tutorial.data import Dataset
+from gst_tutorial import _arguments as check
+from gst_tutorial import seeding
+from gst_tutorial.data.augment import AUGMENTATIONS
+from gst_tutorial.data.dataset import Dataset
 
 Callback = Callable[[int, int], None]
 
@@ -57,21 +58,21 @@ class Recipe:
     compiled: bool = False
 
     def __post_init__(self):
-        checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
-        checks.real("learning_rate", self.learning_rate, 0, open_low=True)
-        checks.integer("batch_size", self.batch_size, low=1)
-        checks.integer("epochs", self.epochs, low=1)
+        check.one_of("optimizer", self.optimizer, ("adam", "sgd"))
+        check.real("learning_rate", self.learning_rate, 0, open_low=True)
+        check.integer("batch_size", self.batch_size, low=1)
+        check.integer("epochs", self.epochs, low=1)
         if not isinstance(self.milestones, (tuple, list)):
             raise TypeError(f"milestones={self.milestones!r} must be a tuple of epochs, such as (40, 52).")
-        object.__setattr__(self, "milestones", tuple(checks.integer("milestones", m, low=1) for m in self.milestones))
-        checks.real("gamma", self.gamma, 0, 1, open_low=True)
-        checks.real("weight_decay", self.weight_decay, 0)
+        object.__setattr__(self, "milestones", tuple(check.integer("milestones", m, low=1) for m in self.milestones))
+        check.real("gamma", self.gamma, 0, 1, open_low=True)
+        check.real("weight_decay", self.weight_decay, 0)
         for share in ("momentum", "label_smoothing"):
-            checks.real(share, getattr(self, share), 0, 1, open_high=True)
-        checks.one_of("augment", self.augment, AUGMENTATIONS)
-        checks.one_of("precision", self.precision, ("float32", "bf16"))
-        checks.flag("compiled", self.compiled)
-        checks.plain_numbers(self)
+            check.real(share, getattr(self, share), 0, 1, open_high=True)
+        check.one_of("augment", self.augment, AUGMENTATIONS)
+        check.one_of("precision", self.precision, ("float32", "bf16"))
+        check.flag("compiled", self.compiled)
+        check.plain_numbers(self)
 
     def steps_per_epoch(self, n_train: int) -> int:
         """Number of batches in one pass over `n_train` examples."""

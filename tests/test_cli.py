@@ -6,10 +6,10 @@ import sys
 import time
 
 import pytest
-from small_study import hear_ctrl_c, study
 
 from gst_tutorial import __main__ as cli
-from gst_tutorial import studies
+from gst_tutorial.studies import book as studies
+from tests.studies.small_study import hear_ctrl_c, study
 
 
 @pytest.fixture(autouse=True)

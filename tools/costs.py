@@ -11,7 +11,7 @@ import sys
 import pandas as pd
 
 from gst_tutorial import costs, studies
-from gst_tutorial.recording import processor
+from gst_tutorial.studies.recorded import processor
 
 if __name__ == "__main__":
     known = costs.recorded_costs().set_index("study", drop=False).to_dict("index") if costs.COSTS.exists() else {}

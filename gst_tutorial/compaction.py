@@ -1,0 +1,215 @@
+"""Cut the masked filters out of a network. Afterwards it is smaller and faster, and it computes the same.
+
+A pruned filter costs as much as any other: the mask multiplies its output by zero after the work is done. `compact`
+removes the filter itself: a row of the convolution, an entry of the batch norm, and the inputs that read it.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from gst_tutorial import masks as models
+from gst_tutorial.masks import CONVOLUTIONS, FilterMask, PrunableLayer, prunable_layers
+
+# What may stand between a pruned filter and the layer that reads it: each takes a channel of zeros to a channel of
+# zeros, and no other channel is changed by it. A sigmoid or a batch norm would turn the zeros into a constant.
+POINTWISE = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.Tanh,
+    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
+)  # fmt: skip
+POOLING = (
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
+)  # fmt: skip
+POINTWISE_FUNCTIONS = {
+    torch.relu, F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardswish, F.mish, torch.tanh,
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, "relu", "relu_", "tanh", "contiguous",
+}  # fmt: skip
+POOLING_FUNCTIONS = {
+    F.max_pool1d, F.max_pool2d, F.max_pool3d, F.avg_pool1d, F.avg_pool2d, F.avg_pool3d,
+    F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d,
+}  # fmt: skip
+FLATTEN_FUNCTIONS = {torch.flatten, "flatten"}
+
+
+def compact(model: nn.Module) -> nn.Module:
+    """A copy of `model` without its pruned filters, and without masks. `model` itself is not changed.
+
+    With K of a layer's C filters kept, the convolution's weight `(C, C_in, ...)` becomes `(K, C_in, ...)`, its batch
+    norm keeps K entries, and each layer that reads it loses C - K inputs: a convolution's weight `(C_out, C, ...)`
+    becomes `(C_out, K, ...)`; a linear layer behind a flatten reads S numbers per channel, so its weight
+    `(C_out, C * S)` becomes `(C_out, K * S)`. The output is the masked network's up to rounding: in evaluation mode,
+    and in training mode where no dropout draws random numbers.
+
+    The copy is an ordinary network of smaller layers. Call `make_prunable` on it to prune it further; an optimizer
+    has to be made anew.
+
+    The path from filter to reader is followed with `torch.fx`, and may hold pooling, flatten, dropout and activations
+    that map 0 to 0. Sequential networks and torchvision's VGG have nothing else; in residual networks it is true of
+    the convolutions inside a block, not of the block's last one (removing its filters would remove channels from
+    every layer on the same shortcut: the library torch-pruning does that).
+
+    Args:
+        model: a prunable network, see `make_prunable`.
+
+    Raises:
+        ValueError: no masks, a layer with every filter pruned, or a pruned filter whose output goes where it cannot be
+            cut out (an addition, a depthwise convolution, a sigmoid, the network's output, ...); the message says where.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+    layers = prunable_layers(model)
+    if not layers:
+        raise ValueError("model has no filter masks; call make_prunable(model) first.")
+    pruned = {name: layer for name, layer in layers.items() if not layer.mask.kept.all()}
+    for name, layer in pruned.items():
+        if not layer.mask.kept.any():
+            raise ValueError(f"Layer {name!r} has no filter left: nothing would reach the layers behind it.")
+    readers = _find_readers(model, pruned) if pruned else {}
+
+    small = copy.deepcopy(model)
+    for name, layer in pruned.items():
+        kept = layer.mask.kept
+        own = prunable_layers(small)[name]
+        _keep_outputs(own, kept)
+        for reader in readers[name]:
+            _keep_inputs(small.get_submodule(reader), kept)
+    _remove_masks(small)
+    return small
+
+
+# --- who reads a filter? ---------------------------------------------------------------------------------------------
+
+
+class _Tracer(fx.Tracer):
+    """Records which module is called on whose output, without data. Masks are recorded, not looked into."""
+
+    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
+        return isinstance(module, FilterMask) or super().is_leaf_module(module, path)
+
+
+def _find_readers(model: nn.Module, layers: dict[str, PrunableLayer]) -> dict[str, list[str]]:
+    """For each layer, the names of the convolutions and linear layers that read its filters."""
+    try:
+        graph = _Tracer().trace(model)
+    except Exception as error:  # a forward pass with `if` on the data, a wrapper: tracing fails in many ways
+        raise ValueError(
+            f"model={type(model).__name__} cannot be compacted: torch.fx could not follow its forward pass ({error})."
+        ) from error
+    names = {module: name for name, module in model.named_modules()}
+    readers = {}
+    for name, layer in layers.items():
+        last = _only_call(model, graph, name, name)
+        if layer.norm is not None:
+            following = _only_call(model, graph, names[layer.norm], name)
+            if list(last.users) != [following]:
+                raise _refusal(name, "is read by others than its batch norm")
+            last = following
+        if layer.conv.groups != 1:
+            raise _refusal(name, f"is computed in {layer.conv.groups} groups, which must stay equally large")
+        readers[name] = _readers_of(last, model, graph, name)
+    return readers
+
+
+def _readers_of(start: fx.Node, model: nn.Module, graph: fx.Graph, layer: str) -> list[str]:
+    found = []
+    todo = [(user, False) for user in start.users]  # (what happens next, whether channels are flattened by then)
+    while todo:
+        node, flat = todo.pop()
+        module = model.get_submodule(node.target) if node.op == "call_module" else None
+        step = node.target if node.op in ("call_function", "call_method") else None
+        if type(module) in POINTWISE or step in POINTWISE_FUNCTIONS:
+            todo += [(user, flat) for user in node.users]
+        elif not flat and (type(module) in POOLING or step in POOLING_FUNCTIONS):
+            todo += [(user, False) for user in node.users]
+        elif not flat and _flattens_all_but_the_batch(module, step, node):
+            todo += [(user, True) for user in node.users]
+        elif (flat and type(module) is nn.Linear) or (not flat and type(module) in CONVOLUTIONS and module.groups == 1):
+            found.append(_only_call(model, graph, node.target, layer).target)
+        else:
+            raise _refusal(layer, f"goes into {_describe(node, module)}")
+    return found
+
+
+def _flattens_all_but_the_batch(module: nn.Module | None, step, node: fx.Node) -> bool:
+    if type(module) is nn.Flatten:
+        return (module.start_dim, module.end_dim) == (1, -1)
+    if step not in FLATTEN_FUNCTIONS:
+        return False
+    arguments = dict(zip(("start_dim", "end_dim"), node.args[1:])) | node.kwargs
+    return (arguments.get("start_dim", 0), arguments.get("end_dim", -1)) == (1, -1)
+
+
+def _only_call(model: nn.Module, graph: fx.Graph, name: str, layer: str) -> fx.Node:
+    """The one call of the module `name`; a module called twice serves two inputs and cannot be cut for one of them."""
+    calls = [node for node in graph.nodes if node.op == "call_module" and node.target == name]
+    if len(calls) != 1:
+        raise _refusal(layer, f"passes {name!r}, which is called {len(calls)} times in a forward pass, not once")
+    return calls[0]
+
+
+def _describe(node: fx.Node, module: nn.Module | None) -> str:
+    if node.op == "output":
+        return "the network's output"
+    if module is None:
+        step = node.target if isinstance(node.target, str) else node.target.__name__
+        return "an addition (a shortcut)" if step in ("add", "iadd", "add_") else f"{step}()"
+    depthwise = "depthwise " if isinstance(module, CONVOLUTIONS) and module.groups > 1 else ""
+    return f"the {depthwise}{type(module).__name__} {node.target!r}"
+
+
+def _refusal(layer: str, reason: str) -> ValueError:
+    return ValueError(
+        f"The pruned filters of layer {layer!r} cannot be cut out: its output {reason}. compact removes filters that only "
+        f"activations, pooling and flatten separate from a convolution or linear layer. Restore this layer with "
+        f"restore_filters(model, {layer!r}), or use a library that prunes coupled layers together, such as torch-pruning."
+    )
+
+
+# --- cutting ---------------------------------------------------------------------------------------------------------
+
+
+def _keep_outputs(layer: PrunableLayer, kept: torch.Tensor) -> None:
+    for module in (layer.conv, layer.norm):
+        if module is not None:
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                _select(module, name, kept, dim=0)
+    layer.conv.out_channels = int(kept.sum())
+    if layer.norm is not None:
+        layer.norm.num_features = int(kept.sum())
+
+
+def _keep_inputs(reader: nn.Module, kept: torch.Tensor) -> None:
+    if isinstance(reader, nn.Linear):
+        kept = kept.repeat_interleave(reader.in_features // len(kept))  # (C * S,): the columns of one channel adjoin
+        reader.in_features = int(kept.sum())
+    else:
+        reader.in_channels = int(kept.sum())
+    _select(reader, "weight", kept, dim=1)
+
+
+def _select(module: nn.Module, name: str, kept: torch.Tensor, dim: int) -> None:
+    tensor = getattr(module, name, None)
+    if tensor is None:
+        return
+    selected = tensor.detach().index_select(dim, kept.nonzero().squeeze(1))
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        selected = selected.contiguous(memory_format=torch.channels_last)  # fast where the original was
+    if isinstance(tensor, nn.Parameter):
+        selected = nn.Parameter(selected, requires_grad=tensor.requires_grad)
+    setattr(module, name, selected)
+
+
+def _remove_masks(model: nn.Module) -> None:
+    for module in list(model.modules()):
+        # torch.nn.utils.prune.remove finds its own hooks in the same way.
+        for key, hook in list(module._forward_hooks.items()):
+            if getattr(hook, "__module__", None) == models.__name__:
+                del module._forward_hooks[key]
+        if isinstance(getattr(module, "filter_mask", None), FilterMask):
+            del module.filter_mask

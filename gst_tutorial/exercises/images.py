@@ -1,0 +1,74 @@
+"""Checks for the exercises of chapter 7, see `gst_tutorial.exercises`."""
+
+from __future__ import annotations
+
+from gst_tutorial.config import RunConfig
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number
+
+
+def _papers_protocol(answer) -> str:
+    from gst_tutorial.studies import book as studies
+
+    if not isinstance(answer, RunConfig):
+        raise NotYet("The answer should be a gst.RunConfig: take one from the study's grid and use .replace(...).")
+    wanted = (
+        studies.get("paper-fig2-vgg11")
+        .grid["L, period 40"]
+        .replace(score="ebn", device="cuda", precision="bf16", seed=3)
+    )
+    for name in (
+        "score",
+        "target",
+        "device",
+        "seed",
+        "schedule",
+        "prune_fraction",
+        "layers",
+        "method",
+        "model",
+        "data",
+    ):
+        if getattr(answer, name) != getattr(wanted, name):
+            raise NotYet(f"{name}={getattr(answer, name)!r}; it should be {getattr(wanted, name)!r}.")
+    if answer.recipe.precision != "bf16":
+        raise NotYet(f"precision={answer.recipe.precision!r}: on a recent GPU, bf16 is the faster one.")
+    if answer != wanted:
+        raise NotYet(
+            "Everything else should be as in the study's config: change only score, device, precision and seed."
+        )
+    return "gst.run(answer) starts it where there is a GPU; elsewhere it says that there is none."
+
+
+CHECKS: dict[str, Check] = {
+    "7.1": Number(
+        13,
+        0,
+        "Twelve filters would be fewer than a tenth: the number kept is rounded up.",
+        {
+            12.8: "A filter is kept or pruned, never in part; the number kept is rounded up.",
+            12: "The number kept is rounded up: ceil((1 - 0.9) * 128).",
+            115: "That is how many are pruned; how many are kept?",
+            52: "That is 512 filters pruned by 0.9. A quarter of the width has 128.",
+        },
+    ),
+    "7.2": Number(
+        68,
+        0,
+        "68 events of about seven filters each, against 7 events of about 66: the same total, a tenth of the jolt.",
+        {
+            67: "Both ends count: range(6, 276, 4) begins with 6 itself.",
+            69: "275 is a bound, not an event: the last one is 6 + 67 * 4 = 274.",
+            7: "That is the number of events at period 40; the stable schedule has period 4.",
+            37: "That is conv5, whose pruning ends at epoch 150.",
+        },
+    ),
+    "7.3": Letter(
+        "b",
+        "The mask takes the shortcut with it: otherwise a pruned channel would still carry what the block was given.",
+        {
+            "a": "In this package, as in the paper, the shortcut is not added on channels pruned in a block's last layer.",
+            "c": "The mask multiplies the batch norm's output: its shift is gone, too.",
+        },
+    ),
+    "7.4": _papers_protocol,
+}

@@ -1,0 +1,88 @@
+"""Checks for the exercises of chapter 8, see `gst_tutorial.exercises`."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, scores_by
+from gst_tutorial.masks import prunable_layers
+from gst_tutorial.networks.small import conv1d_net
+
+
+def _folded_score(answer) -> str:
+    generator = torch.Generator().manual_seed(0)
+    layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
+    with torch.no_grad():
+        layer.conv.weight.copy_(torch.randn(layer.conv.weight.shape, generator=generator))
+        layer.norm.weight.copy_(torch.tensor([-3.0, 1.0, 0.5, -0.25]))
+        layer.norm.running_var.copy_(torch.tensor([0.5, 4.0, 1.0, 0.01]))
+        norms = layer.conv.weight.flatten(1).norm(dim=1)
+        scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
+    scores = scores_by(answer, layer, "check('8.2', folded_score)")
+    if scores.requires_grad:
+        raise NotYet("The scores carry a gradient; detach them.")
+    mistakes = {
+        "A negative scale turns the filter's sign, not its size: take the absolute value of gamma.": scale * norms,
+        "The kernel's norm is missing: these are |gamma| / sigma.": scale.abs(),
+        "Batch norm's scale is missing: these are the norms of the kernels.": norms,
+        "Divide by the standard deviation; running_var is the variance.": (
+            norms * layer.norm.weight.detach().abs() / (layer.norm.running_var + layer.norm.eps)
+        ),
+        "Divide by the standard deviation: so far these are |gamma| times the norm.": (
+            norms * layer.norm.weight.detach().abs()
+        ),
+    }
+    for sentence, mistake in mistakes.items():
+        if torch.allclose(scores.float(), mistake, rtol=1e-3):
+            raise NotYet(sentence)
+    if not torch.allclose(scores.float(), scale.abs() * norms, rtol=1e-3):
+        raise NotYet("The scores are not ||w|| |gamma| / sqrt(running_var + eps).")
+    return "The size of the one kernel that convolution and batch norm are together."
+
+
+def _geometric_schedule(answer) -> str:
+    if not callable(answer):
+        raise NotYet("The answer should be the function itself: check('8.3', geometric), without calling it.")
+    if answer(1.0, 0.5) is None:
+        raise NotYet("The function returns None so far.")
+    if abs(float(answer(0.0, 0.5))) > 1e-6:
+        raise NotYet("At p = 0 nothing is pruned yet. Does your function give the share that is left?")
+    for final in (0.5, 0.9):
+        n_events = 4
+        left = [1.0, *(1 - float(answer(event / n_events, final)) for event in range(1, n_events + 1))]
+        if abs(left[-1] - (1 - final)) > 1e-6:
+            raise NotYet(f"At the end a share of {final} should be gone; your function gives {1 - left[-1]:.3g}.")
+        factors = [after / before for before, after in itertools.pairwise(left)]
+        if max(factors) - min(factors) > 1e-6:
+            shown = ", ".join(f"{1 - factor:.0%}" for factor in factors)
+            raise NotYet(
+                f"With final={final} in four events, yours take {shown} of the filters still there: not the same share."
+            )
+    return "Each event multiplies what is left by the same factor, (1 - final) to the power 1 / events."
+
+
+CHECKS: dict[str, Check] = {
+    "8.1": Number(
+        110_592,
+        0.5,
+        "36,864 weights of the filters themselves and 73,728 that read them: the readers are the larger part.",
+        {
+            36_864: "Those are the weights of the 64 filters; the next convolution reads 64 channels fewer, too.",
+            73_728: "Those are the weights that read the 64 channels; the filters themselves go, too.",
+            221_184: "That is the total of both layers; half of it goes.",
+            147_456: "That is the whole second convolution; only the half of it that reads the pruned filters goes.",
+        },
+    ),
+    "8.2": _folded_score,
+    "8.3": _geometric_schedule,
+    "8.4": Letter(
+        "b",
+        "A sigmoid turns 0 into 1/2: the silent channel would speak a constant, and cutting it would change the output.",
+        {
+            "a": "The largest of several zeros is zero: a silent channel stays silent through max-pooling.",
+            "c": "Dropout multiplies by 0 or by a constant: zeros stay zeros.",
+        },
+    ),
+}

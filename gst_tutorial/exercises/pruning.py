@@ -1,0 +1,65 @@
+"""Checks for the exercises of chapter 1, see `gst_tutorial.exercises`."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, scores_by
+from gst_tutorial.masks import prunable_layers
+from gst_tutorial.networks.small import conv1d_net
+from gst_tutorial.pruning import kept_filters
+
+
+def _count(answer) -> str:
+    expected = kept_filters(128, 0.7, 4)
+    answer = [int(value) for value in answer]
+    if len(answer) != 4:
+        raise NotYet(f"There are four events, so four numbers; you gave {len(answer)}.")
+    if answer[-1] == 38:
+        raise NotYet("0.3 x 128 is 38.4, and what is left is rounded up.")
+    if answer == [128 - kept for kept in expected]:
+        raise NotYet("These are the filters removed; the question asks for those left.")
+    if answer != expected:
+        raise NotYet("The last should be ceil(0.3 x 128); the way there is a straight line, each step rounded up.")
+    return "Four events, 39 filters left at the end."
+
+
+def _scale_score(answer) -> str:
+    layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
+    scale = torch.tensor([-3.0, 1.0, 0.5, -0.25])
+    with torch.no_grad():
+        layer.norm.weight.copy_(scale)
+    scores = scores_by(answer, layer, "check('1.3', scale_score)")
+    if torch.allclose(scores.float(), scale):
+        raise NotYet("A filter with scale -3 speaks as loudly as one with +3: take the absolute value.")
+    if not torch.allclose(scores.float(), scale.abs()):
+        raise NotYet("The scores are not |gamma|; layer.norm.weight holds gamma.")
+    if scores.requires_grad:
+        raise NotYet("Right numbers, but they carry a gradient; detach them.")
+    return "Any such function can be passed as score= to gst.prune_filters."
+
+
+CHECKS: dict[str, Check] = {
+    "1.1": _count,
+    "1.2": Number(
+        2 / math.sqrt(2 * math.pi),
+        0.006,
+        "With beta = 0, E[BN] is |gamma| phi(0); the sign of gamma does not matter.",
+        {
+            -2 / math.sqrt(2 * math.pi): "The spread is |gamma|: an expected relu cannot be negative.",
+            1 / math.sqrt(2 * math.pi): "You have phi(0); it is still to be multiplied by |gamma| = 2.",
+            0.0: "beta is 0, but relu keeps the positive half of the values, whose mean is not 0.",
+        },
+    ),
+    "1.3": _scale_score,
+    "1.4": Letter(
+        "c",
+        "The claim is about networks, so networks must be repeated; pairing removes what both targets share.",
+        {
+            "a": "More test examples say more about this one network, and nothing about the next.",
+            "b": "Many shares of one network are still one network; another seed may turn the order round.",
+        },
+    ),
+}

@@ -1,0 +1,280 @@
+"""Figures that answer without a kernel: pictures, a slider and a few lines of script in one HTML string. ::
+
+    frames = figure_frames(draw, shares)              # draw(figure, share) -> None, called once per share
+    show(slider_figure(frames, labels=["a tenth", "half", "nearly all"], texts=[...], name="fig-dose",
+                       title="...", control_label="share of filters removed"))
+
+The string needs no library and makes no request: it works in the built book, JupyterLab and Colab. Without scripts
+(on paper, in a notebook that is not trusted yet) one picture and its sentence are there and the controls are not.
+Pictures are SVG images in `data:` addresses: they cannot clash with each other or the page, and "save image" works.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from gst_tutorial._arguments import integer
+from gst_tutorial.figures.plots import PALETTE, STYLE
+from gst_tutorial.figures.slider_page import SCRIPT, SHEET
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+    from matplotlib.figure import Figure
+
+    Frame = Figure | str  # a matplotlib figure, or the text of an SVG picture
+
+#: The Okabe-Ito colours that reach a contrast of 3 on white, each with its own line style: colour alone says nothing.
+LINES = {
+    PALETTE["blue"]: "-",
+    PALETTE["vermilion"]: "--",
+    PALETTE["green"]: "-.",
+    PALETTE["purple"]: ":",
+    PALETTE["black"]: (0, (5, 1, 1, 1, 1, 1)),
+}
+
+_SVG = "{http://www.w3.org/2000/svg}"
+# Fonts of matplotlib's formulas that no reader has: a prime set in cmsy10 would show as a zero.
+_FORMULA_FONT = re.compile(r"(cm(?:b|ex|mi|r|ss|sy|tt)\d+|STIX\w+|DejaVu Sans Display)")
+_GEOMETRY = {"d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "points", "transform", "width", "height"}
+
+
+def slider_figure(
+    frames: Sequence[Frame] | Mapping[str, Sequence[Frame]],
+    *,
+    labels: Sequence[str],
+    texts: Sequence[str] | Mapping[str, Sequence[str]],
+    name: str,
+    title: str,
+    control_label: str,
+    second: str | None = None,
+    start: int = 0,
+    caption: str = "",
+) -> str:
+    """One self-contained HTML figure whose slider chooses among pictures of equal size.
+
+    Args:
+        frames: one matplotlib Figure or SVG string per label; with `second`, a mapping from each choice to such a list.
+        labels: the name of each slider position, in plain words ("half"); they must differ.
+        texts: what each picture shows, one sentence per state, in the shape of `frames`. It stands under the picture and
+            is read aloud when the state changes, so a reader who cannot see the picture loses nothing.
+        name: the id of the figure on its page: a letter, then letters, digits, "-" or "_". One page, one figure per name.
+        title: the heading. control_label: the name of the slider. second: the name of the choice. caption: the line below.
+        start: the slider position shown first; the choice shown first is the first key.
+
+    Returns:
+        HTML. Any text may hold any character: all of it is escaped. Equal arguments give an equal string. With
+        prefers-reduced-motion the play button reads "Next" and moves one position per press.
+
+    Raises:
+        ValueError, TypeError: names the argument, before anything is drawn.
+    """
+    for argument, value in (("title", title), ("control_label", control_label), ("caption", caption)):
+        if not isinstance(value, str):
+            raise TypeError(f"{argument}={value!r} must be a string, not {type(value).__name__}.")
+        if not value.strip() and argument != "caption":
+            raise ValueError(f"{argument}={value!r} must not be empty.")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise ValueError(f"name={name!r} must be a letter followed by letters, digits, '-' or '_'.")
+    labels = _strings("labels", labels)
+    if len(labels) < 2:
+        raise ValueError(f"labels={labels!r} must name at least 2 slider positions.")
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"labels={labels!r} must all differ.")
+    if integer("start", start, 0) >= len(labels):
+        raise ValueError(f"start={start!r} must be at most {len(labels) - 1}, the last slider position.")
+    choices, rows = _rows("frames", frames, len(labels), second)
+    text_choices, text_rows = _rows("texts", texts, len(labels), second)
+    if choices != text_choices:
+        raise ValueError(f"texts has the choices {text_choices!r}; frames has {choices!r}. They must be the same.")
+    text_rows = [_strings("texts", row) for row in text_rows]
+
+    pictures = [[_picture(frame, f"frames[{i}]") for i, frame in enumerate(row)] for row in rows]
+    width, height = pictures[0][0][1]
+    for row in pictures:
+        for i, (_, size) in enumerate(row):
+            if size != (width, height):
+                raise ValueError(f"frames[{i}] is {size} px; the first is {(width, height)} px. They must be equal.")
+
+    def state(choice: str, label: str) -> str:
+        return f"{label}, {choice}" if second else label
+
+    states = [[state(choice, label) for label in labels] for choice in choices]
+    data = {
+        "labels": labels,
+        "states": states,
+        "alts": [[f"{title}: {each}" for each in row] for row in states],
+        "texts": text_rows,
+        "frames": [[picture for picture, _ in row] for row in pictures],
+    }
+    # "<" would let a text end the script element; the other two keep the string valid inside XHTML.
+    embedded = json.dumps(data, indent=0)
+    for character in "<>&":
+        embedded = embedded.replace(character, f"\\u{ord(character):04x}")
+
+    e = html.escape
+    keys = 'data-lm-suppress-shortcuts="true" autocomplete="off"'  # else JupyterLab takes the arrow keys
+    radios = "".join(
+        f'<label><input type="radio" name="{name}-choice" value="{i}" {keys}{" checked" * (i == 0)}>{e(choice)}</label>'
+        for i, choice in enumerate(choices)
+    )
+    choice_box = f'<fieldset class="gst-choice"><legend>{e(second)}</legend>{radios}</fieldset>' if second else ""
+    return f"""\
+<figure class="gst-slider tex2jax_ignore mathjax_ignore" id="{name}" aria-label="{e(title)}" \
+style="max-width:{min(760, round(1.25 * width) + 34)}px">
+<style>{SHEET}</style>
+<p class="gst-title">{e(title)}</p>
+<div class="gst-picture"><img decoding="sync" width="{width}" height="{height}" \
+alt="{e(data["alts"][0][start])}" src="{e(data["frames"][0][start])}"></div>
+<div class="gst-controls" style="display:none">
+<button type="button" data-lm-suppress-shortcuts="true" data-verb="Play">Play</button>
+<div class="gst-range"><label><span>{e(control_label)}</span> <input type="range" min="0" max="{len(labels) - 1}" \
+step="1" value="{start}" aria-valuetext="{e(labels[start])}" {keys}></label>
+<div class="gst-ends" aria-hidden="true"><span>{e(labels[0])}</span><b>{e(labels[start])}</b>\
+<span>{e(labels[-1])}</span></div></div>
+{choice_box}</div>
+<output class="gst-text" aria-live="polite"><b>{e(states[0][start])}:</b> <span>{e(text_rows[0][start])}</span></output>
+<noscript><p class="gst-note">This is one of {len(labels) * len(choices)} pictures; \
+the slider that shows the others needs scripts.</p></noscript>
+<figcaption>{e(caption)}</figcaption>
+<script type="application/json">{embedded}</script>
+</figure>
+<script>{SCRIPT}</script>
+""".replace("<figcaption></figcaption>\n", "")
+
+
+def figure_frames(
+    draw: Callable[[Figure, Any], object], values: Iterable, *, size: tuple[float, float] = (5.0, 3.2)
+) -> list[str]:
+    """One SVG picture per value: `draw(figure, value)` draws on an empty figure of `size` inches in the house style.
+
+    Make axes with `figure.subplots()`. Give every picture the same limits, or the reader sees the axes move and not the
+    data. On a 360 px wide telephone a 5 inch figure has letters about 9.5 px high; stack two panels, do not widen.
+    """
+    if not callable(draw):
+        raise TypeError(f"draw={draw!r} must be a function draw(figure, value).")
+    values = list(values)
+    if not values:
+        raise ValueError("values is empty: there must be one value per picture.")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    frames = []
+    with matplotlib.rc_context(house_style(size[0])):
+        for value in values:
+            figure = Figure(figsize=size, layout="constrained")  # unknown to pyplot: nothing to close
+            draw(figure, value)
+            frames.append(_svg(figure))
+    return frames
+
+
+def house_style(width: float = 5.0) -> dict[str, Any]:
+    """matplotlib rcParams: the book's style with letters that bear shrinking when the figure is `width` inches wide."""
+    from cycler import cycler
+
+    letters = min(13.0, max(10.0, 2.2 * width))  # points
+    return {
+        **STYLE,
+        "axes.prop_cycle": cycler(color=list(LINES), linestyle=list(LINES.values())),
+        "axes.labelsize": letters,
+        "axes.titlesize": letters,
+        "font.family": ["sans-serif"],
+        # DejaVu comes with matplotlib and is wide: a text that fits in it fits in each of the others.
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial", "sans-serif"],
+        "font.size": letters,
+        "legend.fontsize": letters - 1,
+        "lines.linewidth": 1.8,
+        "xtick.labelsize": letters - 1,
+        "ytick.labelsize": letters - 1,
+    }
+
+
+def show(figure_html: str) -> HTML:
+    """The figure as the value of a notebook's cell."""
+    if not isinstance(figure_html, str):
+        raise TypeError(f"figure_html must be a string of HTML, not {type(figure_html).__name__}.")
+    from IPython.display import HTML
+
+    return HTML(figure_html)
+
+
+def _strings(argument: str, values: Sequence[str]) -> list[str]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{argument}={values!r} must be a list of strings.")
+    values = list(values)
+    for i, value in enumerate(values):
+        if not isinstance(value, str):
+            raise TypeError(f"{argument}[{i}]={value!r} must be a string, not {type(value).__name__}.")
+        if not value.strip():
+            raise ValueError(f"{argument}[{i}]={value!r} must not be empty.")
+    return values
+
+
+def _rows(argument: str, given, length: int, second: str | None) -> tuple[list[str], list[list]]:
+    """The choices of the second control and, for each, its list of `length` items; one unnamed choice without it."""
+    if isinstance(given, Mapping) != (second is not None):
+        shape = "a mapping from each choice to a list" if second is not None else "a list"
+        raise ValueError(f"{argument} must be {shape}, because second={second!r}; it is a {type(given).__name__}.")
+    if second is not None and not (isinstance(second, str) and second.strip()):
+        raise ValueError(f"second={second!r} must be the name of the second control, or None.")
+    choices = [str(choice) for choice in given] if second is not None else [""]
+    if not choices:
+        raise ValueError(f"{argument} is empty: it must have at least one choice.")
+    if len(set(choices)) < len(choices):
+        raise ValueError(f"{argument} has the choices {choices!r}: they must all differ.")
+    rows = [list(row) for row in (given.values() if second is not None else [given])]
+    for choice, row in zip(choices, rows, strict=True):
+        where = f"{argument}[{choice!r}]" if choice else argument
+        if not row:
+            raise ValueError(f"{where} is empty: there must be one item per label.")
+        if len(row) != length:
+            raise ValueError(f"{where} has {len(row)} items; labels has {length}. There must be one item per label.")
+    return choices, rows
+
+
+def _svg(figure: Figure) -> str:
+    import matplotlib
+
+    buffer = io.StringIO()
+    # Letters stay letters (small, sharp, found by the browser's fonts); ids and dates must not differ between runs.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gst-tutorial", "savefig.bbox": None}):
+        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _picture(frame: Frame, where: str) -> tuple[str, tuple[int, int]]:
+    """The `data:` address of one picture and its (width, height) in px, with everything left out that does not show."""
+    if not isinstance(frame, str) and not hasattr(frame, "savefig"):
+        raise TypeError(f"{where} must be a matplotlib figure or a string of SVG, not {type(frame).__name__}.")
+    try:
+        root = ElementTree.fromstring(frame if isinstance(frame, str) else _svg(frame))
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{where} is not well-formed SVG: {error}.") from None
+    box = root.get("viewBox", "").replace(",", " ").split()
+    if root.tag != f"{_SVG}svg" or len(box) != 4:
+        raise ValueError(f"{where} must be an <svg> element with a viewBox, in the SVG namespace.")
+    for metadata in root.findall(f"{_SVG}metadata"):
+        root.remove(metadata)
+    for element in root.iter():
+        style = element.get("style", "")
+        if missing := _FORMULA_FONT.search(style):
+            raise ValueError(f"{where} has a formula in {missing[1]}, a font that readers lack: write it in Unicode.")
+        if "'DejaVu Sans'" in style:  # formulas name no other font
+            element.set("style", re.sub(r"'DejaVu Sans'(?=\s*(;|$))", "'DejaVu Sans', Verdana, sans-serif", style))
+        letters = element.tag in (f"{_SVG}text", f"{_SVG}tspan", f"{_SVG}style")
+        element.text = element.text if letters else None
+        element.tail = element.tail if element.tail and element.tail.strip() else None
+        for key in _GEOMETRY.intersection(element.attrib):
+            value = re.sub(r"(\.\d{2})\d+", r"\1", element.attrib[key])  # a hundredth of a point cannot be seen
+            element.set(key, " ".join(value.split()))
+    for prefix, uri in (("", _SVG[1:-1]), ("xlink", "http://www.w3.org/1999/xlink")):
+        ElementTree.register_namespace(prefix, uri)
+    address = urllib.parse.quote(ElementTree.tostring(root, encoding="unicode"), safe=" /:;=,.-()'")
+    pixels = tuple(round(float(number) * 96 / 72) for number in box[2:])  # matplotlib counts in points
+    return "data:image/svg+xml," + address, pixels

@@ -1,0 +1,177 @@
+"""Figures for the reader's hands: pictures with a slider that need no kernel, and live controls that do.
+
+The kernel-free builder is in `sliders`, the explorer of whole runs in `live`; their names are here too, so that a
+notebook needs only `gst.widgets`. Live widgets run with ipywidgets 7.7 (Colab) and 8. What a control does is a plain
+function here (`explore`); the widget only calls it. An error is shown where the answer would stand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from gst_tutorial import _arguments as check
+from gst_tutorial import pruning
+from gst_tutorial.data.dataset import Dataset
+from gst_tutorial.figures.plots import PALETTE
+from gst_tutorial.figures.slider import figure_frames, show, slider_figure
+from gst_tutorial.instability import Instability, correct, measure_instability
+from gst_tutorial.masks import prunable_layers
+from gst_tutorial.widgets.run_explorer import error_html, run_explorer
+
+__all__ = ["Exploration", "explore", "figure_frames", "prune_explorer", "run_explorer", "show", "slider_figure"]
+
+SHARES = tuple(round(0.05 * i, 2) for i in range(20))  # 0 to 0.95
+N_SCORED = 200  # training examples that the score "activation" looks at
+
+
+@dataclasses.dataclass(frozen=True)
+class Exploration:
+    """What `explore` found: the event's `Instability`, every filter's score `(C,)`, which filters are pruned after the
+    event and which were before it, bool `(C,)` each."""
+
+    event: Instability
+    scores: torch.Tensor
+    pruned: torch.Tensor
+    pruned_before: torch.Tensor
+
+
+def explore(
+    model: nn.Module,
+    data: Dataset,
+    layer: str,
+    prune_fraction: float,
+    score: str = "l2",
+    target: str = "smallest",
+    n_examples: int = 1000,
+) -> Exploration:
+    """Prune some filters of one layer, measure, and put the mask back as it was.
+
+    Args:
+        model: a prunable, trained network; unchanged afterwards.
+        data: its data; the first `n_examples` test examples are used.
+        layer, prune_fraction, score, target: see `gst.prune_filters`. Random targets are the same at every call.
+    """
+    mask = pruning.find_layer(model, layer).mask
+    x, y = data.x_test[:n_examples], data.y_test[:n_examples]  # views: no data is copied
+    before = mask.mask.clone()
+    scores = pruning.filter_scores(model, layer, score, data.x_train[:N_SCORED])
+    generator = torch.Generator().manual_seed(0)
+    try:
+        with measure_instability(lambda: correct(model, x, y)) as event:
+            # The scores are known already, so they are not computed again.
+            pruning.prune_filters(
+                model, layer, prune_fraction, score=lambda *_: scores, target=target, generator=generator
+            )
+            pruned = ~mask.kept
+    finally:
+        mask.mask.copy_(before)
+    return Exploration(event, scores, pruned, ~before.bool())
+
+
+def answer_html(model: nn.Module, data: Dataset, n_examples: int = 1000, **choice) -> str:
+    """What `prune_explorer` shows for a `layer`, `prune_fraction`, `score` and `target`; errors included."""
+    try:
+        return exploration_html(explore(model, data, **choice, n_examples=n_examples))
+    except Exception as error:  # whatever went wrong, the reader sees it
+        return error_html(error)
+
+
+def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
+    """Controls for layer, score, target and share; shows accuracy before and after, instability, and the scores' cut.
+
+    Args:
+        model: a prunable, trained network; its masks are unchanged afterwards.
+        data: its data. n_examples: test examples used, so that an answer takes a few hundredths of a second.
+
+    Returns:
+        An ipywidgets `VBox`.
+    """
+    import ipywidgets as widgets
+
+    check.integer("n_examples", n_examples, low=1)
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a gst.Dataset, not {type(data).__name__}.")
+    layers = list(prunable_layers(model))
+    if not layers:
+        raise ValueError("model has no filter masks; call make_prunable(model) first.")
+    start = {"layer": layers[-1], "score": "l2", "target": "smallest", "prune_fraction": 0.5}
+    controls = {
+        "layer": widgets.Dropdown(options=layers, description="layer"),
+        "score": widgets.Dropdown(options=list(pruning.SCORES), description="score"),
+        "target": widgets.ToggleButtons(options=list(pruning.TARGETS), description="target"),
+        "prune_fraction": widgets.SelectionSlider(
+            options=[(f"{share:.0%}", share) for share in SHARES], description="share"
+        ),
+    }
+    reset = widgets.Button(description="Reset")
+    answer = widgets.HTML()
+    resetting = False  # the controls move one by one; the answer is wanted once, at the end
+
+    def update(change=None):
+        if not resetting:
+            choice = {name: control.value for name, control in controls.items()}
+            answer.value = answer_html(model, data, n_examples, **choice)
+
+    def put_back(button=None):
+        nonlocal resetting
+        resetting = True
+        for name, control in controls.items():
+            control.value = start[name]
+        resetting = False
+        update()
+
+    for control in controls.values():
+        control.observe(update, "value")
+    reset.on_click(put_back)
+    put_back()
+    return widgets.VBox([*controls.values(), reset, answer])
+
+
+def exploration_html(found: Exploration) -> str:
+    """Accuracies and instability in words, and a bar per filter in the order of its score, as SVG."""
+    event = found.event
+    n_before = int(found.pruned_before.sum())
+    words = (
+        f"Accuracy {event.accuracy_before:.1%} &rarr; <b>{event.accuracy_after:.1%}</b>, "
+        f"instability <b>{event.instability:.3f}</b> &plusmn; {event.standard_error:.3f} "
+        f"(standard error of {event.n_examples} test examples). "
+        f"{int(found.pruned.sum())} of {len(found.pruned)} filters pruned"
+        f"{f', {n_before} of them before' if n_before else ''}."
+    )
+    order = found.scores.argsort(stable=True)
+    top = float(found.scores.max()) or 1.0
+    width, height = 600, 120
+    step = width / len(order)
+    drawn = []
+    for rank, filter_index in enumerate(order.tolist()):
+        size = max(1.0, height * float(found.scores[filter_index]) / top)
+        look = (
+            f'fill="white" stroke="{PALETTE["vermilion"]}" stroke-dasharray="2 1"'
+            if found.pruned[filter_index]
+            else f'fill="{PALETTE["blue"]}"'
+        )
+        drawn.append(
+            f'<rect x="{rank * step + 1:.1f}" y="{height - size:.1f}" width="{max(1, step - 2):.1f}" '
+            f'height="{size:.1f}" {look}/>'
+        )
+    cut = cut_rank(found.pruned[order])
+    if cut is not None:
+        drawn.append(f'<path d="M{cut * step:.1f} 0V{height}" stroke="black" stroke-width="2"/>')
+    return (
+        f"<p>{words}</p><svg viewBox='0 0 {width} {height}' style='background:white;max-width:{width}px;width:100%' "
+        f"role='img' aria-label='Scores of the filters in ascending order; pruned filters are outlined, kept ones "
+        f"filled'>{''.join(drawn)}</svg><p>Filters by rank of their score; outlined: pruned, filled: kept"
+        f"{'' if cut is None else '; the line is the cut'}.</p>"
+    )
+
+
+def cut_rank(pruned: torch.Tensor) -> int | None:
+    """The rank at which the pruned filters begin or end, given in the order of their scores, bool `(C,)`.
+
+    None where there is no such cut: nothing is pruned, or the pruned filters are scattered over the ranks.
+    """
+    changes = (pruned[1:] != pruned[:-1]).nonzero().flatten().tolist()
+    return changes[0] + 1 if len(changes) == 1 else None

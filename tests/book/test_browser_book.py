@@ -1,0 +1,206 @@
+"""The built book in Chromium, page by page: quiet, offline, accessible, and every figure answers to keyboard and mouse.
+
+`make book` builds it. Pages come from the table of contents; BOOK_HTML names another built book than _build/html.
+"""
+
+import gzip
+import os
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.book.browser import (
+    FIGURE,
+    NARROW,
+    WIDE,
+    accessibility_problems,
+    colour,
+    contrast,
+    drag,
+    painted,
+    serve,
+    sideways_overflow,
+    state,
+    visit,
+)
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html"))
+
+#: axe's rules that the book's theme breaks by itself, on every page and on the bibliography.
+THEME_RULES = ("label-content-name-mismatch", "region")
+BIBLIOGRAPHY_RULES = ("aria-required-children", "aria-allowed-role", "aria-deprecated-role")
+FIRST_LOAD_LIMIT = 600_000  # bytes, compressed
+FIGURE_LIMIT = 60_000
+
+
+def contents(entry) -> list[str]:
+    """The pages that a table of contents names, in its order."""
+    if isinstance(entry, list):
+        return [page for item in entry for page in contents(item)]
+    here = [entry[key] for key in ("root", "file") if key in entry]
+    return here + [page for key in ("parts", "chapters", "sections") for page in contents(entry.get(key, []))]
+
+
+TOC = HTML.parents[1] / "_toc.yml"
+PAGES = [f"{page}.html" for page in contents(yaml.safe_load(TOC.read_text()))] if TOC.is_file() else []
+each_page = pytest.mark.parametrize("page", PAGES)
+
+
+@pytest.fixture(scope="module")
+def address():
+    missing = [page for page in PAGES if not (HTML / page).is_file()]
+    if missing or not PAGES:
+        # In CI nothing may be missing; elsewhere a book that was never built is no fault of the code.
+        fail = pytest.fail if os.environ.get("CI") or HTML.is_dir() else pytest.skip
+        fail(f"not built: {', '.join(missing) or HTML}. Run `make book`.")
+    with serve(HTML) as address:
+        yield address
+
+
+def test_every_chapter_and_the_first_page_have_a_figure_that_answers(address):
+    without = [page for page in PAGES if is_chapter(page) and 'class="gst-slider' not in (HTML / page).read_text()]
+    assert without == []
+
+
+def is_chapter(page: str) -> bool:
+    return page == PAGES[0] or Path(page).name[:2].isdigit()
+
+
+@each_page
+def test_a_page_is_quiet_asks_nothing_of_the_network_and_fits_every_window(browser, address, page):
+    with visit(browser, address) as here:
+        weights = here.first_load(page)
+        identifiers = here.page.eval_on_selector_all(f"{FIGURE}[id]", "figures => figures.map(figure => figure.id)")
+        assert len(set(identifiers)) == len(identifiers)
+        for viewport in (WIDE, NARROW):
+            here.page.set_viewport_size(viewport)
+            assert sideways_overflow(here.page) <= 0, f"scrolls sideways at {viewport['width']} px"
+        assert sum(weights.values()) <= FIRST_LOAD_LIMIT, Counter(weights).most_common(8)
+        assert here.problems == []
+
+
+@each_page
+def test_axe_finds_only_what_the_theme_brings(browser, address, page):
+    bibliography = 'class="citation' in (HTML / page).read_text()
+    allowed = THEME_RULES + BIBLIOGRAPHY_RULES * bibliography
+    with visit(browser, address, color_scheme="light") as here:
+        here.open(page)
+        assert accessibility_problems(here.page, allowed=allowed) == []
+
+
+@each_page
+def test_every_figure_answers_to_keyboard_mouse_and_play(browser, address, page):
+    if not has_figures(page):
+        pytest.skip("a page without a figure")
+    with visit(browser, address) as here:
+        here.page.clock.install()  # the film waits for the test, not the test for the film
+        here.open(page)
+        here.page.clock.resume()
+        for figure in here.figures():
+            moves_by_keyboard(figure)
+            moves_by_mouse(here.page, figure)
+            plays_and_pauses(here.page, figure)
+            changes_by_its_second_control(figure)
+            weight = len(gzip.compress(figure.evaluate("figure => figure.outerHTML").encode()))
+            assert weight <= FIGURE_LIMIT
+        assert here.problems == []
+
+
+def has_figures(page: str) -> bool:
+    return 'class="gst-slider' in (HTML / page).read_text()
+
+
+def moves_by_keyboard(figure):
+    slider = figure.locator("input[type=range]")
+    last = int(slider.get_attribute("max"))
+    slider.press("Home")
+    pictures, names = [painted(figure)], [slider.get_attribute("aria-valuetext")]
+    sources = [figure.locator("img").get_attribute("src")]
+    for position in range(1, last + 1):
+        slider.press("ArrowRight")
+        assert state(figure)[0] == position
+        pictures.append(painted(figure))
+        sources.append(figure.locator("img").get_attribute("src"))
+        names.append(slider.get_attribute("aria-valuetext"))
+        assert state(figure)[2].startswith(names[-1])
+    assert all(one != next_one for one, next_one in pairwise(pictures)), "a step that changes nothing"
+    assert len(set(names)) == last + 1
+    slider.press("Home")
+    # Sources, not screenshots: a text of another length above or below moves the picture by part of a pixel.
+    assert figure.locator("img").get_attribute("src") == sources[0]
+    slider.press("End")
+    assert figure.locator("img").get_attribute("src") == sources[-1]
+
+
+def moves_by_mouse(page, figure):
+    slider = figure.locator("input[type=range]")
+    before = painted(figure)
+    drag(page, slider, 1, 0)
+    assert state(figure)[0] == 0
+    assert painted(figure) != before
+
+
+def plays_and_pauses(page, figure):
+    button = figure.locator("button")
+    figure.locator("input[type=range]").press("Home")
+    before = painted(figure)
+    button.click()
+    assert painted(figure) != before
+    last = int(figure.locator("input[type=range]").get_attribute("max"))
+    if last > 1:
+        assert button.inner_text() == "Pause"
+        button.click()
+    assert button.inner_text() == "Play"
+    held = state(figure)
+    page.clock.run_for(5000)
+    assert state(figure) == held
+
+
+def changes_by_its_second_control(figure):
+    radios = figure.locator("input[type=radio]")
+    seen = []
+    for radio in radios.all():
+        radio.check()
+        seen.append((painted(figure), state(figure)[2]))
+    assert len({sentence for _, sentence in seen}) == len(seen)
+    assert len(seen) < 2 or len({picture for picture, _ in seen}) > 1
+
+
+@each_page
+def test_every_figure_can_be_read_on_a_telephone_in_the_dark_theme(browser, address, page):
+    """(In the light theme axe has read the whole page above.)"""
+    if not has_figures(page):
+        pytest.skip("a page without a figure")
+    with visit(browser, address, color_scheme="dark", viewport=NARROW) as here:
+        here.open(page)
+        assert here.page.locator("html").get_attribute("data-theme") == "dark"
+        for figure in here.figures():
+            card = colour(figure, "background-color")
+            assert contrast(card, "#ffffff") > 10
+            assert contrast(colour(figure.locator(".gst-title"), "color"), card) >= 4.5
+            assert colour(figure.locator("img"), "background-color") == "rgb(255, 255, 255)"
+            box = figure.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= NARROW["width"]
+        assert accessibility_problems(here.page, within=FIGURE) == []
+
+
+@each_page
+def test_without_scripts_every_figure_shows_its_first_state_and_no_dead_control(browser, address, page):
+    if not has_figures(page):
+        pytest.skip("a page without a figure")
+    with visit(browser, address, java_script_enabled=False) as here:
+        here.open(page)
+        for figure in here.page.locator(FIGURE).all():
+            if not figure.is_visible():
+                continue  # inside a fold that the reader opens
+            assert figure.locator("img").evaluate("image => image.complete && image.naturalWidth > 0")
+            assert figure.locator("img").is_visible()
+            assert figure.locator("output").inner_text().strip()
+            assert not figure.locator("button").is_visible()

@@ -1,0 +1,100 @@
+"""The kernel-free figures before the reader's eyes: themes, widths, paper, no scripts, axe; in Chromium, no network."""
+
+import pytest
+
+from tests.book import figure_pages
+from tests.book.browser import FIGURE, NARROW, WIDE, accessibility_problems, colour, contrast, sideways_overflow
+from tests.book.figure_pages import HOSTILE
+
+pytestmark = pytest.mark.browser
+
+# pytest finds fixtures by the names of the module
+address, open_page = figure_pages.address, figure_pages.open_page
+
+
+@pytest.mark.parametrize(
+    ("page", "scheme", "theme"),
+    [
+        ("page.html", "light", "light"),
+        ("page.html", "dark", "dark"),
+        ("dark.html", "light", "dark"),  # the page's theme is stronger than the system's
+        ("light.html", "dark", "light"),
+    ],
+)
+def test_text_can_be_read_in_light_and_in_dark_and_the_picture_stays_white(open_page, page, scheme, theme):
+    for figure in open_page(page, color_scheme=scheme).figures():
+        card = colour(figure, "background-color")
+        assert contrast(card, "#ffffff") < 1.5 if theme == "light" else contrast(card, "#ffffff") > 10
+        for part in (".gst-title", "output", "output b", ".gst-range label", ".gst-ends span", "button", "figcaption"):
+            for found in figure.locator(part).all():
+                assert contrast(colour(found, "color"), card) >= 4.5
+        assert contrast(colour(figure.locator("button"), "border-top-color"), card) >= 3
+        assert contrast(colour(figure.locator("input[type=range]"), "accent-color"), card) >= 3
+        assert colour(figure.locator("img"), "background-color") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["360 px", "1280 px"])
+def test_no_figure_is_wider_than_the_window(open_page, viewport):
+    here = open_page(viewport=viewport)
+    assert sideways_overflow(here.page) <= 0
+    for figure in here.figures():
+        for part in (figure, figure.locator("img"), figure.locator("input[type=range]"), figure.locator("button")):
+            box = part.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= viewport["width"]
+        assert figure.locator("button").bounding_box()["height"] >= 44  # a finger's width
+
+
+def test_without_scripts_the_first_picture_and_its_sentence_are_there_and_no_dead_control(open_page):
+    figure = open_page(java_script_enabled=False).figures()[1]
+    assert figure.locator("img").is_visible()
+    assert figure.locator("output").inner_text() == "a tenth, smallest: a tenth, the smallest filters."
+    assert not figure.locator("input").first.is_visible()
+    assert not figure.locator("button").is_visible()
+    assert figure.locator("noscript").is_visible()
+
+
+def test_the_picture_is_the_same_with_and_without_scripts(open_page):
+    with_scripts = open_page().figures()[0].locator("img")
+    without = open_page(java_script_enabled=False).figures()[0].locator("img")
+    assert with_scripts.screenshot() == without.screenshot()
+
+
+def test_on_paper_the_state_that_was_chosen_is_there_and_the_controls_are_not(open_page):
+    here = open_page(color_scheme="dark")
+    figure = here.figures()[0]
+    figure.locator("input[type=range]").press("End")
+    here.page.emulate_media(media="print")
+    assert not figure.locator(".gst-controls").is_visible()
+    assert figure.locator("img").is_visible()
+    assert figure.locator("output").inner_text().startswith("nearly all:")
+    assert colour(figure, "background-color") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_say(open_page, scheme):
+    here = open_page(color_scheme=scheme)
+    assert accessibility_problems(here.page, within=FIGURE) == []
+    here.figures()[1].locator("input[type=range]").press("End")
+    assert accessibility_problems(here.page) == []
+
+
+def test_the_keyboard_reaches_every_control_in_reading_order_and_focus_is_seen(open_page):
+    here = open_page()
+    reached = []
+    for _ in range(5):
+        here.page.keyboard.press("Tab")
+        reached.append(here.page.evaluate("document.activeElement.type"))
+        assert here.page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+    assert reached == ["button", "range", "button", "range", "radio"]
+
+
+def test_text_with_markup_in_it_is_shown_as_text(open_page):
+    here = open_page("hostile.html")
+    figure = here.figures()[0]
+    figure.locator("input[type=range]").press("End")
+    assert here.page.title() == "Figures"
+    assert figure.locator("img").count() == 1
+    assert figure.locator("input[type=range]").get_attribute("aria-valuetext") == f"{HOSTILE} nearly all"
+    assert figure.locator("output").inner_text() == f"{HOSTILE} nearly all, {HOSTILE}: {HOSTILE} nearly all"
+    assert figure.locator(".gst-title").inner_text() == HOSTILE

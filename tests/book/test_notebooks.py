@@ -1,0 +1,194 @@
+"""Every notebook is tidy, runs alone in Colab, and follows the frame that all chapters share."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.notebooks import setup_cell
+from tools.notebooks.run import problems
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+NOTEBOOKS = sorted(path.name for path in BOOK.glob("*.ipynb"))
+CHAPTERS = [name for name in NOTEBOOKS if name[:2].isdigit()]
+SECTIONS_AT_THE_END = ["what we did not show", "exercises", "take-away"]
+
+each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+each_chapter = pytest.mark.parametrize("name", CHAPTERS)
+
+
+def cells(notebook, kind):
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+def text(notebook):
+    """All prose of a notebook as one string."""
+    return "\n\n".join(cell.source for cell in cells(notebook, "markdown"))
+
+
+def headings(notebook):
+    """(level, lower-case text without numbers) of every heading."""
+    prose = re.sub(r"```.*?```", "", text(notebook), flags=re.DOTALL)
+    found = re.findall(r"^(#+) +(.+?) *$", prose, flags=re.MULTILINE)
+    return [(len(marks), re.sub(r"^[\d. ]+", "", title).lower()) for marks, title in found]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+@each_notebook
+def test_a_notebook_is_tidy_and_was_run_without_errors(notebooks, name):
+    assert problems(notebooks[name]) == []
+
+
+@each_notebook
+def test_the_first_code_cell_is_the_one_setup_cell(notebooks, name):
+    first = cells(notebooks[name], "code")[0]
+    assert first.source == setup_cell.source(setup_cell.repository())
+    assert first.metadata.tags == setup_cell.TAGS
+    assert not first.outputs
+
+
+@each_notebook
+def test_the_title_comes_before_the_setup_cell(notebooks, name):
+    first = notebooks[name].cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert [level for level, _ in headings(notebooks[name])].count(1) == 1
+
+
+@each_notebook
+def test_prose_holds_nothing_that_only_sphinx_understands(notebooks, name):
+    """Colab and Jupyter show MyST directives and roles as raw text."""
+    prose = text(notebooks[name])
+    assert re.findall(r"^ *(?:`{3,}|:{3,})\{.*", prose, flags=re.MULTILINE) == []
+    assert re.findall(r"\{[a-z][\w:-]*\}`[^`]+`", prose) == []
+
+
+@each_notebook
+def test_no_live_widget_is_stored(notebooks, name):
+    assert "widgets" not in notebooks[name].metadata
+    for cell in cells(notebooks[name], "code"):
+        for output in cell.outputs:
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+@each_notebook
+def test_every_stored_image_has_alt_text(notebooks, name):
+    for cell in cells(notebooks[name], "code"):
+        if any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {})):
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(alt.split()) >= 4, f"no alt text (mystnb.image.alt) on the figure of the cell:\n{cell.source}"
+
+
+@each_notebook
+def test_a_live_number_is_asserted(notebooks, name):
+    """A cell whose output is not compared is followed, before the next heading, by one that asserts something."""
+    waiting = None
+    for cell in notebooks[name].cells:
+        if cell.cell_type == "code":
+            asserts = "assert" in cell.source or "exercises.check" in cell.source
+            prints_numbers = any(
+                output.output_type == "stream"
+                or (
+                    "text/plain" in output.get("data", {})
+                    and not any(kind.startswith("image/") for kind in output.data)
+                )
+                for output in cell.outputs
+            )
+            if asserts:
+                waiting = None
+            elif "nbval-ignore-output" in tags(cell) and prints_numbers:
+                waiting = waiting or cell.source
+        elif re.search(r"^## ", cell.source, flags=re.MULTILINE):
+            assert waiting is None, f"no assertion follows this cell, whose output is not compared:\n{waiting}"
+
+
+@each_chapter
+def test_a_chapter_opens_with_its_answer_and_what_it_asks_of_the_reader(notebooks, name):
+    opening = text(notebooks[name]).split("\n## ")[0]
+    title, answer = opening.split("\n\n")[:2] if "\n\n" in opening else opening.split("\n")[:2]
+    assert title.startswith("# ")
+    assert re.fullmatch(r"\*[^*].*[^*]\*", answer.strip(), flags=re.DOTALL), f"not one sentence in italics: {answer!r}"
+    for label in ("**You will learn**", "**Before you start**", "**Time**"):
+        assert label in opening
+
+
+@each_chapter
+def test_a_chapter_asks_for_a_prediction_before_it_explains(notebooks, name):
+    titles = [title for _, title in headings(notebooks[name])]
+    predicts = [i for i, title in enumerate(titles) if title.startswith("predict")]
+    explains = [i for i, title in enumerate(titles) if title.startswith("explain")]
+    assert predicts
+    assert explains
+    assert predicts[0] < explains[0]
+    after_predict = re.split(
+        r"^#+ +(?:[\d.]+ +)?predict.*$", text(notebooks[name]), flags=re.MULTILINE | re.IGNORECASE
+    )[1:]
+    for part in after_predict:
+        assert "<details>" in re.split(r"^#+ ", part, flags=re.MULTILINE)[0], "a prediction without a folded answer"
+
+
+@each_chapter
+def test_a_chapter_shows_its_claim_in_a_figure_that_needs_no_kernel(notebooks, name):
+    stored = [
+        output.data["text/html"]
+        for cell in cells(notebooks[name], "code")
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
+    assert any('type="range"' in html for html in stored)
+
+
+@each_chapter
+def test_a_chapter_has_a_live_widget(notebooks, name):
+    assert any(re.search(r"\b(widgets|interact)\b", cell.source) for cell in cells(notebooks[name], "code"))
+
+
+@each_chapter
+def test_a_chapter_closes_with_limits_exercises_and_take_away_in_this_order(notebooks, name):
+    sections = [title for level, title in headings(notebooks[name]) if level == 2]
+    closing = [section for section in sections if section in SECTIONS_AT_THE_END]
+    assert closing == SECTIONS_AT_THE_END
+
+
+@each_chapter
+def test_every_exercise_has_a_folded_solution(notebooks, name):
+    exercise, has_solution = None, {}
+    for cell in notebooks[name].cells:
+        if cell.cell_type == "markdown" and (
+            title := re.search(r"^### +(Exercise [\d.]+)", cell.source, flags=re.MULTILINE)
+        ):
+            exercise = title[1]
+            has_solution[exercise] = False
+        elif cell.cell_type == "markdown" and re.search(r"^## ", cell.source, flags=re.MULTILINE):
+            exercise = None
+        if exercise and ("<details>" in cell.source or tags(cell) & {"hide-cell", "hide-input"}):
+            has_solution[exercise] = True
+    assert 3 <= len(has_solution) <= 5
+    assert all(has_solution.values()), f"no folded solution: {[k for k, v in has_solution.items() if not v]}"
+
+
+@each_notebook
+def test_a_solution_passes_its_check_and_the_untouched_exercise_does_not(notebooks, name):
+    for cell in cells(notebooks[name], "code"):
+        if "exercises.check(" in cell.source:
+            printed = "".join(output.get("text", "") for output in cell.outputs)
+            verdict = "Right." if cell.source.startswith("# Solution") else "Not yet."
+            assert re.search(rf"^{re.escape(verdict)}", printed, flags=re.MULTILINE), (
+                f"{cell.source}\n\nprinted: {printed}"
+            )
+
+
+@each_chapter
+def test_a_chapter_leads_to_the_next(notebooks, name):
+    following = CHAPTERS[CHAPTERS.index(name) + 1 :]
+    if following:
+        assert following[0] in cells(notebooks[name], "markdown")[-1].source
+
+
+def test_every_chapter_and_page_is_in_the_table_of_contents(root):
+    listed = set(re.findall(r"book/[\w-]+", (root / "_toc.yml").read_text()))
+    written = {f"book/{path.stem}" for path in (root / "book").iterdir() if path.suffix in (".md", ".ipynb")}
+    assert listed == written

@@ -1,0 +1,250 @@
+"""Data: normalized with training statistics, never overlapping, generated once and read from a checked cache."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gst_tutorial as gst
+from gst_tutorial.data import dataset as data
+from gst_tutorial.data import images
+
+BOTH = pytest.mark.parametrize("name", ["mnist1d", "digits"])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder, and no data set in memory."""
+    monkeypatch.setenv("GST_CACHE", str(tmp_path))
+    data._load_once.cache_clear()
+    yield tmp_path
+    data._load_once.cache_clear()
+
+
+@pytest.fixture
+def no_generator(monkeypatch):
+    """From `call()` on, generating MNIST-1D is an error: only the cache can answer."""
+
+    def forbid():
+        data._load_once.cache_clear()
+        monkeypatch.setattr(data, "_generate_mnist1d", lambda n, seed: pytest.fail("generated again"))
+
+    return forbid
+
+
+def rows(x: torch.Tensor) -> set[bytes]:
+    return {row.numpy().tobytes() for row in x}
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mnist1d", (1, 40)), ("digits", (1, 8, 8))])
+def test_shapes_and_types_are_those_a_network_expects(name, shape):
+    dataset = gst.load(name, n_train=200, n_test=100)
+    assert dataset.x_train.shape == (200, *shape)
+    assert dataset.x_test.shape == (100, *shape)
+    assert dataset.y_train.shape == (200,)
+    assert dataset.y_test.shape == (100,)
+    assert dataset.x_train.dtype == dataset.x_test.dtype == torch.float32
+    assert dataset.y_train.dtype == dataset.y_test.dtype == torch.int64
+    assert dataset.input_shape == shape
+    assert dataset.n_classes == 10
+    assert dataset.name in repr(dataset)
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("mnist1d", (1000, 4000)), ("digits", (1000, 797))])
+def test_the_usual_sizes_are_taken_when_none_are_given(name, sizes):
+    dataset = gst.load(name)
+    assert (len(dataset.y_train), len(dataset.y_test)) == sizes
+
+
+@BOTH
+def test_training_examples_have_mean_0_and_standard_deviation_1(name):
+    dataset = gst.load(name, n_train=200, n_test=200)
+    assert dataset.x_train.mean().item() == pytest.approx(0, abs=1e-5)
+    assert dataset.x_train.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_test_examples_are_normalized_with_the_statistics_of_the_training_examples():
+    from sklearn.datasets import load_digits
+
+    dataset = gst.load("digits", n_train=200, n_test=1597)
+    images = {tuple(image.ravel()) for image in load_digits().images}
+    grey = torch.unique(dataset.x_train)  # the 17 grey values 0..16 of the training images
+    step, black = grey.diff().mean(), grey[0]
+    raw = ((dataset.x_test - black) / step).round().flatten(1)
+    assert torch.allclose(raw * step + black, dataset.x_test.flatten(1), atol=1e-5)
+    assert all(tuple(image) in images for image in raw.double().numpy())
+
+
+@BOTH
+def test_training_and_test_examples_never_overlap(name):
+    dataset = gst.load(name)
+    train, test = rows(dataset.x_train), rows(dataset.x_test)
+    assert not train & test
+    assert len(train) == len(dataset.x_train)  # nor is an example there twice
+    assert len(test) == len(dataset.x_test)
+
+
+def test_mnist1d_has_equally_many_signals_of_each_class():
+    dataset = gst.load("mnist1d", n_train=200, n_test=200)
+    counts = torch.cat([dataset.y_train, dataset.y_test]).bincount(minlength=10)
+    assert counts.tolist() == [40] * 10
+
+
+@BOTH
+def test_every_class_is_in_the_training_and_in_the_test_set(name):
+    dataset = gst.load(name, n_train=300, n_test=300)
+    assert set(dataset.y_train.tolist()) == set(dataset.y_test.tolist()) == set(range(10))
+
+
+@pytest.mark.parametrize(("name", "seed"), [("digits", 3), ("mnist1d", 2)])
+def test_ten_classes_are_ten_also_when_a_small_sample_misses_the_last(name, seed):
+    dataset = gst.load(name, n_train=10, n_test=11 if name == "mnist1d" else 10, seed=seed)
+    assert dataset.n_classes == 10
+
+
+def test_a_digit_keeps_its_label():
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    label_of = {tuple(image.ravel()): label for image, label in zip(bunch.images, bunch.target, strict=True)}
+    dataset = gst.load("digits", n_train=200, n_test=50)
+    grey = torch.unique(dataset.x_train)
+    raw = ((dataset.x_train - grey[0]) / grey.diff().mean()).round().flatten(1).double().numpy()
+    assert [label_of[tuple(image)] for image in raw] == dataset.y_train.tolist()
+
+
+@BOTH
+def test_one_seed_is_one_data_set_and_another_seed_another(name, cache):
+    first = gst.load(name, n_train=100, n_test=50, seed=1)
+    data._load_once.cache_clear()
+    again, other = (gst.load(name, n_train=100, n_test=50, seed=seed) for seed in (1, 2))
+    assert torch.equal(first.x_train, again.x_train)
+    assert torch.equal(first.y_test, again.y_test)
+    assert not torch.equal(first.x_train, other.x_train)
+
+
+@BOTH
+def test_loading_neither_reads_nor_changes_the_callers_random_state(name, cache):
+    loaded = []
+    for state in (1, 2):
+        random.seed(state)
+        np.random.seed(state)  # noqa: NPY002
+        torch.manual_seed(state)
+        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+        loaded.append(gst.load(name, n_train=100, n_test=50))
+        after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+        assert before == after
+        data._load_once.cache_clear()
+        for file in cache.iterdir():
+            file.unlink()
+    assert torch.equal(loaded[0].x_train, loaded[1].x_train)
+
+
+def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
+    first = gst.load("mnist1d", n_train=100, n_test=50)
+    assert [path.suffix for path in cache.iterdir()] == [".npz"]  # and no temporary file is left
+    no_generator()
+    again = gst.load("mnist1d", n_train=100, n_test=50)
+    assert torch.equal(first.x_train, again.x_train)
+    assert torch.equal(first.y_train, again.y_train)
+
+
+def test_a_second_process_reads_the_cache(cache):
+    dataset = gst.load("mnist1d", n_train=100, n_test=50)
+    program = (
+        "import gst_tutorial as gst; from gst_tutorial.data import dataset as data; data._generate_mnist1d = None\n"
+        "print(gst.load('mnist1d', n_train=100, n_test=50).x_train.double().sum().item().hex())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(gst.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == dataset.x_train.double().sum().item().hex()
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def replace_with_text(path):
+    path.write_text("not an archive")
+
+
+def change_a_number_but_not_the_checksum(path):
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays["x"][0, 0, 0] += 1
+    np.savez_compressed(path, **arrays)
+
+
+def lose_an_array(path):
+    with np.load(path) as stored:
+        np.savez_compressed(path, x=stored["x"])
+
+
+@pytest.mark.parametrize(
+    "damage", [truncate, flip_a_bit, empty, replace_with_text, change_a_number_but_not_the_checksum, lose_an_array]
+)
+def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, damage):
+    first = gst.load("mnist1d", n_train=100, n_test=50)
+    (path,) = cache.iterdir()
+    damage(path)
+    data._load_once.cache_clear()
+    with pytest.warns(UserWarning, match=path.name):
+        rebuilt = gst.load("mnist1d", n_train=100, n_test=50)
+    assert torch.equal(first.x_train, rebuilt.x_train)
+    no_generator()
+    assert torch.equal(first.x_train, gst.load("mnist1d", n_train=100, n_test=50).x_train)
+
+
+def test_the_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
+    monkeypatch.delenv("GST_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert images.cache_folder() == tmp_path / "gst-tutorial"
+    monkeypatch.setenv("GST_CACHE", str(tmp_path / "mine"))
+    assert images.cache_folder() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"name": "mnist2d"}, ValueError, "name='mnist2d'.*Did you mean 'mnist1d'"),
+        ({"name": "imagenet"}, ValueError, "name='imagenet'.*Allowed: 'mnist1d', 'digits'"),
+        ({"name": None}, ValueError, "name=None"),
+        ({"n_train": 0}, ValueError, "n_train=0 must be at least"),
+        ({"n_train": -5}, ValueError, "n_train=-5"),
+        ({"n_test": 3}, ValueError, "n_test=3"),
+        ({"n_test": 0}, ValueError, "n_test=0"),
+        ({"n_train": 100.0}, TypeError, r"n_train=100\.0 must be a whole number"),
+        ({"n_test": "all"}, TypeError, "n_test='all'"),
+        ({"n_train": True}, TypeError, "n_train=True"),
+        ({"seed": -1}, ValueError, "seed=-1"),
+        ({"seed": 0.5}, TypeError, r"seed=0\.5"),
+        ({"name": "digits", "n_train": 1000, "n_test": 798}, ValueError, "n_train.*1798.*1797"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_generated(arguments, error, message, cache):
+    with pytest.raises(error, match=message):
+        gst.load(**{"name": "mnist1d", **arguments})
+    assert list(cache.iterdir()) == []
+
+
+def test_a_data_set_moves_to_another_device_as_a_whole():
+    dataset = gst.load("mnist1d", n_train=100, n_test=50)
+    moved = dataset.to("meta")
+    assert {t.device.type for t in (moved.x_train, moved.y_train, moved.x_test, moved.y_test)} == {"meta"}
+    assert moved.n_classes == dataset.n_classes
+    assert dataset.x_train.device.type == "cpu"

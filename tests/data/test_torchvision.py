@@ -1,0 +1,307 @@
+"""torchvision is importable beside any torch, and `make_prunable` works on its own networks."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+import gst_tutorial as gst
+from gst_tutorial.data._torchvision import torchvision
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+# --- the import ----------------------------------------------------------------------------------------------
+
+
+def in_a_new_process(code):
+    """What `code`, run by a fresh interpreter, printed as JSON."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_torchvision_gives_networks_data_sets_and_transforms_even_where_its_operators_do_not_load():
+    code = """
+import json, sys
+try:
+    import torchvision
+    plain = "works"
+except RuntimeError as error:
+    plain = str(error)
+from gst_tutorial.data._torchvision import torchvision as load
+tv = load()
+import torch, torchvision
+image = tv.transforms.v2.functional.horizontal_flip(torch.arange(4).view(1, 2, 2))
+print(json.dumps([plain, load() is tv is torchvision, hasattr(tv.datasets, "CIFAR10"), image.flatten().tolist(),
+                  list(tv.models.resnet18(num_classes=3)(torch.zeros(2, 3, 32, 32)).shape)]))
+"""
+    plain, the_same, has_cifar10, flipped, shape = in_a_new_process(code)
+    assert plain == "works" or "torchvision::nms does not exist" in plain  # both kinds of installation are fine
+    assert the_same and has_cifar10
+    assert flipped == [1, 0, 3, 2]
+    assert shape == [2, 3]
+
+
+# Stand-ins for torchvision in a folder of their own: how `torchvision()` ends with each, and how often it declared operators.
+STAND_INS = """
+import json, sys, tempfile
+from pathlib import Path
+package = Path(tempfile.mkdtemp()) / "torchvision"
+(package / "transforms").mkdir(parents=True)
+for name in ("datasets.py", "models.py", "transforms/__init__.py", "transforms/v2.py"):
+    (package / name).write_text("")
+sys.path.insert(0, str(package.parent))
+sys.dont_write_bytecode = True
+from gst_tutorial.data import _torchvision
+declared = []
+declare = _torchvision._declare_operators
+_torchvision._declare_operators = lambda: declared.append(1) or declare()
+ends = []
+for body in BODIES:
+    (package / "__init__.py").write_text(body)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    _torchvision.torchvision.cache_clear()
+    try:
+        end = _torchvision.torchvision().__name__
+    except Exception as error:
+        end = repr(error)
+    ends.append([end, len(declared)])
+print(json.dumps(ends))
+"""
+LACKS_OPERATORS = """
+import torch
+if not hasattr(torch.ops.torchvision, "nms"):
+    raise RuntimeError("operator torchvision::nms does not exist")
+"""
+
+
+def test_operators_are_declared_only_after_the_import_has_failed_for_want_of_them():
+    failures = ["RuntimeError('something else')", "ImportError('no such file')"]
+    bodies = ["", *(f"raise {failure}" for failure in failures), LACKS_OPERATORS]
+    ends = in_a_new_process(f"BODIES = {bodies!r}\n{STAND_INS}")
+    assert ends[0] == ["torchvision", 0]
+    assert ends[1:3] == [[failure, 0] for failure in failures]  # any other failure is passed on
+    assert ends[3] == ["torchvision", 1]
+
+
+def test_the_package_imports_torchvision_nowhere_else():
+    for path in (ROOT / "gst_tutorial").glob("*.py"):
+        if path.name != "_torchvision.py":
+            lines = [line.strip() for line in path.read_text().splitlines()]
+            assert not [line for line in lines if line.startswith(("import torchvision", "from torchvision"))], (
+                path.name
+            )
+
+
+# --- its networks --------------------------------------------------------------------------------------------
+
+NAMES = ["resnet18", "vgg11_bn", "vgg11", "mobilenet_v3_small"]
+PRUNED = [1, 4, 6]
+
+
+def network(name):
+    """A torchvision network with ten classes, in evaluation mode, whose batch norms have seen something."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        model = getattr(torchvision().models, name)(num_classes=10)
+        if name.startswith("vgg"):  # its 4,096 hidden units become 16: a hundred million more weights test nothing more
+            model.classifier[0], model.classifier[6] = nn.Linear(512 * 49, 16), nn.Linear(16, 10)
+            model.classifier[3] = nn.Linear(16, 16)
+    model.to_empty(device="cpu")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+            nn.init.normal_(module.bias, 0, 0.5, generator=generator)
+            nn.init.normal_(module.running_mean, 0, 0.2, generator=generator)
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.normal_(module.bias, 0, 0.2, generator=generator)
+    return model.eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+
+def mask_out(model, layer, indices=PRUNED):
+    gst.prunable_layers(model)[layer].mask.mask[indices] = 0
+
+
+def inputs_of(model, name, images):
+    """What the module `name` reads when the model sees the images."""
+    seen = []
+    handle = model.get_submodule(name).register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    with torch.no_grad():
+        model(images)
+    handle.remove()
+    return seen[0]
+
+
+def zeroed(model, *names, indices=PRUNED):
+    """The official pruning: in the named convolutions and batch norms, weights and biases of the filters are zero."""
+    with torch.no_grad():
+        for name in names:
+            module = model.get_submodule(name)
+            module.weight[indices] = 0
+            if module.bias is not None:
+                module.bias[indices] = 0
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_making_it_prunable_changes_no_output(name, images):
+    model = network(name)
+    before = model(images)
+    assert before.std() > 0.01
+    assert torch.equal(gst.make_prunable(model)(images), before)
+
+
+def test_resnet18_has_its_stem_and_two_convolutions_per_block_and_no_shortcut():
+    model = gst.make_prunable(network("resnet18"))
+    layers = gst.prunable_layers(model)
+    blocks = [f"layer{stage}.{block}.conv{i}" for stage in (1, 2, 3, 4) for block in (0, 1) for i in (1, 2)]
+    assert list(layers) == ["conv1", *blocks]
+    assert all(layer.norm is model.get_submodule(name.replace("conv", "bn")) for name, layer in layers.items())
+
+
+@pytest.mark.parametrize(("name", "norm"), [("vgg11_bn", nn.BatchNorm2d), ("vgg11", type(None))])
+def test_vgg11_has_eight_convolutions_with_or_without_batch_norm(name, norm):
+    layers = gst.prunable_layers(gst.make_prunable(network(name)))
+    assert [layer.mask.n_filters for layer in layers.values()] == [64, 128, 256, 256, 512, 512, 512, 512]
+    assert all(isinstance(layer.norm, norm) for layer in layers.values())
+
+
+def test_mobilenet_has_its_expansions_and_projections_but_neither_depthwise_convolutions_nor_gates():
+    model = gst.make_prunable(network("mobilenet_v3_small"))
+    layers = gst.prunable_layers(model)
+    expected = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d) and module.groups == 1 and not name.endswith(("fc1", "fc2"))
+    ]
+    assert list(layers) == expected
+    assert len(layers) == 23  # the stem, ten expansions, eleven projections, the last convolution
+    assert all(isinstance(layer.norm, nn.BatchNorm2d) for layer in layers.values())
+
+
+# --- pruned filters are silent, and the result is the official one -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "reader"),
+    [
+        ("resnet18", "conv1", "layer1.0.conv1"),
+        ("resnet18", "layer2.0.conv1", "layer2.0.conv2"),
+        ("resnet18", "layer1.0.conv2", "layer1.1.conv1"),  # the identity is not added
+        ("resnet18", "layer2.0.conv2", "layer2.1.conv1"),  # nor the projection
+        ("vgg11_bn", "features.8", "features.11"),
+        ("vgg11", "features.6", "features.8"),
+        ("mobilenet_v3_small", "features.0.0", "features.1.block.2.0"),  # through a depthwise convolution and a gate
+        ("mobilenet_v3_small", "features.2.block.0.0", "features.2.block.2.0"),  # through a depthwise convolution
+        ("mobilenet_v3_small", "features.5.block.3.0", "features.6.block.0.0"),  # the identity is not added
+        ("mobilenet_v3_small", "features.12.0", "classifier.0"),
+    ],
+)
+def test_the_layer_behind_a_pruned_filter_reads_exact_zeros(name, layer, reader, images):
+    model = gst.make_prunable(network(name))
+    before = inputs_of(model, reader, images)
+    mask_out(model, layer)
+    after = inputs_of(model, reader, images)
+    others = [i for i in range(after.shape[1]) if i not in PRUNED]
+    assert (after[:, PRUNED] == 0).all()
+    assert (before[:, PRUNED] != 0).any()
+    assert (after[:, others] != 0).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "official"),
+    [
+        ("resnet18", "conv1", ["conv1", "bn1"]),
+        ("resnet18", "layer3.1.conv1", ["layer3.1.conv1", "layer3.1.bn1"]),
+        # With a projection shortcut, no shortcut on a channel is a zero in the projection's batch norm.
+        ("resnet18", "layer2.0.conv2", ["layer2.0.conv2", "layer2.0.bn2", "layer2.0.downsample.1"]),
+        ("vgg11_bn", "features.8", ["features.8", "features.9"]),
+        ("vgg11", "features.6", ["features.6"]),
+        # The depthwise convolution behind an expansion has a batch norm, whose shift has to go with the filter.
+        ("mobilenet_v3_small", "features.2.block.0.0",
+         [f"features.2.block.{i}.{j}" for i in (0, 1) for j in (0, 1)]),
+        ("mobilenet_v3_small", "features.1.block.2.0", ["features.1.block.2.0", "features.1.block.2.1"]),
+    ],
+)  # fmt: skip
+def test_a_mask_gives_the_logits_of_the_official_zeros_in_weights_scales_and_shifts(name, layer, official, images):
+    model = gst.make_prunable(network(name))
+    unpruned = model(images)
+    mask_out(model, layer)
+    expected = zeroed(network(name), *official)(images)
+    assert torch.allclose(model(images), expected, atol=1e-5)
+    assert not torch.allclose(expected, unpruned, atol=1e-3)
+
+
+def test_in_resnet18_an_identity_shortcut_is_not_added_on_pruned_channels(images):
+    """Against the block's formula written out."""
+    model, plain = gst.make_prunable(network("resnet18")), network("resnet18")
+    mask_out(model, "layer1.1.conv2")
+    zeroed(plain, "layer1.1.conv2", "layer1.1.bn2")
+    block, kept = plain.layer1[1], torch.ones(1, 64, 1, 1)
+    kept[:, PRUNED] = 0
+    x = inputs_of(plain, "layer1.1", images)
+    expected = F.relu(block.bn2(block.conv2(F.relu(block.bn1(block.conv1(x))))) + x * kept)
+    assert torch.allclose(inputs_of(model, "layer2", images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_can_be_pruned_and_restored(name, images):
+    model = gst.make_prunable(network(name))
+    before = model(images)
+    for layer in gst.prunable_layers(model):
+        gst.prune_filters(model, layer, 0.5)
+    assert gst.sparsity(model) == 0.5
+    assert not torch.allclose(model(images), before, atol=1e-3)
+    gst.restore_filters(model)
+    assert torch.equal(model(images), before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pruned_filters_get_no_gradient(name, images):
+    model = gst.make_prunable(network(name)).train()
+    for layer in gst.prunable_layers(model):
+        mask_out(model, layer)
+    model(images).square().sum().backward()
+    gradients = [layer.conv.weight.grad for layer in gst.prunable_layers(model).values()]
+    assert all((gradient[PRUNED] == 0).all() for gradient in gradients)
+    assert any((gradient != 0).any() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_survive_a_file_and_a_copy(name, images, tmp_path):
+    model = gst.make_prunable(network(name))
+    for layer in gst.prunable_layers(model):
+        mask_out(model, layer)
+    expected = model(images)
+    twin = copy.deepcopy(model)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    loaded = gst.make_prunable(network(name))
+    loaded.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    gst.restore_filters(model)  # the copies have masks of their own
+    for other in (twin, loaded):
+        assert torch.equal(other(images), expected)
+    assert not torch.allclose(model(images), expected, atol=1e-3)
+
+
+def test_weights_of_the_plain_network_are_loaded_before_masks_are_added(images):
+    plain = network("resnet18")
+    model = torchvision().models.resnet18(num_classes=10)
+    model.load_state_dict(plain.state_dict())
+    assert torch.equal(gst.make_prunable(model).eval()(images), plain(images))

@@ -1,0 +1,107 @@
+"""Exercises: an untouched stub fails its check, a solution passes, and a plausible wrong answer gets a sentence that helps."""
+
+import importlib
+import re
+
+import pytest
+
+import gst_tutorial as gst
+from gst_tutorial.exercises import _CHECKS, check, grade
+from gst_tutorial.exercises.answers import Letter, Number
+
+
+def outputs_by_exercise(notebooks):
+    """{exercise: [what its check printed in each cell that calls it]} over all stored notebooks."""
+    printed = {}
+    for notebook in notebooks.values():
+        for cell in notebook.cells:
+            called = re.search(r"exercises\.check\(\"([\d.]+)\"", cell.source) if cell.cell_type == "code" else None
+            if called:
+                text = "".join(output.get("text", "") for output in cell.outputs)
+                printed.setdefault(called[1], []).append(text.strip().splitlines()[-1] if text.strip() else "")
+    return printed
+
+
+def test_each_untouched_stub_fails_and_each_solution_passes(notebooks):
+    for exercise, (stub, solution) in outputs_by_exercise(notebooks).items():
+        assert stub.startswith("Not yet."), f"{exercise}: the untouched stub printed {stub!r}"
+        assert solution.startswith("Right."), f"{exercise}: the solution printed {solution!r}"
+
+
+def test_every_check_belongs_to_an_exercise_of_a_chapter_that_is_there(notebooks):
+    written = set(outputs_by_exercise(notebooks))
+    chapters = {exercise.split(".")[0] for exercise in written}
+    assert {exercise for exercise in _CHECKS if exercise.split(".")[0] in chapters} == written
+
+
+def test_the_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
+    for path in root.glob("gst_tutorial/exercises/[a-z]*.py"):
+        table = importlib.import_module(f"gst_tutorial.exercises.{path.stem}").CHECKS
+        assert len({exercise.split(".")[0] for exercise in table}) == 1, f"{path.name} is about one chapter"
+        assert table.items() <= _CHECKS.items(), f"{path.name} is missing in gst_tutorial/exercises.py"
+
+
+@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Number)])
+def test_the_expected_number_is_right_and_each_plausible_wrong_one_gets_its_own_sentence(exercise):
+    number = _CHECKS[exercise]
+    assert grade(exercise, number.expected) == (True, number.right)
+    for wrong, sentence in number.wrong.items():
+        assert abs(wrong - number.expected) > number.tolerance, "a right answer would be refused"
+        assert grade(exercise, wrong) == (False, sentence)
+    assert not grade(exercise, number.expected + 1000)[0]
+    assert "NaN" in grade(exercise, float("nan"))[1]
+
+
+@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Letter)])
+def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
+    letter = _CHECKS[exercise]
+    assert grade(exercise, f"({letter.expected.upper()})") == (True, letter.right)
+    for wrong, sentence in letter.wrong.items():
+        assert grade(exercise, wrong) == (False, sentence)
+    assert "one of the letters" in grade(exercise, "all of them")[1]
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("1.1", [106, 84, 62, 38], "rounded up"),
+        ("1.1", [22, 44, 66, 89], "those left"),
+        ("1.1", [1, 2], "four numbers"),
+        ("1.2", -0.798, "cannot be negative"),
+        ("1.2", "a lot", "should be a number"),
+        ("1.3", lambda layer, model, x: layer.norm.weight.detach(), "absolute value"),
+        ("1.3", lambda layer, model, x: layer.norm.weight.abs(), "gradient"),
+        ("1.3", lambda layer, model, x: 1 / 0, "ZeroDivisionError"),
+        ("1.4", "a", "one network"),
+        ("1.4", "z", "one of the letters"),
+        ("2.1", 0.23, "Divide by the accuracy before"),
+        ("2.1", 0.726, "stability"),
+        ("2.2", 1.0, "one time in ten"),
+        ("2.3", gst.PruneSchedule(5, 23, 9), "smaller ones"),
+        ("2.3", gst.PruneSchedule(4, 23, 1), "first should be 5"),
+        ("2.4", "c", "Retraining longer"),
+        ("3.1", 4, "5, 17, 29"),
+        ("3.1", 11, "after the training of epoch 29"),
+        ("3.3", 0.4, "should be negative"),
+        ("3.3", "negative", "should be a number"),
+        ("3.4", gst.RunConfig(method="prune", prune_fraction=0.8), "there should be nine"),
+        ("4.4", gst.RunConfig(method="prune"), "method='prune'"),
+        ("4.4", gst.RunConfig(method="zero"), "both conv3 and conv4"),
+    ],
+)
+def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, hint):
+    solved, sentence = grade(exercise, answer)
+    assert not solved
+    assert hint in sentence
+
+
+def test_check_prints_one_sentence_and_returns_nothing(capsys):
+    assert check("2.1", 0.274) is None
+    assert capsys.readouterr().out.startswith("Right. ")
+    check("2.1", None)
+    assert capsys.readouterr().out.startswith("Not yet. Replace None")
+
+
+def test_an_unknown_exercise_is_refused():
+    with pytest.raises(ValueError, match=r"exercise='9\.9'"):
+        check("9.9", 1)

@@ -1,0 +1,329 @@
+"""What is published is consistent: one repository name, valid workflows and citation, complete packages."""
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from tools import lock
+from tools.notebooks import setup_cell
+from tools.publish import archive as make_archive
+from tools.publish import repository as set_repository
+from tools.publish import slides as make_slides
+from tools.publish.fonts import embed_fonts
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
+
+
+def run(*command, **options):
+    finished = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+# ---- one name for the repository ----
+
+
+def test_every_place_names_the_same_repository():
+    assert set_repository.disagreements() == []
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the files that name the repository."""
+    for path in set_repository.files(ROOT):
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_a_new_name_reaches_every_place_and_nothing_else(copy):
+    old = setup_cell.repository()
+    changed = set_repository.change("someone-else/Fork.of_it", copy)
+    assert set(changed) == set(set_repository.files(copy))
+    assert set_repository.disagreements(copy) == []
+    assert setup_cell.repository(copy) == "someone-else/Fork.of_it"
+    owner = old.split("/")[0]
+    for path in changed:
+        text = path.read_text()
+        assert old not in text
+        assert f"{owner}.github.io" not in text
+        # The name of the package stays.
+        assert path.name != "pyproject.toml" or tomllib.loads(text)["project"]["name"] == "gst-tutorial"
+    set_repository.change(old, copy)
+    for path in changed:
+        if path.suffix != ".ipynb":
+            assert path.read_bytes() == (ROOT / path.relative_to(copy)).read_bytes()
+
+
+def test_a_place_that_names_another_repository_is_reported(copy):
+    readme = copy / "README.md"
+    readme.write_text(readme.read_text().replace(f"github/{setup_cell.repository()}/blob", "github/some/fork/blob", 1))
+    assert set_repository.disagreements(copy) == [f"README.md names some/fork, not {setup_cell.repository()}"]
+
+
+@pytest.mark.parametrize("name", ["", "tutorial", "a/b/c", "https://github.com/a/b", "own er/name", "-a/b"])
+def test_what_is_no_repository_is_refused_before_anything_changes(copy, name):
+    before = {path: path.read_bytes() for path in set_repository.files(copy)}
+    with pytest.raises(ValueError, match="owner/name"):
+        set_repository.change(name, copy)
+    assert before == {path: path.read_bytes() for path in set_repository.files(copy)}
+
+
+def test_the_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
+    path = tmp_path / "chapter.ipynb"
+    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("import gst_tutorial as gst")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    assert setup_cell.write(path, "owner/name")
+    assert not setup_cell.write(path, "owner/name")
+    assert setup_cell.write(path, "other/name")
+    written = nbformat.read(path, as_version=4).cells
+    assert [cell.cell_type for cell in written] == ["markdown", "code", "code"]
+    assert written[1].source == setup_cell.source("other/name")
+
+
+def test_the_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
+    source = setup_cell.source(setup_cell.repository())
+    (install,) = re.findall(r"%pip install (.*)", source)
+    assert "--no-deps" in install
+    assert "torch" not in install.replace(setup_cell.repository(), "").split()
+    namespace = {}
+    exec(source.replace("%pip install", "raise SystemExit #"), namespace)
+    assert "sys" in namespace
+
+
+def test_every_link_of_the_readme_to_a_file_leads_somewhere():
+    text = (ROOT / "README.md").read_text()
+    in_colab = re.findall(r"https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/main/([^)]+)", text)
+    local = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert {Path(link).name for link in in_colab} == {path.name for path in ROOT.glob("book/[0-9][0-9]_*.ipynb")}
+    assert [link for link in in_colab + local if not (ROOT / link).is_file()] == []
+
+
+# ---- workflows and citation ----
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", WORKFLOWS),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
+        ("vendor.github-issue-forms", FORMS),
+        ("vendor.github-issue-config", [ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml"]),
+        ("vendor.citation-file-format", [ROOT / "CITATION.cff"]),
+    ],
+)
+def test_a_file_that_a_service_reads_fits_its_schema(schema, files):
+    assert files
+    run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files)
+
+
+def test_the_workflow_linter_finds_nothing():
+    run(Path(sys.executable).with_name("zizmor"), "--offline", "--no-progress", "--quiet", ROOT / ".github")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_pins_its_actions_and_asks_for_little(path):
+    text = path.read_text()
+    for action in re.findall(r"uses: +(\S+.*)", text):
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), f"not pinned to a commit: {action}"
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] in ({}, {"contents": "read"})
+    for job in workflow["jobs"].values():
+        assert "timeout-minutes" in job
+
+
+def test_dependabot_leaves_jupyter_book_2_alone():
+    (pip,) = (
+        u
+        for u in yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+        if u["package-ecosystem"] == "pip"
+    )
+    assert {"dependency-name": "jupyter-book", "versions": [">=2"]} in pip["ignore"]
+
+
+def test_the_citation_names_the_paper_and_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert str(citation["version"]) == project["version"]
+    (paper,) = citation["references"]
+    assert [author["family-names"] for author in paper["authors"]] == ["Bartoldson", "Morcos", "Barbu", "Erlebacher"]
+    assert paper["year"] == 2020
+    assert "arXiv:1906.03728" in [identifier["value"] for identifier in paper["identifiers"]]
+
+
+def test_the_package_knows_its_version():
+    import gst_tutorial
+
+    assert gst_tutorial.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+# ---- packages ----
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "hatchling", "build", "-d", folder, cwd=ROOT)
+    return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
+
+
+def package_files() -> set[str]:
+    """Every file that the package needs: its modules and the recorded results."""
+    files = [
+        *ROOT.glob("gst_tutorial/*.py"),
+        *ROOT.glob("gst_tutorial/recorded/*.csv"),
+        *ROOT.glob("gst_tutorial/recorded/*.json"),
+    ]
+    return {path.relative_to(ROOT).as_posix() for path in files}
+
+
+def test_the_wheel_holds_the_package_with_its_recorded_results_and_nothing_else(packages):
+    names = zipfile.ZipFile(packages[0]).namelist()
+    assert {name for name in names if ".dist-info/" not in name} == package_files()
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_source_distribution_holds_what_the_wheel_is_made_from_and_nothing_else(packages):
+    with tarfile.open(packages[1]) as archive:
+        names = {member.name.split("/", 1)[1] for member in archive.getmembers() if member.isfile()}
+    about = {
+        "README.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "LICENSE-CONTENT",
+        "pyproject.toml",
+        "PKG-INFO",
+        ".gitignore",
+    }
+    assert names - about == package_files()
+    assert {"README.md", "LICENSE", "pyproject.toml"} <= names
+
+
+def test_every_file_of_the_package_is_one_that_is_packed():
+    """A new kind of file in the package would be missing from the wheel without anybody noticing."""
+    present = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "gst_tutorial").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert present == package_files()
+
+
+# ---- pins ----
+
+
+def test_every_dependency_has_an_exact_pin_that_its_lower_bound_allows():
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pins = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+    assert len(pins) == len(lines), "a package is pinned twice"
+    for requirement in map(Requirement, wanted):
+        (pin,) = pins[canonicalize_name(requirement.name)].specifier
+        assert pin.operator == "=="
+        assert requirement.specifier.contains(pin.version, prereleases=True)
+
+
+def test_the_package_asks_for_lower_bounds_only():
+    """An upper bound or an exact version could make Colab fetch another torch."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for dependency in project["dependencies"]:
+        assert re.fullmatch(r"[\w-]+>=[\d.]+", dependency)
+
+
+def test_the_lock_keeps_the_first_section_and_reads_names_as_pip_does():
+    text = "# why\nDask[distributed]==2026.8.0\nruamel.yaml==0.19.1\n\n" + lock.DIVIDER + "\nold==1\n"
+    assert lock.direct_section(text) == "# why\nDask[distributed]==2026.8.0\nruamel.yaml==0.19.1\n"
+    assert lock.pinned_names(text) == {"dask", "ruamel-yaml", "old"}
+
+
+# ---- archive and slides ----
+
+
+@pytest.fixture
+def small_book(tmp_path):
+    html = tmp_path / "html"
+    (html / "_static").mkdir(parents=True)
+    (html / "index.html").write_text("<p>start</p>")
+    (html / "404.html").write_text("only a server needs this")
+    (html / "_static" / "documentation_options.js").write_text("SHOW_SEARCH_SUMMARY: true,")
+    return html
+
+
+def test_the_archive_is_the_same_for_the_same_book_and_carries_its_checksum(small_book, tmp_path):
+    first = make_archive.write(small_book, tmp_path / "a")
+    second = make_archive.write(small_book, tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+    run("sha256sum", "--check", first.name + ".sha256", cwd=first.parent)
+    with zipfile.ZipFile(first) as archive:
+        top = first.stem + "/"
+        assert sorted(archive.namelist()) == [
+            top + name for name in ("README.txt", "_static/documentation_options.js", "index.html")
+        ]
+        assert b"SHOW_SEARCH_SUMMARY: false" in archive.read(top + "_static/documentation_options.js")
+
+
+def test_fonts_are_written_into_the_files_that_name_them():
+    files = {
+        "styles/theme.css": b"src:url(../fonts/a.woff2) format('woff2'),url(../fonts/missing.woff2)",
+        "mathjax/output.js": b"""src:'url("%%URL%%/b.woff") format("woff")'""",
+        "fonts/a.woff2": b"AAA",
+        "mathjax/fonts/b.woff": b"BBB",
+    }
+    written = embed_fonts(files)
+    assert written["styles/theme.css"] == (
+        b"src:url(\"data:font/woff2;base64,QUFB\") format('woff2'),url(../fonts/missing.woff2)"
+    )
+    assert written["mathjax/output.js"] == b"""src:'url("data:font/woff;base64,QkJC") format("woff")'"""
+    assert written["fonts/a.woff2"] == b"AAA"
+
+
+def test_an_archive_of_a_book_that_was_not_built_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make book"):
+        make_archive.write(tmp_path / "html", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_slides_show_every_chapter_and_need_no_network(chapters, tmp_path):
+    page = make_slides.write(tmp_path / "slides")
+    text = page.read_text()
+    for notebook in chapters.values():
+        title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
+        assert f"<h1>{make_slides.html.escape(title)}</h1>" in text
+    assert re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css)"', text) == []
+    for name in re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', text):
+        assert (page.parent / name).is_file()
+
+
+def test_a_question_on_a_slide_comes_without_its_answer():
+    assert (
+        make_slides.without_answer("What falls further?\n\n<details><summary>Most say</summary>\nno</details>")
+        == "What falls further?"
+    )
+
+
+def test_recorded_results_come_with_their_provenance():
+    folder = ROOT / "gst_tutorial" / "recorded"
+    studies = {path.stem for path in folder.glob("*.json")}
+    assert "processor" in (folder / "costs.csv").read_text().splitlines()[0].split(",")  # measured times, not results
+    for path in set(folder.glob("*.csv")) - {folder / "costs.csv"}:
+        assert re.sub("-(events|epochs)$", "", path.stem) in studies
+    for name in studies:
+        assert json.loads((folder / f"{name}.json").read_text())
+        assert (folder / f"{name}.csv").is_file()

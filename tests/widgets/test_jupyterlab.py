@@ -1,0 +1,127 @@
+"""The live widgets in a real JupyterLab: a server, a kernel and Chromium; the mouse and the keyboard do the rest."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+from tests.book.browser import visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 120  # seconds for any one step; a busy machine is slow, a working one needs a few
+CELL = """
+import gst_tutorial as gst
+base = gst.RunConfig(n_train=100, n_test=100, width=0.25, schedule=gst.PruneSchedule(0, 3, 2)).replace(
+    epochs=5, batch_size=50, milestones=())
+result = gst.run(base.replace(epochs=12))
+display(gst.widgets.prune_explorer(result.model, result.dataset, n_examples=50), gst.widgets.run_explorer(base))
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address of a JupyterLab that serves a folder with one notebook."""
+    folder = tmp_path_factory.mktemp("lab")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "live.ipynb")
+    own = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "run",
+        "IPYTHONDIR": "ipython",
+    }
+    environment = {
+        **os.environ,
+        **{key: str(folder / name) for key, name in own.items()},
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+    options = {
+        "IdentityProvider.token": "''",
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": "0",
+        "ServerApp.allow_root": "True",
+        "ServerApp.root_dir": str(folder),
+        "LabApp.check_for_updates_class": "jupyterlab.handlers.announcements.NeverCheckForUpdate",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        *(f"--{key}={value}" for key, value in options.items()),
+    ]
+    log = folder / "server.log"
+    with open(log, "w") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder)
+    try:
+        yield _address(log, server)
+    finally:
+        server.terminate()  # which also ends its kernels
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(30)
+        server.kill()
+
+
+def _address(log: Path, server: subprocess.Popen) -> str:
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline and server.poll() is None:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{found[0]}/api", timeout=5).close()
+                return found[0]
+        time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    """The notebook, open in JupyterLab and run."""
+    with visit(browser, lab, viewport={"width": 1400, "height": 1600}) as here:
+        page = here.page
+        page.set_default_timeout(1000 * TIMEOUT)
+        expect.set_options(timeout=1000 * TIMEOUT)
+        here.open("lab/tree/live.ipynb?reset")
+        # Before the kernel is there, JupyterLab would go on to the next cell without running this one.
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        page.locator(".widget-html svg").first.wait_for()
+        yield page
+        expect.set_options(timeout=5000)
+
+
+def test_the_slider_moved_by_mouse_and_keyboard_changes_the_answer(page):
+    answer = page.locator(".widget-html", has_text="Accuracy").first
+    expect(answer).to_contain_text("8 of 16 filters pruned")
+    track = page.locator(".widget-hslider .noUi-base").first
+    box = track.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.99, box["y"] + box["height"] / 2)
+    expect(answer).to_contain_text("15 of 16 filters pruned")
+    handle = page.locator(".widget-hslider .noUi-handle").first
+    handle.press("Home")
+    expect(answer).to_contain_text("0 of 16 filters pruned")
+    page.get_by_role("button", name="Reset").click()
+    expect(answer).to_contain_text("8 of 16 filters pruned")
+
+
+def test_a_run_trained_from_the_page_joins_the_scatter(page):
+    train, stop = (page.get_by_role("button", name=name, exact=True) for name in ("Train", "Stop"))
+    expect(stop).to_be_disabled()
+    train.click()
+    expect(page.get_by_text("Run 1: final test accuracy")).to_be_visible()
+    expect(train).to_be_enabled()
+    expect(page.locator(".widget-html table tbody tr")).to_have_count(1)
+    curve = page.get_by_role("img", name="Training curve: test accuracy is")
+    expect(curve).to_have_attribute("aria-label", re.compile("after epoch 4, with 2 events"))
