@@ -24,7 +24,8 @@ _NAMES = {
     "data": ("Dataset", "load"),
     "networks": ("conv1d_net",),
     "compaction": ("compact",),
-    "studies.sweep": ("Study", "sweep"),
+    "studies.study": ("Arm", "Study"),
+    "studies.sweep": ("sweep",),
     "studies.store": ("ResultStore",),
     "studies.recorded": ("recorded", "recorded_names"),
 }

@@ -1,237 +1,384 @@
-"""What decides a run's numbers, as one frozen and validated value: `RunConfig`."""
+"""What decides a run's numbers, as one frozen and validated value: `RunConfig`.
+
+Its fields stand in three groups, by what they say: `Task` (data and network), `Recipe` (training, in training.py) and
+`Events` (what happens to the network, when, and to which filters). A reader need not know the groups: every field is given
+and read by its own name, `RunConfig(data="digits", epochs=30, target="largest")`, `config.epochs`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
+from typing import NamedTuple
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import pruning
+from gst_tutorial import interventions, pruning
 from gst_tutorial.data import dataset as data
-from gst_tutorial.networks import cifar as image_models
-from gst_tutorial.networks import small as small_models
+from gst_tutorial.networks import NETWORKS
 from gst_tutorial.pruning import PruneSchedule
 from gst_tutorial.training import Recipe
 
-METHODS = ("none", "prune", "prune_at_init", "zero", "gaussian")
-NETWORKS = {
-    "conv1d": small_models.conv1d_net,
-    "conv2d": small_models.conv2d_net,
-    "vgg11": image_models.vgg11,
-    "resnet18": image_models.resnet18,
-    "resnet20": image_models.resnet20,
-    "resnet56": image_models.resnet56,
-}
-RESULTS_VERSION = 1  # raise it when the same config would give other numbers; stored results then no longer match
+RESULTS_VERSION = 2  # raise it when the same config would give other numbers; stored results then no longer match
+MEASURES = ("flatness", "curvature", "sharpness")
+INIT = "init"  # the schedule of pruning at initialization
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """Everything that decides a run's numbers. Frozen, validated, and saved as JSON beside them.
+class Task:
+    """Data and network.
 
     Attributes:
-        data, n_train, n_test, data_seed, image_size: see `gst.load`.
+        data, n_train, n_test, image_size: see `gst.load`.
+        data_seed: which examples, see `gst.load`; None follows the run's seed, so that an interval over seeds covers the
+            choice of examples, too.
         model: "conv1d" (signals), "conv2d", "vgg11", "resnet18", "resnet20" or "resnet56" (images).
         width: multiplies the number of filters of every layer.
         dropout, filter_dropout: layers of the network, see `gst.conv1d_net`.
-        weight_noise: see `gst.noise.WeightNoise`; 0 for none.
-        recipe: optimizer, learning-rate schedule, epochs, batch size.
-        method: "none"; "prune" (permanently, at the schedule's events); "prune_at_init" (the same total, before
-            training); "zero" or "gaussian" (temporary: hit the filters that an event would have pruned).
-        layers: names of the layers pruned. prune_fraction and schedule are one value for all, or a tuple of as many.
+    """
+
+    data: str = "mnist1d"
+    n_train: int | None = None
+    n_test: int | None = None
+    data_seed: int | None = 0
+    image_size: int | None = None
+    model: str = "conv1d"
+    width: float = 1.0
+    dropout: float = 0.0
+    filter_dropout: float = 0.0
+
+    def __post_init__(self):
+        data.check_name("data", self.data)
+        for size, low in (("n_train", 10), ("n_test", 10), ("image_size", 1), ("data_seed", 0)):
+            if getattr(self, size) is not None:
+                check.integer(size, getattr(self, size), low=low)
+        check.one_of("model", self.model, NETWORKS)
+        check.real("width", self.width, 0, open_low=True)
+        for share in ("dropout", "filter_dropout"):
+            check.real(share, getattr(self, share), 0, 1, open_high=True)
+        check.plain_numbers(self)
+        takes = NETWORKS[self.model].takes
+        if takes != data.kind_of(self.data):
+            raise ValueError(
+                f"model={self.model!r} takes {takes} and does not fit data={self.data!r}, which are {data.kind_of(self.data)}."
+            )
+
+
+class Due(NamedTuple):
+    """One layer's part in a pruning event: event number `i` of `n_events` (from 1) of that layer."""
+
+    layer: str
+    prune_fraction: float
+    i: int
+    n_events: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Events:
+    """What happens to the network while it trains, when, and to which filters.
+
+    Attributes:
+        intervention: what an event does: "none"; "prune" (for good); or another of `gst.interventions.INTERVENTIONS`.
+        layers: names of the layers hit; None takes those of the network's entry in `gst.networks.NETWORKS`.
+            `prune_fraction` and `schedule` are one value for all layers, or a tuple of as many.
         prune_fraction: fraction of a layer's original filters, over all events together.
-        schedule: the epochs of the events.
-        score, target: which filters go, see `gst.filter_scores` and `gst.choose_filters`.
-        noise_batches: temporary methods: how many training batches after an event are hit.
-        noise_size: "zero": share of the weight taken away; "gaussian": standard deviations.
-        noise_reference: "layer" or "filter", see `gst.noise.add_gaussian`.
-        restore: temporary methods: give the filters their old values back after `noise_batches`.
-        cumulative: temporary methods: hit all filters chosen so far, not only the newly chosen ones.
-        redraw: temporary methods: every event hits `prune_fraction` of *all* filters, chosen afresh. `prune_fraction`
-            may then be 1.
-        measures: extra measurements of the trained network: "flatness", see `gst.measure_flatness`; "curvature", the
-            part of it that a larger network can afford, see `gst_tutorial.flatness.measure_curvature`.
+        schedule: the epochs of the events, a `PruneSchedule`; or "init": the whole fraction at once, before training.
+        score, target: which filters, see `gst.filter_scores` and `gst.choose_filters`.
+        draws: interventions other than "prune": each event hits the filters that pruning would choose next ("new"), all
+            chosen so far ("so far"), or `prune_fraction` of *all* filters, chosen afresh ("afresh"; may then be 1).
+        size: how strong, in the intervention's own unit; None takes the intervention's usual size.
+        n_batches: how many training batches after an event are hit: the event itself is the hit before the first.
+        restore: what the hit filters get back after `n_batches`: "no" (nothing), "values" (weights and batch norm as
+            they were before the event) or "norm" (the length of their weights).
+    """
+
+    intervention: str = "none"
+    layers: tuple[str, ...] | None = None
+    prune_fraction: float | tuple[float, ...] = 0.9
+    schedule: PruneSchedule | str | tuple[PruneSchedule, ...] = PruneSchedule(5, 23, 9)
+    score: str = "l2"
+    target: str = "smallest"
+    draws: str = "new"
+    size: float | None = None
+    n_batches: int = 1
+    restore: str = "no"
+
+    def __post_init__(self):
+        check.one_of("intervention", self.intervention, ("none", *interventions.INTERVENTIONS))
+        check.one_of("score", self.score, pruning.SCORES)
+        check.one_of("target", self.target, pruning.TARGETS)
+        check.one_of("draws", self.draws, ("new", "so far", "afresh"))
+        check.one_of("restore", self.restore, interventions.RESTORE)
+        check.integer("n_batches", self.n_batches, low=1)
+        if self.size is not None:
+            check.real("size", self.size, 0)
+            if self.intervention in interventions.INTERVENTIONS:
+                usual = interventions.usual_size(self.intervention)
+                if usual is None:
+                    raise ValueError(f"size={self.size!r}: intervention={self.intervention!r} has no size.")
+                if self.size == usual:  # one meaning, one hash
+                    object.__setattr__(self, "size", None)
+        if self.layers is not None:
+            object.__setattr__(self, "layers", _names("layers", self.layers))
+            if not self.layers and self.intervention != "none":
+                raise ValueError(f"layers=() leaves intervention={self.intervention!r} nothing to hit.")
+        for argument in ("prune_fraction", "schedule"):
+            value = getattr(self, argument)
+            if isinstance(value, (tuple, list)):
+                if self.layers is None:
+                    raise ValueError(f"{argument} has an entry for each layer: name the layers, too.")
+                if len(value) != len(self.layers):
+                    raise ValueError(
+                        f"{argument} has {len(value)} entries for the {len(self.layers)} layers={self.layers}."
+                    )
+                object.__setattr__(self, argument, tuple(value))
+        for fraction in self.prune_fraction if isinstance(self.prune_fraction, tuple) else (self.prune_fraction,):
+            check.real("prune_fraction", fraction, 0, 1, open_high=self.draws != "afresh")
+        for schedule in self._schedules:
+            if not isinstance(schedule, PruneSchedule):
+                raise TypeError(f"schedule={schedule!r} must be a PruneSchedule(start, end, retrain_period) or 'init'.")
+        if self.intervention in ("none", "prune"):
+            for argument, unused in (("draws", "new"), ("restore", "no"), ("n_batches", 1)):
+                if getattr(self, argument) != unused:
+                    raise ValueError(
+                        f"{argument}={getattr(self, argument)!r} is for interventions that remove nothing, "
+                        f"not for intervention={self.intervention!r}."
+                    )
+        check.plain_numbers(self)
+        as_floats = lambda f: tuple(map(float, f)) if isinstance(f, tuple) else float(f)  # noqa: E731
+        object.__setattr__(self, "prune_fraction", as_floats(self.prune_fraction))
+
+    @property
+    def _schedules(self) -> tuple[PruneSchedule, ...]:
+        if self.schedule == INIT:
+            return ()
+        return self.schedule if isinstance(self.schedule, tuple) else (self.schedule,)
+
+    @property
+    def temporary(self) -> bool:
+        """Whether filters are only hit, and stay."""
+        return self.intervention not in ("none", "prune")
+
+    @property
+    def at_init(self) -> bool:
+        """Whether everything happens before training."""
+        return self.intervention != "none" and self.schedule == INIT
+
+
+_GROUPS = {"task": Task, "recipe": Recipe, "events": Events}
+_GROUP_OF = {field.name: group for group, kind in _GROUPS.items() for field in dataclasses.fields(kind)}
+
+
+@dataclasses.dataclass(frozen=True, init=False, repr=False)
+class RunConfig:
+    """Everything that decides a run's numbers. Frozen, validated, and saved as JSON beside them.
+
+    Every field of the three groups is given and read by its own name; what is not given has its default.
+
+    Attributes:
+        task: data and network, see `Task`.
+        recipe: training, see `Recipe`.
+        events: what happens, when, and to which filters, see `Events`.
+        measures: extra measurements of the trained network: "flatness", see `gst.flatness.measure_flatness`; "curvature",
+            the part of it that a larger network can afford; "sharpness", corrected for loss and for scale.
         evaluate_every: measure test accuracy after every n-th epoch (and always at events and at the end). Changes no
             other number; studies that only need the final accuracy run in half the time with 10.
         device: "cpu", "cuda" or another of torch's; the data lie there, too. A GPU gives other numbers: its
             convolutions round to three digits (TF32) while training, and its dropout and augmentation draw from its own
             generators. A repeated run there agrees within that, not to the bit.
         seed: of initialization, batch order, dropout, augmentation, noise and random targets; each has a stream of its
-            own, so two methods with one seed share initial weights and batches.
+            own, so two configs with one seed share initial weights and batches.
+
+    >>> RunConfig(intervention="prune", target="largest", epochs=30, milestones=(20, 26)).target
+    'largest'
     """
 
-    data: str = "mnist1d"
-    n_train: int | None = None
-    n_test: int | None = None
-    data_seed: int = 0
-    model: str = "conv1d"
-    width: float = 1.0
-    dropout: float = 0.0
-    filter_dropout: float = 0.0
-    weight_noise: float = 0.0
+    task: Task = Task()
     recipe: Recipe = Recipe()
-    method: str = "none"
-    layers: tuple[str, ...] = ("conv4",)
-    prune_fraction: float | tuple[float, ...] = 0.9
-    schedule: PruneSchedule | tuple[PruneSchedule, ...] = PruneSchedule(5, 23, 9)
-    score: str = "l2"
-    target: str = "smallest"
-    noise_batches: int = 1
-    noise_size: float = 1.0
-    noise_reference: str = "layer"
-    restore: bool = False
-    cumulative: bool = False
-    redraw: bool = False
+    events: Events = Events()
     measures: tuple[str, ...] = ()
     evaluate_every: int = 1
-    image_size: int | None = None
     device: str = "cpu"
     seed: int = 0
 
-    def __post_init__(self):
-        data.check_name("data", self.data)
-        check.integer("data_seed", self.data_seed, low=0)
-        check.one_of("model", self.model, NETWORKS)
-        check.real("width", self.width, 0, open_low=True)
-        for share in ("dropout", "filter_dropout"):
-            check.real(share, getattr(self, share), 0, 1, open_high=True)
-        check.real("weight_noise", self.weight_noise, 0)
-        check.one_of("method", self.method, METHODS)
-        check.one_of("score", self.score, pruning.SCORES)
-        check.one_of("target", self.target, pruning.TARGETS)
-        check.integer("noise_batches", self.noise_batches, low=1)
-        check.real("noise_size", self.noise_size, 0)
-        check.one_of("noise_reference", self.noise_reference, ("layer", "filter"))
-        check.integer("evaluate_every", self.evaluate_every, low=1)
-        check.device("device", self.device)
-        check.integer("seed", self.seed, low=0)
-        for size, low in (("n_train", 10), ("n_test", 10), ("image_size", 1)):
-            if getattr(self, size) is not None:
-                check.integer(size, getattr(self, size), low=low)
-        if not isinstance(self.recipe, Recipe):
-            raise TypeError(f"recipe={self.recipe!r} must be a gst.Recipe.")
-        for flag in ("restore", "cumulative", "redraw"):
-            check.flag(flag, getattr(self, flag))
-        for field in ("layers", "measures"):
-            value = getattr(self, field)
-            if not isinstance(value, (tuple, list)):
-                raise TypeError(f"{field}={value!r} must be a tuple of names, such as ('conv4',).")
-            if len(set(value)) < len(value):
-                raise ValueError(f"{field}={value!r} names one of them twice.")
-            object.__setattr__(self, field, tuple(value))
+    def __init__(self, **fields):
+        for name in fields:
+            check.one_of("field", name, [*(f.name for f in dataclasses.fields(RunConfig)), *_GROUP_OF])
+        for field in dataclasses.fields(RunConfig):
+            object.__setattr__(self, field.name, fields.pop(field.name, field.default))
+        for group, kind in _GROUPS.items():
+            if not isinstance(getattr(self, group), kind):
+                raise TypeError(f"{group}={getattr(self, group)!r} must be a {kind.__name__}.")
+            changes = {name: value for name, value in fields.items() if _GROUP_OF[name] == group}
+            if changes:
+                object.__setattr__(self, group, dataclasses.replace(getattr(self, group), **changes))
+        self._check()
+
+    def _check(self) -> None:
+        object.__setattr__(self, "measures", _names("measures", self.measures))
         for measure in self.measures:
-            check.one_of("measures", measure, ("flatness", "curvature"))
-        if len(self.measures) > 1:
+            check.one_of("measures", measure, MEASURES)
+        if {"flatness", "curvature"} <= set(self.measures):
             raise ValueError(
                 f"measures={self.measures!r}: 'flatness' has all of 'curvature', on more examples; name one."
             )
-        self._check_pruning()
+        check.integer("evaluate_every", self.evaluate_every, low=1)
+        check.device("device", self.device)
+        check.integer("seed", self.seed, low=0)
         check.plain_numbers(self)
-        if isinstance(self.prune_fraction, tuple):
-            object.__setattr__(self, "prune_fraction", tuple(map(float, self.prune_fraction)))
-        else:
-            object.__setattr__(self, "prune_fraction", float(self.prune_fraction))
-        signals = self.model == "conv1d"
-        if signals != (self.data == "mnist1d"):
-            raise ValueError(
-                f"model={self.model!r} does not fit data={self.data!r}: conv1d takes signals, all others take images."
-            )
+        one_for_all = not isinstance(self.prune_fraction, tuple) and not isinstance(self.schedule, tuple)
+        if one_for_all and self.events.layers == NETWORKS[self.model].layers:  # one meaning, one hash
+            object.__setattr__(self, "events", dataclasses.replace(self.events, layers=None))
+        signals = NETWORKS[self.model].takes == "signals"
         if self.recipe.augment == ("crop_flip" if signals else "shift_noise"):
             raise ValueError(
                 f"augment={self.recipe.augment!r} does not fit data={self.data!r}: "
                 "shift_noise is for signals, crop_flip for images."
             )
+        last = max(self.event_epochs, default=-1)
+        if last >= self.recipe.epochs:
+            raise ValueError(f"schedule has an event in epoch {last}, after the last epoch {self.recipe.epochs - 1}.")
+        if self.events.temporary and last == self.recipe.epochs - 1:
+            raise ValueError(f"schedule has an event in epoch {last}, the last: no training batch is left to disturb.")
+        if self.events.temporary and self.events.at_init:
+            raise ValueError(
+                f"schedule='init': before training there is nothing that intervention={self.intervention!r} could disturb."
+            )
 
-    def _check_pruning(self):
-        for flag in ("restore", "cumulative", "redraw"):
-            if getattr(self, flag) and not self.temporary:
-                raise ValueError(
-                    f"{flag}=True needs a temporary method, 'zero' or 'gaussian', not method={self.method!r}."
-                )
-        if self.redraw and self.cumulative:
-            raise ValueError("redraw=True chooses afresh at every event, so cumulative=True has nothing to add up.")
-        if not self.layers and self.method != "none":
-            raise ValueError(f"layers=() leaves method={self.method!r} nothing to prune.")
-        for argument in ("prune_fraction", "schedule"):
-            value = getattr(self, argument)
-            if isinstance(value, (tuple, list)):
-                object.__setattr__(self, argument, tuple(value))
-                if len(value) != len(self.layers):
-                    raise ValueError(
-                        f"{argument} has {len(value)} entries for the {len(self.layers)} layers={self.layers}."
-                    )
-        for _, fraction, schedule in self.plan:
-            check.real("prune_fraction", fraction, 0, 1, open_high=not self.redraw)
-            if not isinstance(schedule, PruneSchedule):
-                raise TypeError(f"schedule={schedule!r} must be a PruneSchedule(start, end, retrain_period).")
-            last = schedule.epochs[-1]
-            if self.method in ("prune", "zero", "gaussian") and last >= self.recipe.epochs:
-                raise ValueError(
-                    f"schedule has an event in epoch {last}, after the last epoch {self.recipe.epochs - 1}."
-                )
-            if self.temporary and last == self.recipe.epochs - 1:
-                raise ValueError(
-                    f"schedule has an event in epoch {last}, the last: no training batch is left to disturb."
-                )
+    def __getattr__(self, name: str):
+        if name in _GROUP_OF:  # asked for only where the config itself has no such field
+            return getattr(object.__getattribute__(self, _GROUP_OF[name]), name)
+        raise AttributeError(f"RunConfig has no field {name!r}")
+
+    def __repr__(self) -> str:
+        changed = {}
+        for group in (self.task, self.recipe, self.events, self):
+            for field in dataclasses.fields(group):
+                value = getattr(group, field.name)
+                if field.name not in _GROUPS and value != field.default:
+                    changed[field.name] = value
+        return f"RunConfig({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     @property
-    def temporary(self) -> bool:
-        """Whether filters are only disturbed, not removed."""
-        return self.method in ("zero", "gaussian")
+    def layers(self) -> tuple[str, ...]:
+        """The layers that events hit: those that are named, or the network's own."""
+        return NETWORKS[self.model].layers if self.events.layers is None else self.events.layers
 
     @property
-    def plan(self) -> list[tuple[str, float, PruneSchedule]]:
-        """(layer, prune_fraction, schedule) of every pruned layer."""
+    def plan(self) -> list[tuple[str, float, PruneSchedule | str]]:
+        """(layer, prune_fraction, schedule) of every layer that events hit."""
         fractions, schedules = (
             value if isinstance(value, tuple) else (value,) * len(self.layers)
             for value in (self.prune_fraction, self.schedule)
         )
         return list(zip(self.layers, fractions, schedules))
 
+    @property
+    def event_epochs(self) -> tuple[int, ...]:
+        """The epochs that end with an event, of any layer."""
+        if self.intervention == "none" or self.events.at_init:
+            return ()
+        return tuple(sorted({epoch for *_, schedule in self.plan for epoch in schedule.epochs}))
+
+    def due(self, epoch: int) -> list[Due]:
+        """What the event after this epoch hits; empty if there is none."""
+        if epoch not in self.event_epochs:
+            return []
+        return [
+            Due(name, fraction, schedule.epochs.index(epoch) + 1, schedule.n_events)
+            for name, fraction, schedule in self.plan
+            if epoch in schedule.epochs
+        ]
+
     def replace(self, **changes) -> RunConfig:
-        """A copy with some fields changed; `recipe` fields by their own names, e.g. `replace(epochs=30)`."""
-        recipe_fields = {f.name for f in dataclasses.fields(Recipe)}
-        own_fields = {f.name for f in dataclasses.fields(self)}
-        for name in changes:
-            check.one_of("changes", name, own_fields | recipe_fields)
-        recipe_changes = {name: changes.pop(name) for name in list(changes) if name in recipe_fields}
-        if recipe_changes:
-            changes["recipe"] = dataclasses.replace(changes.get("recipe", self.recipe), **recipe_changes)
-        return dataclasses.replace(self, **changes)
+        """A copy with some fields changed, each by its own name, e.g. `replace(epochs=30, target="random")`."""
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return RunConfig(**{**own, **changes})
 
     def to_dict(self) -> dict:
-        """Plain JSON types; `RunConfig.from_dict` is the inverse."""
+        """Plain JSON types, in the groups; `RunConfig.from_dict` is the inverse."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict) -> RunConfig:
-        """A config from `to_dict`, also after a round trip through JSON."""
-        fields = dict(fields)
+        """A config from `to_dict`, also after a round trip through JSON, also from version 1 of the results."""
+        fields = _from_version_1(fields) if "method" in fields else dict(fields)
         as_schedule = lambda value: PruneSchedule(**value) if isinstance(value, dict) else value  # noqa: E731
-        schedule = fields.get("schedule", cls.schedule)
-        fields["schedule"] = (
+        events = dict(fields.pop("events", {}))
+        schedule = events.get("schedule", Events.schedule)
+        events["schedule"] = (
             tuple(map(as_schedule, schedule)) if isinstance(schedule, (list, tuple)) else as_schedule(schedule)
         )
-        fields["recipe"] = (
-            Recipe(**fields["recipe"]) if isinstance(fields.get("recipe"), dict) else fields.get("recipe", Recipe())
-        )
-        return cls(**fields)
+        groups = {
+            "task": Task(**fields.pop("task", {})),
+            "recipe": Recipe(**fields.pop("recipe", {})),
+            "events": Events(**events),
+        }
+        return cls(**groups, **fields)
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal digits that name this config. Fields at their default do not count: a new field renames nothing."""
-        changed = _differences(self.to_dict(), _DEFAULTS)
-        canonical = json.dumps([RESULTS_VERSION, changed], sort_keys=True)
+        """16 hexadecimal digits that name what decides the numbers.
+
+        Fields at their default do not count, so a new field renames nothing; nor do those of events that never come.
+        """
+        fields = self.to_dict()
+        if self.intervention == "none":
+            fields["events"] = _DEFAULTS["events"]
+        canonical = json.dumps([RESULTS_VERSION, _differences(fields, _DEFAULTS)], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-_DEFAULTS = RunConfig().to_dict()
+RunConfig.__signature__ = inspect.Signature(  # what an editor shows: every field by its own name
+    [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
+        for group in (Task, Recipe, Events, RunConfig)
+        for field in dataclasses.fields(group)
+    ]
+)
+
+
+def _names(argument: str, value) -> tuple[str, ...]:
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{argument}={value!r} must be a tuple of names, such as ('conv4',).")
+    if len(set(value)) < len(value):
+        raise ValueError(f"{argument}={value!r} names one of them twice.")
+    return tuple(value)
 
 
 def _differences(fields: dict, defaults: dict) -> dict:
-    """The entries that are not at their default; of the recipe, too, only those."""
-    changed = {name: value for name, value in fields.items() if value != defaults.get(name)}
-    if "recipe" in changed:
-        changed["recipe"] = _differences(changed["recipe"], defaults["recipe"])
-    return changed
+    """The entries that are not at their default; of the groups, too, only those."""
+    return {
+        name: _differences(value, defaults[name]) if name in _GROUPS else value
+        for name, value in fields.items()
+        if value != defaults.get(name)
+    }
+
+
+def _from_version_1(old: dict) -> dict:
+    """The groups of today from the one flat list of fields that results of version 1 were stored with."""
+    old = dict(old)
+    take = lambda *names: {name: old.pop(name) for name in names if name in old}  # noqa: E731
+    task = take(*(field.name for field in dataclasses.fields(Task)))
+    recipe = old.pop("recipe", {}) | take("weight_noise")
+    method = old.pop("method")
+    noise = take("noise_batches", "noise_size", "noise_reference", "restore", "cumulative", "redraw")
+    events = take("layers", "prune_fraction", "schedule", "score", "target")
+    events["intervention"] = "prune" if method == "prune_at_init" else method
+    if method == "prune_at_init":
+        events["schedule"] = INIT
+    if method in ("zero", "gaussian"):
+        size = noise.get("noise_size", 1.0)
+        if method == "zero" and size != 1:  # it took a share of the weights away
+            events["intervention"], events["size"] = "scale", 1 - size
+        elif method == "gaussian":
+            relative = noise.get("noise_reference") == "filter"
+            events["intervention"], events["size"] = "gaussian_relative" if relative else "gaussian", size
+        events["n_batches"] = noise.get("noise_batches", 1)
+        events["restore"] = "values" if noise.get("restore") else "no"
+        events["draws"] = "afresh" if noise.get("redraw") else "so far" if noise.get("cumulative") else "new"
+    return {"task": task, "recipe": recipe, "events": events, **old}
+
+
+_DEFAULTS = RunConfig().to_dict()

@@ -7,21 +7,23 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import interventions as noise
-from gst_tutorial import masks as models
-from gst_tutorial import pruning, seeding
-from gst_tutorial.config import NETWORKS, RunConfig
+from gst_tutorial import masks, pruning, seeding
+from gst_tutorial.config import Due, RunConfig
 from gst_tutorial.data import dataset as data
-from gst_tutorial.flatness import measures as flatness
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
-from gst_tutorial.pruning import PruneSchedule
+from gst_tutorial.interventions import INTERVENTIONS, Interventions, Site
+from gst_tutorial.masks import PrunableLayer
+from gst_tutorial.networks import NETWORKS
 from gst_tutorial.training import Callback, Diverged, train
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass
@@ -53,20 +55,39 @@ class RunResult:
     model: nn.Module | None = dataclasses.field(default=None, repr=False)
     dataset: data.Dataset | None = dataclasses.field(default=None, repr=False)
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The results that are one number each, by name: what a study keeps of a run."""
+        names = ("final_accuracy", "best_accuracy", "train_accuracy", "instability", "seconds")
+        return {name: getattr(self, name) for name in names} | self.measures
+
 
 def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
     """The network of a run with its initial weights, which depend on the seed and the network only."""
     with seeding.global_torch_stream(config.seed, "initialization"):
-        model = NETWORKS[config.model](
+        model = NETWORKS[config.model].build(
             dataset.n_classes,
             input_shape=dataset.input_shape,
             width=config.width,
             dropout=config.dropout,
             filter_dropout=config.filter_dropout,
         )
+    names = _layers_with_inputs(model) if _hits_inputs(config) else masks.prunable_layers(model)
     for name in config.layers:
-        check.one_of("layers", name, models.prunable_layers(model))
+        check.one_of("layers", name, names)
     return model.to(config.device)
+
+
+def _hits_inputs(config: RunConfig) -> bool:
+    return config.intervention != "none" and INTERVENTIONS[config.intervention].hits == "inputs"
+
+
+def _layers_with_inputs(model: nn.Module) -> dict[str, PrunableLayer]:
+    return {
+        name: PrunableLayer(name, module, None, None)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
 
 
 class Experiment:
@@ -81,38 +102,39 @@ class Experiment:
     def __init__(self, config: RunConfig):
         self.config = config
         check.device_here("device", config.device)
-        dataset = data.load(config.data, config.n_train, config.n_test, config.data_seed, config.image_size)
+        data_seed = config.seed if config.data_seed is None else config.data_seed
+        dataset = data.load(config.data, config.n_train, config.n_test, data_seed, config.image_size)
         self.dataset = dataset.to(config.device)
         self.model = build_model(config, self.dataset)
-        self.layers = models.prunable_layers(self.model)
+        self.optimizer = config.recipe.build_optimizer(self.model)
+        self.layers = _layers_with_inputs(self.model) if _hits_inputs(config) else masks.prunable_layers(self.model)
         self.steps_per_epoch = config.recipe.steps_per_epoch(len(self.dataset.y_train))
         self.events: list[PruningEvent] = []
         self.epochs: list[dict] = []
         self._targets = seeding.generator(config.seed, "random targets")
-        # A filter is chosen once, whether it is then masked or only disturbed.
-        self._chosen = {
-            name: torch.zeros(layer.mask.n_filters, dtype=torch.bool, device=config.device)
-            for name, layer in self.layers.items()
-        }
-        self._noise = None
-        if config.temporary:
-            schedules = [schedule for *_, schedule in config.plan]
-            gap = min(
-                [s.retrain_period for s in schedules] + [config.recipe.epochs - 1 - s.epochs[-1] for s in schedules]
+        self._noise = seeding.generator(config.seed, "noise")
+        self._interventions: Interventions | None = None
+        if config.events.temporary:
+            self._check_time_to_restore()
+            # What no mask remembers: the units that earlier events have chosen.
+            self._chosen = {
+                name: torch.zeros(self._n_units(name), dtype=torch.bool, device=config.device) for name in config.layers
+            }
+            self._interventions = Interventions(
+                config.intervention, self.steps_per_epoch, config.n_batches, config.size, config.restore
             )
-            if config.restore and config.noise_batches > gap * self.steps_per_epoch:
-                raise ValueError(
-                    f"noise_batches={config.noise_batches} runs past the next event or the end of training, "
-                    f"{gap * self.steps_per_epoch} batches later; restore=True needs the filters back before."
-                )
-            self._noise = noise.TemporaryNoise(
-                config.method,
-                config.noise_batches,
-                self.steps_per_epoch,
-                seeding.generator(config.seed, "noise"),
-                size=config.noise_size,
-                reference=config.noise_reference,
-                restore=config.restore,
+
+    def _n_units(self, name: str) -> int:
+        module = self.layers[name].conv
+        return module.in_features if _hits_inputs(self.config) else module.out_channels
+
+    def _check_time_to_restore(self) -> None:
+        schedules = [schedule for *_, schedule in self.config.plan]
+        gap = min([s.retrain_period for s in schedules] + [self.config.epochs - 1 - s.epochs[-1] for s in schedules])
+        if self.config.restore != "no" and self.config.n_batches > gap * self.steps_per_epoch:
+            raise ValueError(
+                f"n_batches={self.config.n_batches} runs past the next event or the end of training, "
+                f"{gap * self.steps_per_epoch} batches later; restore={self.config.restore!r} needs the filters back before."
             )
 
     def run(self, callbacks: Iterable[Callback] = (), progress: bool = False) -> RunResult:
@@ -120,27 +142,23 @@ class Experiment:
         config, start = self.config, time.perf_counter()
         if self.epochs:
             raise RuntimeError("An Experiment is run once; make a new one with gst.Experiment(config).")
-        if config.method == "prune_at_init":
+        if config.events.at_init:
             for name, fraction, _ in config.plan:
-                keep = pruning.kept_in_the_end(self.layers[name].mask.n_filters, fraction)
-                self._prune(name, self.layers[name].mask.n_filters - keep)
+                self._prune(Due(name, fraction, 1, 1))
         ours: list[Callback] = [self._end_of_epoch]
-        if self._noise is not None:
-            ours.insert(0, self._noise)
-        if config.weight_noise:
-            generator = seeding.generator(config.seed, "weight noise")
-            ours.insert(0, noise.WeightNoise(self.model, config.weight_noise, self.steps_per_epoch, generator))
+        if self._interventions is not None:
+            ours.insert(0, self._interventions)
         with one_thread(), _progress_bar(progress, config, self.steps_per_epoch) as bar:
             try:
-                losses = train(self.model, self.dataset, config.recipe, config.seed, [*ours, *callbacks, *bar])
+                losses = train(
+                    self.model, self.dataset, config.recipe, config.seed, [*ours, *callbacks, *bar], self.optimizer
+                )
             except Diverged as error:
                 raise Diverged(f"{error} The run was {config}.") from None
             train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
-            measures = {}
-            if "flatness" in config.measures:
-                measures |= flatness.measure_flatness(self.model, self.dataset)
-            if "curvature" in config.measures:
-                measures |= flatness.measure_curvature(self.model, self.dataset)
+            measures = self._measure()
+        import pandas as pd
+
         epochs = pd.DataFrame(self.epochs).assign(train_loss=losses)
         events = pd.DataFrame(
             [dataclasses.asdict(e) for e in self.events], columns=[f.name for f in dataclasses.fields(PruningEvent)]
@@ -159,67 +177,83 @@ class Experiment:
             dataset=self.dataset,
         )
 
+    def _measure(self) -> dict[str, float]:
+        if not self.config.measures:
+            return {}
+        from gst_tutorial import flatness
+
+        found = {}
+        for name in self.config.measures:
+            found |= getattr(flatness, f"measure_{name}")(self.model, self.dataset)
+        return found
+
     def _end_of_epoch(self, epoch: int, step: int) -> None:
         if step < self.steps_per_epoch:
             return
-        due = [entry for entry in self.config.plan if epoch in entry[2].epochs]
-        if due and self.config.method not in ("none", "prune_at_init"):
+        due = self.config.due(epoch)
+        if due:
             self.events.append(self._event(epoch, due))
             test_accuracy = self.events[-1].accuracy_after
-        elif (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.recipe.epochs:
+        elif (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.epochs:
             test_accuracy = accuracy(self.model, self.dataset.x_test, self.dataset.y_test)
         else:
             test_accuracy = math.nan
-        self.epochs.append(
-            {
-                "epoch": epoch,
-                "test_accuracy": test_accuracy,
-                "sparsity": models.sparsity(self.model, self.config.layers),
-            }
-        )
+        self.epochs.append({"epoch": epoch, "test_accuracy": test_accuracy, "sparsity": self._sparsity()})
 
-    def _event(self, epoch: int, due: list[tuple[str, float, PruneSchedule]]) -> PruningEvent:
+    def _sparsity(self) -> float:
+        return 0.0 if _hits_inputs(self.config) else masks.sparsity(self.model, self.config.layers)
+
+    def _event(self, epoch: int, due: list[Due]) -> PruningEvent:
         """Hit the layers that are due, and measure around it."""
-        n_hit = 0
+        hit = self._disturb if self.config.events.temporary else self._prune
         with measure_instability(lambda: correct(self.model, self.dataset.x_test, self.dataset.y_test)) as found:
-            for name, fraction, schedule in due:
-                n_hit += self._hit(name, fraction, schedule.epochs.index(epoch) + 1, schedule.n_events)
+            n_hit = sum(hit(each) for each in due)
         return PruningEvent(
             epoch=epoch,
-            layers="+".join(name for name, _, _ in due),
+            layers="+".join(each.layer for each in due),
             n_filters=n_hit,
-            sparsity=models.sparsity(self.model, self.config.layers),
+            sparsity=self._sparsity(),
             accuracy_before=found.accuracy_before,
             accuracy_after=found.accuracy_after,
             instability=found.instability,
             standard_error=found.standard_error,
         )
 
-    def _hit(self, name: str, fraction: float, i: int, n_events: int) -> int:
-        """Event i of n in one layer: prune or disturb. Returns the number of filters hit."""
-        mask, chosen = self.layers[name].mask, self._chosen[name]
-        if self.config.redraw:
+    def _prune(self, due: Due) -> int:
+        """Prune one layer as its event says. Returns the number of filters newly pruned."""
+        keep = pruning.kept_filters(self._n_units(due.layer), due.prune_fraction, due.n_events)[due.i - 1]
+        pruned = pruning.prune_filters(
+            self.model,
+            due.layer,
+            keep=keep,
+            score=self.config.score,
+            target=self.config.target,
+            generator=self._targets,
+            x=self.dataset.x_train,
+        )
+        return len(pruned)
+
+    def _disturb(self, due: Due) -> int:
+        """Hit the units of one layer that pruning would take. Returns how many."""
+        layer, chosen = self.layers[due.layer], self._chosen[due.layer]
+        if self.config.draws == "afresh":
             chosen[:] = False
-            n_new = round(fraction * mask.n_filters)
+            n_new = round(due.prune_fraction * len(chosen))
         else:
-            n_new = mask.n_filters - pruning.kept_filters(mask.n_filters, fraction, n_events)[i - 1] - int(chosen.sum())
-        if not self.config.temporary:
-            return len(self._prune(name, n_new))
-        new = self._choose(name, n_new)
-        hit = chosen.nonzero().squeeze(1) if self.config.cumulative else new
-        self._noise.begin(self.layers[name], hit, (~chosen).nonzero().squeeze(1))
-        return len(hit)
-
-    def _choose(self, name: str, n_new: int) -> torch.Tensor:
-        scores = pruning.filter_scores(self.model, name, self.config.score, self.dataset.x_train)
-        new = pruning.choose_filters(scores, ~self._chosen[name], n_new, self.config.target, self._targets)
-        self._chosen[name][new] = True
-        return new
-
-    def _prune(self, name: str, n_new: int) -> torch.Tensor:
-        new = self._choose(name, n_new)
-        self.layers[name].mask.mask[new] = 0
-        return new
+            kept = pruning.kept_filters(len(chosen), due.prune_fraction, due.n_events)[due.i - 1]
+            n_new = len(chosen) - kept - int(chosen.sum())
+        if self.config.target == "random":
+            scores = chosen
+        elif _hits_inputs(self.config):
+            scores = layer.conv.weight.detach().norm(dim=0)  # (inputs,)
+        else:
+            scores = pruning.filter_scores(self.model, due.layer, self.config.score, self.dataset.x_train)
+        new = pruning.choose_filters(scores, ~chosen, n_new, self.config.target, self._targets)
+        chosen[new] = True
+        units = chosen.nonzero().squeeze(1) if self.config.draws == "so far" else new
+        kept = (~chosen).nonzero().squeeze(1)
+        self._interventions.begin(Site(self.model, layer, units, kept, self._noise, self.optimizer))
+        return len(units)
 
 
 def run(config: RunConfig, callbacks: Iterable[Callback] = (), progress: bool = False) -> RunResult:
@@ -256,5 +290,5 @@ def _progress_bar(show: bool, config: RunConfig, steps_per_epoch: int):
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=config.recipe.epochs, desc=f"{config.method}, seed {config.seed}", unit="epoch") as bar:
+    with tqdm(total=config.recipe.epochs, desc=f"{config.intervention}, seed {config.seed}", unit="epoch") as bar:
         yield [lambda epoch, step: bar.update(step == steps_per_epoch)]

@@ -1,19 +1,20 @@
-"""Disturb filters instead of removing them.
+"""What an event does to the filters it hits.
 
-Temporary pruning asks whether the benefit of pruning needs the filters to stay away. The filters that an event would
-have pruned are hit before each of the next N training batches and are then free to recover:
+An intervention is a small function of a `Site` (a layer, the chosen filters, a generator) and a size, named in one table,
+`INTERVENTIONS`. Pruning removes; all others only disturb, and the filters are free to recover: they ask what of pruning the
+benefit needs. Is it that filters stay away, that accuracy drops, that weights get shorter, that something is forgotten?
 
-* zeroing multiplies their weights by 1 - size (size 1: zero);
-* Gaussian noise adds size times a standard deviation, of the layer's kept filters or of the filter itself;
-* restoring gives them back, after N batches, exactly the weights and batch-norm values they had.
-
-Batch norm is left alone unless restored, as in the paper. In evaluation mode a zeroed filter therefore still emits a
-constant: (0 - running mean) * scale / running deviation + shift.
+An intervention hits at the event, where the instability is measured around it, and may hit again before each of the next
+training batches; afterwards the filters may get back what they had (`Interventions`, a training callback).
+Batch norm is left alone unless a card says otherwise, as in the paper: in evaluation mode a zeroed filter therefore still
+emits a constant, (0 - running mean) * scale / running deviation + shift.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -22,118 +23,291 @@ from gst_tutorial import _arguments as check
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 
 
+@dataclasses.dataclass
+class Site:
+    """Where an intervention acts: some units of one layer of a network in training.
+
+    Attributes:
+        model: the network.
+        layer: the layer; of a linear layer, whose *inputs* are hit, only `name` and `conv` (the layer itself) are there.
+        units: int64 `(n,)`, indices of the filters (or inputs) to hit.
+        kept: int64 `(m,)`, indices of those that no event has chosen.
+        generator: source of randomness, on the CPU, so that a GPU run gets the same numbers.
+        optimizer: of the run; None outside one.
+    """
+
+    model: nn.Module
+    layer: PrunableLayer
+    units: torch.Tensor
+    kept: torch.Tensor
+    generator: torch.Generator
+    optimizer: torch.optim.Optimizer | None = None
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """Weights of the layer, `(C, ...)`: a row per filter, or `(classes, inputs)`."""
+        return self.layer.conv.weight
+
+
+# --- the interventions: each changes the network in place -------------------------------------------------------------
+
+
+def prune(site: Site) -> None:
+    """Mask the filters, for good: their batch-norm output is zero from now on. The paper's pruning."""
+    site.layer.mask.mask[site.units] = 0
+
+
+def zero(site: Site) -> None:
+    """Set the filters' weights (and biases) to zero; they may regrow at once. The paper's temporary pruning, figure 5."""
+    scale_weights(site.layer, site.units, 0.0)
+
+
+def silence(site: Site) -> None:
+    """Zero weights, biases, and batch norm's scale and shift: the filters are silent. Figure D2 of the paper, with
+    `restore="values"`."""
+    scale_weights(site.layer, site.units, 0.0)
+    if site.layer.norm is not None and site.layer.norm.weight is not None:
+        site.layer.norm.weight[site.units] = 0
+        site.layer.norm.bias[site.units] = 0
+
+
+def scale(site: Site, size: float = 0.25) -> None:
+    """Multiply the filters' weights by `size`. *Visible*: evaluation divides by the old running deviation, so outputs
+    shrink until batch norm has caught up; a size above 1 makes them grow. "Shrink" of Ash & Adams, NeurIPS 2020."""
+    scale_weights(site.layer, site.units, size)
+
+
+def rescale(site: Site, size: float = 0.25) -> None:
+    """Multiply the filters' weights by `size` and batch norm's running statistics with them. *Function-preserving*: no
+    prediction changes, but each later step turns the filters' direction further (by about 1 / size^2 for SGD)."""
+    norm = site.layer.norm
+    if norm is None or norm.running_mean is None:
+        raise ValueError(f"intervention='rescale' needs batch norm behind layer {site.layer.name!r}.")
+    if not size > 0:
+        raise ValueError(f"size={size!r} must be above 0: a filter of length 0 has no direction to keep.")
+    scale_weights(site.layer, site.units, size)
+    norm.running_mean[site.units] *= size
+    # (z - mean) / sqrt(var + eps) must stay: size^2 (var + eps) is the new var + eps.
+    variance = size**2 * (norm.running_var[site.units] + norm.eps) - norm.eps
+    if (variance < 0).any():
+        raise ValueError(
+            f"size={size!r} is too small for layer {site.layer.name!r}: a running variance would fall below zero."
+        )
+    norm.running_var[site.units] = variance
+
+
+def gaussian(site: Site, size: float = 1.0) -> None:
+    """Add Gaussian noise of `size` times the standard deviation of all weights of the layer's untouched filters. The
+    paper's noise, figure 5."""
+    add_gaussian(site.layer, site.units, size, site.generator, "layer", site.kept)
+
+
+def gaussian_relative(site: Site, size: float = 1.0) -> None:
+    """Add Gaussian noise of `size` times each filter's own root mean square weight: noise as long as the filter at 1.
+    Batch norm makes a filter's output independent of its norm, so this is the same disturbance for all."""
+    add_gaussian(site.layer, site.units, size, site.generator, "filter")
+
+
+def gaussian_same_norm(site: Site, size: float = 1.0) -> None:
+    """As `gaussian_relative`, then each filter gets its old length back: only directions change."""
+    before = norms(site.weight, site.units)
+    add_gaussian(site.layer, site.units, size, site.generator, "filter")
+    set_norms(site.weight, site.units, before)
+
+
+def redirect(site: Site) -> None:
+    """Give each filter a new random direction of its old length: all it knew is forgotten, its step length stays."""
+    before = norms(site.weight, site.units)
+    site.weight[site.units] = _normal(site.weight, site.units, site.generator)
+    set_norms(site.weight, site.units, before)
+
+
+def zero_inputs(site: Site) -> None:
+    """Set the weights of a linear layer for some of its inputs to zero: the head forgets what it read from them. Nothing
+    before it changes. After RIFLE (Li et al., ICML 2020), which re-initializes the whole head."""
+    site.weight[:, site.units] = 0
+
+
+def reset_moments(site: Site) -> None:
+    """Forget the optimizer's running averages of all parameters. No weight changes, hence no prediction."""
+    if site.optimizer is None:
+        raise ValueError("intervention='reset_moments' needs the optimizer of a run.")
+    site.optimizer.state.clear()
+
+
+@dataclasses.dataclass(frozen=True)
+class Intervention:
+    """An entry of `INTERVENTIONS`: the function, and whether it hits "filters" or "inputs" of a layer."""
+
+    apply: Callable[..., None]
+    hits: str = "filters"
+
+
+INTERVENTIONS = {
+    "prune": Intervention(prune),
+    "zero": Intervention(zero),
+    "silence": Intervention(silence),
+    "scale": Intervention(scale),
+    "rescale": Intervention(rescale),
+    "gaussian": Intervention(gaussian),
+    "gaussian_relative": Intervention(gaussian_relative),
+    "gaussian_same_norm": Intervention(gaussian_same_norm),
+    "redirect": Intervention(redirect),
+    "zero_inputs": Intervention(zero_inputs, hits="inputs"),
+    "reset_moments": Intervention(reset_moments),
+}
+RESTORE = ("no", "values", "norm")
+
+
+def usual_size(name: str) -> float | None:
+    """The size that an intervention has unless told otherwise; None if it has no size."""
+    size = inspect.signature(INTERVENTIONS[name].apply).parameters.get("size")
+    return None if size is None else size.default
+
+
+# --- what they are made of --------------------------------------------------------------------------------------------
+
+
 @torch.no_grad()
-def scale_weights(layer: PrunableLayer, indices: torch.Tensor, size: float = 1.0) -> None:
-    """Multiply the weights (and bias) of the filters `indices` by 1 - `size`; size 1 zeroes them."""
-    layer.conv.weight[indices] *= 1 - size
+def scale_weights(layer: PrunableLayer, units: torch.Tensor, factor: float) -> None:
+    """Multiply the weights (and bias) of the filters `units`, int64 `(n,)`, by `factor`; 0 zeroes them."""
+    layer.conv.weight[units] *= factor
     if layer.conv.bias is not None:
-        layer.conv.bias[indices] *= 1 - size
+        layer.conv.bias[units] *= factor
 
 
 @torch.no_grad()
 def add_gaussian(
     layer: PrunableLayer,
-    indices: torch.Tensor,
+    units: torch.Tensor,
     size: float,
     generator: torch.Generator,
     reference: str = "layer",
     kept: torch.Tensor | None = None,
 ) -> None:
-    """Add Gaussian noise to the weights of the filters `indices`.
+    """Add Gaussian noise to the weights of the filters `units`.
 
     Args:
         layer: a prunable layer; changed in place.
-        indices: int64, the filters to disturb.
+        units: int64 `(n,)`, the filters to disturb.
         size: standard deviation in units of the reference.
-        generator: source of the noise, on the CPU (so that a GPU run gets the same noise).
+        generator: source of the noise, on the CPU.
         reference: "layer": the standard deviation of all weights of the `kept` filters, one number; "filter": each
-            filter's own root mean square weight, so that `size` is the ratio of noise norm to filter norm. Batch norm
-            makes a filter's output independent of its norm, so only the second is the same disturbance for all.
+            filter's own root mean square weight, so that `size` is the ratio of noise norm to filter norm.
         kept: int64 `(m,)`, indices of the filters that are not targeted; None or none left takes all filters.
+
+    Raises:
+        ValueError: an unknown reference.
     """
+    check.one_of("reference", reference, ("layer", "filter"))
     weight = layer.conv.weight
-    noise = torch.randn(weight[indices].shape, generator=generator)  # (n, C_in, ...)
-    if weight.is_cuda:
-        noise = noise.pin_memory()  # or the copy would wait for what the GPU has still to do
-    noise = noise.to(weight.device, non_blocking=True)
+    noise = _normal(weight, units, generator)  # (n, C_in, ...)
     if reference == "filter":
-        per_filter = weight[indices].flatten(1).square().mean(1).sqrt()  # (n,)
-        deviation = per_filter.view(-1, *[1] * (weight.dim() - 1))
+        deviation = _per_filter(weight[units].flatten(1).square().mean(1).sqrt(), weight)
     else:
         deviation = (weight[kept] if kept is not None and len(kept) else weight).std()
-    weight[indices] += size * deviation * noise
+    weight[units] += size * deviation * noise
 
 
-def save_filters(layer: PrunableLayer, indices: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Copies of everything that belongs to the filters `indices`: weights, bias, and batch norm's four values."""
-    norm = layer.norm
-    tensors = [layer.conv.weight, layer.conv.bias]
-    tensors += [norm.weight, norm.bias, norm.running_mean, norm.running_var] if norm is not None else []
-    return [(tensor, tensor.detach()[indices].clone()) for tensor in tensors if tensor is not None]
+def _normal(weight: torch.Tensor, units: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal numbers in the shape of the filters `units`, `(n, C_in, ...)`, on the weight's device."""
+    noise = torch.randn(weight[units].shape, generator=generator)
+    if weight.is_cuda:
+        noise = noise.pin_memory()  # or the copy would wait for what the GPU has still to do
+    return noise.to(weight.device, weight.dtype, non_blocking=True)
+
+
+def _per_filter(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, *[1] * (weight.dim() - 1))  # (n,) -> (n, 1, ...)
+
+
+def norms(weight: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+    """Euclidean length of the filters `units`, `(n,)`."""
+    return weight.detach()[units].flatten(1).norm(dim=1)
 
 
 @torch.no_grad()
-def load_filters(saved: list[tuple[torch.Tensor, torch.Tensor]], indices: torch.Tensor) -> None:
-    """Put back, bit for bit, what `save_filters` kept."""
-    for tensor, values in saved:
-        tensor[indices] = values
+def set_norms(weight: torch.Tensor, units: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Give the filters `units` the lengths `wanted`, `(n,)`, in their present direction; a filter of zeros stays zero."""
+    present = norms(weight, units)
+    factor = torch.where(present > 0, wanted / present.clamp_min(torch.finfo(weight.dtype).tiny), 0.0)
+    weight[units] *= _per_filter(factor, weight)
+
+
+def save_units(layer: PrunableLayer, units: torch.Tensor, hits: str = "filters") -> list[tuple]:
+    """Copies of everything that belongs to the units: weights, bias and batch norm's four values; of inputs, weights."""
+    if hits == "inputs":
+        return [(layer.conv.weight, 1, layer.conv.weight.detach().index_select(1, units))]
+    norm = layer.norm
+    tensors = [layer.conv.weight, layer.conv.bias]
+    tensors += [norm.weight, norm.bias, norm.running_mean, norm.running_var] if norm is not None else []
+    return [(tensor, 0, tensor.detach().index_select(0, units)) for tensor in tensors if tensor is not None]
+
+
+@torch.no_grad()
+def load_units(saved: list[tuple], units: torch.Tensor) -> None:
+    """Put back, bit for bit, what `save_units` kept."""
+    for tensor, dimension, values in saved:
+        tensor.index_copy_(dimension, units, values)
+
+
+# --- during training --------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
 class _Hit:
-    layer: PrunableLayer
-    indices: torch.Tensor
-    kept: torch.Tensor  # int64, as indices: picking by booleans would wait for the GPU at every batch
+    site: Site
     batches_left: int
-    saved: list | None
+    saved: list[tuple] | torch.Tensor | None
     fresh: bool = True  # hit at the event; that was the hit before the next batch
 
 
-class TemporaryNoise:
+class Interventions:
     """A training callback that hits chosen filters before each of the next `n_batches` training batches.
 
     `begin` at an event makes the first hit at once, so that the event's instability can be measured around it; that hit
     is the one before the first batch. The following hits come when the training loop announces batches 2 to N. With
-    `restore`, the filters get their old values back as soon as batch N is trained.
+    `restore`, the filters get back what they had as soon as batch N is trained.
 
     Args:
-        kind: "zero" or "gaussian".
-        n_batches: N, number of *training* batches that are disturbed.
-        size: see `scale_weights` and `add_gaussian`.
-        reference: see `add_gaussian`.
-        restore: give the filters back what they had before the event.
-        generator: of the Gaussian noise.
+        name: of the intervention, a key of `INTERVENTIONS`.
         steps_per_epoch: batches in an epoch, to tell a batch from the end of an epoch.
+        n_batches: N, number of *training* batches that are disturbed.
+        size: None takes the intervention's usual size.
+        restore: "no", "values" or "norm", see `gst_tutorial.config.Events`.
+
+    Raises:
+        ValueError: names the argument.
     """
 
     def __init__(
-        self,
-        kind: str,
-        n_batches: int,
-        steps_per_epoch: int,
-        generator: torch.Generator,
-        size: float = 1.0,
-        reference: str = "layer",
-        restore: bool = False,
+        self, name: str, steps_per_epoch: int, n_batches: int = 1, size: float | None = None, restore: str = "no"
     ):
-        self.kind = check.one_of("kind", kind, ("zero", "gaussian"))
+        self.intervention = INTERVENTIONS[check.one_of("name", name, INTERVENTIONS)]
         self.n_batches = check.integer("n_batches", n_batches, low=1)
-        self.reference = check.one_of("reference", reference, ("layer", "filter"))
-        self.steps_per_epoch, self.generator, self.size, self.restore = steps_per_epoch, generator, size, restore
+        self.restore = check.one_of("restore", restore, RESTORE)
+        self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, low=1)
+        self.sized = {} if size is None else {"size": check.real("size", size, 0)}
         self.hits: list[_Hit] = []
 
-    def begin(self, layer: PrunableLayer, indices: torch.Tensor, kept: torch.Tensor) -> None:
-        """Hit the filters `indices` now, and before batches 2 to N. `kept`: int64 `(m,)`, the untargeted."""
-        saved = save_filters(layer, indices) if self.restore else None
-        hit = _Hit(layer, indices, kept, self.n_batches, saved)
-        self.hits = [other for other in self.hits if other.layer.name != layer.name] + [hit]
+    def begin(self, site: Site) -> None:
+        """Hit the units of `site` now, and before batches 2 to N."""
+        saved = None
+        if self.restore == "values":
+            saved = save_units(site.layer, site.units, self.intervention.hits)
+        elif self.restore == "norm":
+            saved = norms(site.weight, site.units)
+        hit = _Hit(site, self.n_batches, saved)
+        self.hits = [other for other in self.hits if other.site.layer.name != site.layer.name] + [hit]
         self._apply(hit)
 
     def __call__(self, epoch: int, step: int) -> None:
         for hit in [hit for hit in self.hits if hit.batches_left == 0]:
             self.hits.remove(hit)
-            if hit.saved is not None:
-                load_filters(hit.saved, hit.indices)
+            if self.restore == "values":
+                load_units(hit.saved, hit.site.units)
+            elif self.restore == "norm":
+                set_norms(hit.site.weight, hit.site.units, hit.saved)
         if step < self.steps_per_epoch:
             for hit in self.hits:
                 if not hit.fresh:
@@ -141,11 +315,9 @@ class TemporaryNoise:
                 hit.fresh = False
                 hit.batches_left -= 1
 
+    @torch.no_grad()
     def _apply(self, hit: _Hit) -> None:
-        if self.kind == "zero":
-            scale_weights(hit.layer, hit.indices, self.size)
-        else:
-            add_gaussian(hit.layer, hit.indices, self.size, self.generator, self.reference, hit.kept)
+        self.intervention.apply(hit.site, **self.sized)
 
 
 class WeightNoise:
@@ -160,6 +332,9 @@ class WeightNoise:
         size: standard deviation in units of each filter's own root mean square weight.
         steps_per_epoch: batches in an epoch. generator: of the noise, on the CPU: for networks of millions of weights
             this draw takes longer than a GPU's step.
+
+    Raises:
+        ValueError: the network has no filter masks, so there is nothing that the noise would go onto.
     """
 
     def __init__(self, model: nn.Module, size: float, steps_per_epoch: int, generator: torch.Generator):
@@ -167,6 +342,8 @@ class WeightNoise:
             (layer, torch.arange(layer.mask.n_filters, device=layer.conv.weight.device))
             for layer in prunable_layers(model).values()
         ]
+        if not self.layers:
+            raise ValueError("weight_noise needs a network with filter masks; call make_prunable(model) first.")
         self.size, self.steps_per_epoch, self.generator = size, steps_per_epoch, generator
         self._on: list[tuple[torch.Tensor, torch.Tensor]] = []
 

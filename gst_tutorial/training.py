@@ -14,6 +14,7 @@ from gst_tutorial import _arguments as check
 from gst_tutorial import seeding
 from gst_tutorial.data.augment import AUGMENTATIONS
 from gst_tutorial.data.dataset import Dataset
+from gst_tutorial.interventions import WeightNoise
 
 Callback = Callable[[int, int], None]
 
@@ -34,6 +35,7 @@ class Recipe:
         momentum: of SGD; Adam ignores it.
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
         augment: "none", "shift_noise" (signals) or "crop_flip" (images).
+        weight_noise: see `gst.interventions.WeightNoise`; 0 for none. Needs a prunable network.
         precision: "float32", or "bf16": forward and backward pass in bfloat16 where torch deems it safe, weights and
             evaluation in float32. For GPUs of compute capability 8 or newer (older ones refuse); it also pays for
             networks for images on processors with such arithmetic, see benchmarks/training.py.
@@ -54,6 +56,7 @@ class Recipe:
     momentum: float = 0.9
     label_smoothing: float = 0.0
     augment: str = "none"
+    weight_noise: float = 0.0
     precision: str = "float32"
     compiled: bool = False
 
@@ -70,6 +73,7 @@ class Recipe:
         for share in ("momentum", "label_smoothing"):
             check.real(share, getattr(self, share), 0, 1, open_high=True)
         check.one_of("augment", self.augment, AUGMENTATIONS)
+        check.real("weight_noise", self.weight_noise, 0)
         check.one_of("precision", self.precision, ("float32", "bf16"))
         check.flag("compiled", self.compiled)
         check.plain_numbers(self)
@@ -87,7 +91,12 @@ class Recipe:
 
 
 def train(
-    model: nn.Module, dataset: Dataset, recipe: Recipe = Recipe(), seed: int = 0, callbacks: Iterable[Callback] = ()
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe = Recipe(),
+    seed: int = 0,
+    callbacks: Iterable[Callback] = (),
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> list[float]:
     """Train `model` in place.
 
@@ -99,6 +108,7 @@ def train(
         callbacks: functions `(epoch, step) -> None`, called before every batch with `step` = batches trained so far in
             this epoch, and once more when the epoch's last batch is trained (`step == recipe.steps_per_epoch(n)`),
             before the learning rate changes. Pruning events happen in that last call.
+        optimizer: of the model's parameters, for callbacks that must know it; None builds the recipe's.
 
     Returns:
         Mean training loss of each epoch.
@@ -107,7 +117,7 @@ def train(
         Diverged: the loss of an epoch is not finite.
         ValueError: `precision="bf16"` on a GPU that has no such arithmetic.
     """
-    optimizer = recipe.build_optimizer(model)
+    optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, recipe.gamma)
     order = seeding.generator(seed, "batches")
     x_train, y_train = dataset.x_train, dataset.y_train  # (N, C, ...), (N,)
@@ -119,6 +129,10 @@ def train(
     # The compiled function shares the model's tensors, so masks and noise set by callbacks reach it.
     forward = _compiled(model, x_train.device) if recipe.compiled else model
     callbacks = list(callbacks)
+    if recipe.weight_noise:  # first, so that all others see clean weights
+        noise = seeding.generator(seed, "weight noise")
+        n_steps = recipe.steps_per_epoch(len(y_train))
+        callbacks.insert(0, WeightNoise(model, recipe.weight_noise, n_steps, noise))
     losses = []
     with seeding.global_torch_stream(seed, "dropout"):
         for epoch in range(recipe.epochs):

@@ -1,5 +1,5 @@
 """Data sets as tensors in memory: `Dataset`, `load`, and `SOURCES`, the table of those that have a name."""
 
-from gst_tutorial.data.dataset import Dataset, load
+from gst_tutorial.data.dataset import SOURCES, Dataset, Source, load
 
-__all__ = ["Dataset", "load"]
+__all__ = ["SOURCES", "Dataset", "Source", "load"]

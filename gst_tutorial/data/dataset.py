@@ -1,24 +1,19 @@
-"""Data sets as tensors in memory.
+"""Data sets as tensors in memory: `Dataset`, `load`, and `SOURCES`, the table of those that have a name.
 
-The default is MNIST-1D (Greydanus & Kobak, "Scaling Down Deep Learning with MNIST-1D", ICML 2024): ten classes of
-signals with 40 samples each, generated offline in about two seconds and hard enough that a small network overfits.
-Photographs (CIFAR-10 and the like, or a folder of your own) are read in images.py.
+Signals are made in mnist1d.py; images (digits, CIFAR-10 and the like, a folder of your own) are read in images.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import os
-import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import seeding
-from gst_tutorial.data import images
+from gst_tutorial.data import images, mnist1d
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,21 +49,59 @@ class Dataset:
         return f"Dataset({self.name!r}, {len(self.y_train)} train, {len(self.y_test)} test, input {self.input_shape})"
 
 
-# (n_train, n_test); digits has 1,797 images in all. None: all there are.
-DEFAULT_SIZES = {
-    "mnist1d": (1000, 4000),
-    "digits": (1000, 797),
-    **dict.fromkeys(images.DOWNLOADED, (None, None)),
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set that has a name.
+
+    Attributes:
+        kind: "signals" `(N, C, L)` or "images" `(N, C, H, W)`.
+        shape: of one example.
+        n_classes: number of classes.
+        n_train, n_test: examples that `load` gives when it is not told how many.
+        read: function `(n_train, n_test, seed)`, None for all, to ((x, y) of training, (x, y) of test, classes): float32
+            in any range, int64.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    n_classes: int
+    n_train: int
+    n_test: int
+    read: Callable[[int | None, int | None, int], tuple]
+
+
+SOURCES = {
+    "mnist1d": Source("signals", (1, 40), 10, mnist1d.N_TRAIN, mnist1d.N_TEST, mnist1d.read),
+    "digits": Source("images", (1, 8, 8), 10, images.N_TRAIN_DIGITS, images.N_TEST_DIGITS, images.read_digits),
+    "cifar10": Source("images", (3, 32, 32), 10, 50_000, 10_000, images.downloaded("cifar10", "CIFAR10")),
+    "cifar100": Source("images", (3, 32, 32), 100, 50_000, 10_000, images.downloaded("cifar100", "CIFAR100")),
+    "mnist": Source("images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("mnist", "MNIST")),
+    "fashion_mnist": Source(
+        "images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("fashion_mnist", "FashionMNIST")
+    ),
 }
 
 
 def check_name(argument: str, name) -> str:
-    """Return `name` if `load` knows it: one of `DEFAULT_SIZES`, or "folder:" and a path."""
+    """Return `name` if `load` knows it: one of `SOURCES`, or "folder:" and a path."""
     if isinstance(name, str) and name.startswith(images.FOLDER):
         if name == images.FOLDER:
             raise ValueError(f"{argument}={name!r} names no folder; write '{images.FOLDER}PATH'.")
         return name
-    return check.one_of(argument, name, [*DEFAULT_SIZES, f"{images.FOLDER}PATH"])
+    return check.one_of(argument, name, [*SOURCES, f"{images.FOLDER}PATH"])
+
+
+def kind_of(name: str) -> str:
+    """ "signals" or "images", without looking at the data."""
+    return "images" if name.startswith(images.FOLDER) else SOURCES[name].kind
+
+
+def source(name: str, image_size: int | None = None) -> Source:
+    """The entry of `SOURCES`, or, for "folder:PATH", one made by counting its files and opening one of them."""
+    check_name("name", name)
+    if name.startswith(images.FOLDER):
+        return Source("images", *images.look_into_folder(name.removeprefix(images.FOLDER), image_size))
+    return SOURCES[name]
 
 
 def load(
@@ -102,28 +135,24 @@ def load(
         ConnectionError: a data set that is not here yet could not be downloaded.
     """
     check_name("name", name)
-    default_train, default_test = DEFAULT_SIZES.get(name, (None, None))
-    sizes = []
-    for argument, size, default in (("n_train", n_train, default_train), ("n_test", n_test, default_test)):
-        size = default if size is None else size
-        sizes.append(None if size is None else check.integer(argument, size, low=10))
+    for argument, size in (("n_train", n_train), ("n_test", n_test)):
+        if size is not None:
+            check.integer(argument, size, low=10)
     check.integer("seed", seed, low=0)
     if image_size is not None:
         check.integer("image_size", image_size, low=1)
         if not name.startswith(images.FOLDER):
             raise ValueError(f"image_size={image_size} applies to '{images.FOLDER}PATH' only, not to name={name!r}.")
-    return _load_once(name, *sizes, seed, image_size)
+    return _load_once(name, n_train, n_test, seed, image_size)
 
 
 @functools.lru_cache(maxsize=8)  # a sweep asks for the same data in every run
 def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
-    if name in _GENERATED:
-        x, y = _GENERATED[name](n_train + n_test, seed)  # shuffled already
-        train, test = (x[:n_train], y[:n_train]), (x[n_train : n_train + n_test], y[n_train : n_train + n_test])
-        n_classes = 10
+    if name.startswith(images.FOLDER):
+        found = images.read_folder(name.removeprefix(images.FOLDER), n_train, n_test, seed, image_size)
     else:
-        train, test, n_classes = images.read(name, n_train, n_test, seed, image_size)
-    (x_train, y_train), (x_test, y_test) = train, test
+        found = SOURCES[name].read(n_train, n_test, seed)
+    (x_train, y_train), (x_test, y_test), n_classes = found
     mean, std = _per_channel(x_train)
     x_train, x_test = (torch.from_numpy((part - mean) / std).float() for part in (x_train, x_test))
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
@@ -137,53 +166,3 @@ def _per_channel(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     axes = (0, *range(2, x.ndim))
     # Summed in float64: the float32 sum of 50,000 photographs loses digits.
     return tuple(f(x, axis=axes, keepdims=True, dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))
-
-
-def _digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    if n > len(bunch.target):
-        raise ValueError(f"n_train + n_test = {n} is more than the {len(bunch.target)} images that digits has.")
-    order = np.random.default_rng(seed).permutation(len(bunch.target))[:n]
-    return bunch.images[order][:, None].astype(np.float32), bunch.target[order]  # (N, 1, 8, 8), (N,)
-
-
-def _mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Generate `n` signals, or read them from the cache. The checksum inside the file tells whether it is damaged."""
-    path = images.cache_folder() / f"mnist1d-{n}-{seed}.npz"
-    if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                x, y, checksum = stored["x"], stored["y"], str(stored["checksum"])
-            if checksum == _checksum(x, y):
-                return x, y
-            raise ValueError("its checksum does not match")
-        except Exception as error:  # zip, numpy and our own check each raise their own kind; all mean "damaged"
-            warnings.warn(f"Rebuilding the damaged data cache {path} ({error}).", stacklevel=5)
-    x, y = _generate_mnist1d(n, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written under another name first: a second process never sees half a file.
-    temporary = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez_compressed(temporary, x=x, y=y, checksum=_checksum(x, y))
-    os.replace(temporary, path)
-    return x, y
-
-
-def _generate_mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    from mnist1d.data import get_dataset_args, make_dataset
-
-    args = get_dataset_args()
-    args.num_samples = -(-n // 10) * 10  # the generator makes equally many of each of the ten classes
-    args.train_split = 1.0  # we split ourselves
-    args.seed = seed
-    with seeding.untouched_global_state():  # the generator seeds every global random state
-        made = make_dataset(args)
-    return made["x"][:n, None].astype(np.float32), made["y"][:n].astype(np.int64)  # (N, 1, 40), (N,)
-
-
-def _checksum(x: np.ndarray, y: np.ndarray) -> str:
-    return hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()
-
-
-_GENERATED = {"mnist1d": _mnist1d, "digits": _digits}

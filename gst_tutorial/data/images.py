@@ -1,4 +1,4 @@
-"""Photographs and other real images: CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST, and any folder of class folders.
+"""Real images: digits, CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST, and any folder of class folders.
 
 Read through torchvision and decoded once into memory: a data loader that opens files in every epoch would take longer
 than the small networks of this book train.
@@ -6,43 +6,70 @@ than the small networks of this book train.
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
 import numpy as np
 
 from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data.mnist1d import cache_folder
 
-DOWNLOADED = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 FOLDER = "folder:"
+N_TRAIN_DIGITS, N_TEST_DIGITS = 1000, 797
 
 Examples = tuple[np.ndarray, np.ndarray]  # float32 (N, C, H, W) in [0, 255], int64 (N,)
+Parts = tuple[Examples, Examples, int]  # training, test, number of classes
 
 
-def cache_folder() -> Path:
-    """Where data is kept that was generated or downloaded: `$GST_CACHE`, or `gst-tutorial` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GST_CACHE") or Path(base) / "gst-tutorial")
+def read_digits(n_train: int | None, n_test: int | None, seed: int) -> Parts:
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels, in an order drawn from `seed`: `(N, 1, 8, 8)`, `(N,)`."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError("'digits' comes with scikit-learn: pip install scikit-learn") from error
+
+    n_train, n_test = N_TRAIN_DIGITS if n_train is None else n_train, N_TEST_DIGITS if n_test is None else n_test
+    bunch, n = load_digits(), n_train + n_test
+    if n > len(bunch.target):
+        raise ValueError(f"n_train + n_test = {n} is more than the {len(bunch.target)} images that digits has.")
+    order = np.random.default_rng(seed).permutation(len(bunch.target))[:n]
+    x, y = bunch.images[order][:, None].astype(np.float32), bunch.target[order]
+    return (x[:n_train], y[:n_train]), (x[n_train:], y[n_train:]), 10
 
 
-def read(
-    name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None
-) -> tuple[Examples, Examples, int]:
-    """Training examples, test examples, and the number of classes of a data set that `gst.load` names.
+def downloaded(name: str, kind: str):
+    """How to read torchvision's data set of that class, downloaded once: a function as `Source.read` wants it."""
+    return functools.partial(_read_downloaded, name, kind)
 
-    The examples are a random subset of the set's own training and test parts, the same for the same seed.
-    """
+
+def _read_downloaded(name: str, kind: str, n_train: int | None, n_test: int | None, seed: int) -> Parts:
+    return _drawn(lambda split: _torchvision_part(name, kind, split), n_train, n_test, seed, repr(name))
+
+
+def read_folder(path: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Parts:
+    """Pictures of class folders, see `gst.load`."""
+    folder = find_folder(path)
+    return _drawn(lambda split: _Folder(folder, split, image_size).parts, n_train, n_test, seed, f"'{FOLDER}{path}'")
+
+
+def look_into_folder(path: str, image_size: int | None) -> tuple[tuple[int, ...], int, int, int, None]:
+    """Shape of a picture, classes, number of training and of test pictures, without decoding more than one of them."""
+    train, test = (_Folder(find_folder(path), split, image_size) for split in ("train", "test"))
+    height, width, channels = train[[0]].shape[1:]
+    return (channels, height, width), train.parts[2], len(train.paths), len(test.paths), None
+
+
+def _drawn(part_of, n_train: int | None, n_test: int | None, seed: int, name: str) -> Parts:
+    """A random subset of the set's own training and test parts, the same for the same seed."""
     parts, n_classes = [], None
     for split, wanted in (("train", n_train), ("test", n_test)):
-        if name in DOWNLOADED:
-            images, labels, found = _downloaded(name, split)
-        else:
-            images, labels, found = _Folder(find_folder(name.removeprefix(FOLDER)), split, image_size).parts
+        images, labels, found = part_of(split)
         if n_classes not in (None, found):
-            raise ValueError(f"name={name!r} has {n_classes} classes in train and {found} in test.")
+            raise ValueError(f"name={name} has {n_classes} classes in train and {found} in test.")
         n_classes = found
         if wanted is not None and wanted > len(labels):
-            raise ValueError(f"n_{split}={wanted} is more than the {len(labels)} {split} images of {name!r}.")
+            raise ValueError(f"n_{split}={wanted} is more than the {len(labels)} {split} images of {name}.")
         order = np.random.default_rng([seed, split == "test"]).permutation(len(labels))[:wanted]
         pixels = images[order]  # (N, H, W) or (N, H, W, C), uint8
         pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
@@ -50,8 +77,8 @@ def read(
     return *parts, n_classes
 
 
-def _downloaded(name: str, split: str):
-    kind, root = getattr(torchvision().datasets, DOWNLOADED[name]), cache_folder() / "torchvision"
+def _torchvision_part(name: str, kind: str, split: str):
+    kind, root = getattr(torchvision().datasets, kind), cache_folder() / "torchvision"
     train = split == "train"
     try:
         try:

@@ -1,88 +1,88 @@
-"""Every figure of the book as a named study. `python -m gst_tutorial list` prints them.
+"""The book's studies, one function each, in the order of the chapters. `gst list` prints them.
 
 Reported seeds are 0 to 19. Whatever had to be chosen (a strength, a learning rate) was chosen on seeds from 100 up.
 """
 
 from __future__ import annotations
 
-from gst_tutorial import _arguments as check
-from gst_tutorial.config import RunConfig
+from gst_tutorial.config import INIT, RunConfig
 from gst_tutorial.pruning import TARGETS, PruneSchedule
-from gst_tutorial.studies import paper as image_studies
-from gst_tutorial.studies.sweep import Study
+from gst_tutorial.studies import paper
+from gst_tutorial.studies.study import Arm, Study
+from gst_tutorial.training import Recipe
 
 BASE = RunConfig(evaluate_every=10)
-NONE = {"none": BASE}
-PERMANENT = BASE.replace(method="prune")
+NONE = Arm(BASE, {"method": "none"})
+PERMANENT = BASE.replace(intervention="prune")
 
 # Three events; the first after the network has learned something, the last long before the learning rate falls.
 THREE_EVENTS = PruneSchedule(5, 23, 9)
 DOSES = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
-TEN_SEEDS = tuple(range(10))
+TEN_SEEDS, FIVE_SEEDS = tuple(range(10)), tuple(range(5))
+TUNING_SEEDS = tuple(range(100, 105))
 
 
-def _tradeoff() -> Study:
+def tradeoff() -> Study:
     """The paper's protocol: one total, one window of epochs, retrain periods from 2 to 18 epochs."""
-    grid = NONE | {"prune at init": PERMANENT.replace(method="prune_at_init")}
+    arms = [NONE, Arm(PERMANENT.replace(schedule=INIT), {"method": "prune at init"})]
     for target in TARGETS:
         for period in (2, 4, 6, 9, 12, 18):
-            grid[f"{target}, period {period}"] = PERMANENT.replace(target=target, schedule=PruneSchedule(5, 40, period))
-    return Study("tradeoff", "Does less stable pruning generalize better, in the paper's own protocol?", grid)
+            config = PERMANENT.replace(target=target, schedule=PruneSchedule(5, 40, period))
+            arms.append(Arm(config, {"target": target, "period": period}))
+    return Study("tradeoff", "Does less stable pruning generalize better, in the paper's own protocol?", arms)
 
 
-def _tradeoff_aligned() -> Study:
+def tradeoff_aligned() -> Study:
     """The control: what a longer retrain period changes besides the size of the events is held fixed.
 
     "same ends": first event in epoch 5, last in 23, whatever their number. Evenly spaced events between the same ends
     have the same mean sparsity, too. "same mean": events centred on epoch 22, as many as the paper's protocol has with
     that period; the mean sparsity over training is the same for one event as for eighteen, the ends are not.
     """
-    grid = dict(NONE)
+    arms = [NONE]
     for target in TARGETS:
         for period in (1, 3, 9, 18):
-            grid[f"same ends, {target}, period {period}"] = PERMANENT.replace(
-                target=target, schedule=PruneSchedule(5, 23, period)
-            )
+            config = PERMANENT.replace(target=target, schedule=PruneSchedule(5, 23, period))
+            arms.append(Arm(config, {"design": "same ends", "target": target, "period": period}))
     for period in (2, 4, 6, 12, 18, 36):
         reach = (36 // period - 1) * period // 2
-        grid[f"same mean, smallest, period {period}"] = PERMANENT.replace(
-            schedule=PruneSchedule(22 - reach, 22 + reach, period)
-        )
-    return Study("tradeoff-aligned", "Does the tradeoff survive when only the size of the events varies?", grid)
+        config = PERMANENT.replace(schedule=PruneSchedule(22 - reach, 22 + reach, period))
+        arms.append(Arm(config, {"design": "same mean", "target": "smallest", "period": period}))
+    return Study("tradeoff-aligned", "Does the tradeoff survive when only the size of the events varies?", arms)
 
 
-def _dose() -> Study:
-    grid = dict(NONE)
+def dose() -> Study:
+    arms = [NONE]
     for target in TARGETS:
         for dose in DOSES:
-            grid[f"{target}, {dose:.0%}"] = PERMANENT.replace(target=target, prune_fraction=dose, schedule=THREE_EVENTS)
-    return Study("dose", "How does the benefit depend on how much is pruned at three fixed events?", grid)
+            config = PERMANENT.replace(target=target, prune_fraction=dose, schedule=THREE_EVENTS)
+            arms.append(Arm(config, {"target": target, "dose": dose}))
+    return Study("dose", "How does the benefit depend on how much is pruned at three fixed events?", arms)
 
 
-def _landing() -> Study:
+def landing() -> Study:
     """One seed with its whole training curve, for the figure on the book's first page."""
-    grid = {"none": RunConfig()}
+    arms = [Arm(RunConfig(), {"method": "none"})]
     for target in TARGETS:
         for dose in DOSES[2:]:
-            grid[f"{target}, {dose:.0%}"] = RunConfig(
-                method="prune", target=target, prune_fraction=dose, schedule=THREE_EVENTS
-            )
+            config = RunConfig(intervention="prune", target=target, prune_fraction=dose, schedule=THREE_EVENTS)
+            arms.append(Arm(config, {"target": target, "dose": dose}))
     return Study(
-        "landing", "What does a training curve look like when pruning hits?", grid, (0,), curves=("events", "epochs")
+        "landing", "What does a training curve look like when pruning hits?", arms, (0,), curves=("events", "epochs")
     )
 
 
-def _scores() -> Study:
-    grid = dict(NONE)
+def scores() -> Study:
+    arms = [NONE]
     for score in ("l1", "l2", "ebn", "activation"):
         for target in ("smallest", "largest"):
             for dose in (0.2, 0.4, 0.95):
                 config = PERMANENT.replace(score=score, target=target, prune_fraction=dose, schedule=THREE_EVENTS)
-                grid[f"{score}, {target}, {dose:.0%}"] = config
-    return Study("scores", "Is the dose-response curve the same for other scores, E[BN] among them?", grid)
+                arms.append(Arm(config, {"score": score, "target": target, "dose": dose}))
+    return Study("scores", "Is the dose-response curve the same for other scores, E[BN] among them?", arms)
 
 
-def _data() -> Study:
+def data() -> Study:
     settings = {
         "digits": {"data": "digits", "model": "conv2d"},
         "500 examples": {"n_train": 500},
@@ -90,49 +90,52 @@ def _data() -> Study:
         "half width": {"width": 0.5},
         "double width": {"width": 2.0},
     }
-    grid = {}
-    for name, changes in settings.items():
-        grid[f"{name}, none"] = BASE.replace(**changes)
+    arms = []
+    for setting, changes in settings.items():
+        arms.append(Arm(BASE.replace(**changes), {"setting": setting, "method": "none"}))
         for dose in (0.2, 0.6, 0.95):
-            grid[f"{name}, {dose:.0%}"] = PERMANENT.replace(prune_fraction=dose, schedule=THREE_EVENTS, **changes)
-    return Study(
-        "data", "Is the dose-response curve the same on images, with other training sets and widths?", grid, TEN_SEEDS
-    )
+            config = PERMANENT.replace(prune_fraction=dose, schedule=THREE_EVENTS, **changes)
+            arms.append(Arm(config, {"setting": setting, "dose": dose}))
+    question = "Is the dose-response curve the same on images, with other training sets and widths?"
+    return Study("data", question, arms, TEN_SEEDS)
 
 
 # Nine events, four epochs apart: the schedule of all experiments with small disturbances.
 NINE_EVENTS = PruneSchedule(5, 37, 4)
-JOLT = BASE.replace(method="zero", redraw=True, target="random", schedule=NINE_EVENTS)
+JOLT = BASE.replace(intervention="zero", draws="afresh", target="random", schedule=NINE_EVENTS)
 
 
-def _jolts() -> Study:
-    grid = dict(NONE)
+def jolts() -> Study:
+    arms = [NONE]
     for share in (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0):
-        grid[f"one layer, {share:.0%}"] = JOLT.replace(prune_fraction=share)
-        grid[f"two layers, {share:.0%}"] = JOLT.replace(prune_fraction=share, layers=("conv3", "conv4"))
-    for size in (0.25, 0.5, 0.75):
-        grid[f"half the filters, weights scaled by {1 - size}"] = JOLT.replace(prune_fraction=0.5, noise_size=size)
+        arms.append(Arm(JOLT.replace(prune_fraction=share), {"hit": "one layer", "dose": share}))
+        two = JOLT.replace(prune_fraction=share, layers=("conv3", "conv4"))
+        arms.append(Arm(two, {"hit": "two layers", "dose": share}))
+    half = JOLT.replace(prune_fraction=0.5)
+    for taken in (0.25, 0.5, 0.75):
+        config = half.replace(intervention="scale", size=1 - taken)
+        arms.append(Arm(config, {"size": 1 - taken}, f"half the filters, weights scaled by {1 - taken}"))
     for size in (0.5, 1.0, 2.0):
-        grid[f"half the filters, Gaussian noise of {size} x their norm"] = JOLT.replace(
-            prune_fraction=0.5, method="gaussian", noise_size=size, noise_reference="filter"
-        )
-    return Study(
-        "jolts", "Nothing is removed, one thing varies: how does the benefit depend on the size of the jolt?", grid
-    )
+        config = half.replace(intervention="gaussian_relative", size=size)
+        arms.append(Arm(config, {"size": size}, f"half the filters, Gaussian noise of {size} x their norm"))
+    question = "Nothing is removed, one thing varies: how does the benefit depend on the size of the jolt?"
+    return Study("jolts", question, arms)
 
 
-def _noise() -> Study:
+def noise() -> Study:
     pruned = PERMANENT.replace(prune_fraction=0.6, schedule=THREE_EVENTS)
-    grid = NONE | {"prune": pruned}
+    arms = [NONE, Arm(pruned, {"way": "prune"})]
     for batches in (1, 10, 30, 90):  # 90 batches are the whole retrain period
-        zero = pruned.replace(method="zero", noise_batches=batches)
-        grid[f"zero, {batches} batches"] = zero
-        grid[f"gaussian, {batches} batches"] = zero.replace(method="gaussian")
-        grid[f"zero and restore, {batches} batches"] = zero.replace(restore=True)
-        grid[f"zero cumulatively and restore, {batches} batches"] = zero.replace(restore=True, cumulative=True)
-    return Study(
-        "noise", "Do the filters need to stay away? Temporary against permanent pruning of the same filters.", grid
-    )
+        zero = pruned.replace(intervention="zero", n_batches=batches)
+        ways = {
+            "zero": zero,
+            "gaussian": zero.replace(intervention="gaussian"),
+            "zero and restore": zero.replace(restore="values"),
+            "zero cumulatively and restore": zero.replace(restore="values", draws="so far"),
+        }
+        arms += [Arm(config, {"way": way, "batches": batches}) for way, config in ways.items()]
+    question = "Do the filters need to stay away? Temporary against permanent pruning of the same filters."
+    return Study("noise", question, arms)
 
 
 REGULARIZERS = {
@@ -143,42 +146,40 @@ REGULARIZERS = {
 }
 
 
-def _regularizers_tuning() -> Study:
-    grid = {
-        f"{name}, strength {i}": config
+def regularizers_tuning() -> Study:
+    arms = [
+        Arm(config, {"regularizer": name, "strength": i})
         for name, configs in REGULARIZERS.items()
         for i, config in enumerate(configs, start=1)
-    }
-    return Study(
-        "regularizers-tuning",
-        "Which strength of each regularizer is best? (Seeds that are not reported.)",
-        grid,
-        tuple(range(100, 105)),
-    )
+    ]
+    question = "Which strength of each regularizer is best? (Seeds that are not reported.)"
+    return Study("regularizers-tuning", question, arms, TUNING_SEEDS)
 
 
-def _regularizers() -> Study:
+def regularizers() -> Study:
     """Each with its best strength of `regularizers-tuning`: 25% dropout, noise of 0.1, decay of 0.3, a dose of 80%."""
     best = {"filter dropout": 1, "weight noise": 1, "weight decay": 2, "pruning": 2}
-    grid = NONE | {name: REGULARIZERS[name][strength] for name, strength in best.items()}
-    return Study(
-        "regularizers", "Where does pruning stand among the regularizers one knows, each at its best strength?", grid
-    )
+    arms = [NONE, *(Arm(REGULARIZERS[name][i], {"regularizer": name}) for name, i in best.items())]
+    question = "Where does pruning stand among the regularizers one knows, each at its best strength?"
+    return Study("regularizers", question, arms)
 
 
-def _flatness() -> Study:
+def flatness() -> Study:
     """Runs that differ in stability, each with its flatness at the end. Same recipe as in the other studies."""
-    measured = {"measures": ("flatness",)}
-    pruned = PERMANENT.replace(**measured)
-    grid = {"none": BASE.replace(**measured), "prune at init": pruned.replace(method="prune_at_init")}
+    none, pruned = (config.replace(measures=("flatness",)) for config in (BASE, PERMANENT))
+    arms = [
+        Arm(none, {"method": "none"}),
+        Arm(pruned.replace(schedule=INIT), {"method": "prune at init"}),
+    ]
     for target in TARGETS:
         for period in (2, 18):
-            grid[f"{target}, period {period}"] = pruned.replace(target=target, schedule=PruneSchedule(5, 40, period))
-    noisy = pruned.replace(prune_fraction=0.6, schedule=THREE_EVENTS, noise_batches=90)
-    grid["zero, 90 batches"] = noisy.replace(method="zero")
-    grid["gaussian, 90 batches"] = noisy.replace(method="gaussian")
+            config = pruned.replace(target=target, schedule=PruneSchedule(5, 40, period))
+            arms.append(Arm(config, {"target": target, "period": period}))
+    for name in ("zero", "gaussian"):
+        config = pruned.replace(intervention=name, n_batches=90, prune_fraction=0.6, schedule=THREE_EVENTS)
+        arms.append(Arm(config, {"method": name, "batches": 90}))
     return Study(
-        "flatness", "Does less stable pruning end in flatter minima, and does flatness go with accuracy?", grid
+        "flatness", "Does less stable pruning end in flatter minima, and does flatness go with accuracy?", arms
     )
 
 
@@ -191,24 +192,25 @@ JOINT = {"Adam": [(decay, dropout) for decay in (0.03, 0.3) for dropout in (0.3,
          "SGD": [(decay, dropout) for decay in (1e-3, 1e-2) for dropout in (0.3, 0.7)]}  # fmt: skip
 
 
-def _pipelines_tuning() -> Study:
-    grid = {f"SGD, learning rate {rate}": OPTIMIZERS["SGD"].replace(learning_rate=rate) for rate in (0.05, 0.1, 0.2)}
+def pipelines_tuning() -> Study:
+    rates = (0.05, 0.1, 0.2)
+    arms = [
+        Arm(OPTIMIZERS["SGD"].replace(learning_rate=rate), {"pipeline": "SGD", "learning_rate": rate}) for rate in rates
+    ]
     for name, base in OPTIMIZERS.items():
-        grid |= {f"{name}, weight decay {decay}": base.replace(weight_decay=decay) for decay in DECAYS[name]}
-        grid |= {f"{name}, dropout {dropout}": base.replace(dropout=dropout) for dropout in DROPOUTS}
+        for decay in DECAYS[name]:
+            arms.append(Arm(base.replace(weight_decay=decay), {"pipeline": name, "weight_decay": decay}))
+        for dropout in DROPOUTS:
+            arms.append(Arm(base.replace(dropout=dropout), {"pipeline": name, "dropout": dropout}))
         for decay, dropout in JOINT[name]:
-            grid[f"{name}, all three, weight decay {decay}, dropout {dropout}"] = base.replace(
-                weight_decay=decay, dropout=dropout, augment="shift_noise"
-            )
-    return Study(
-        "pipelines-tuning",
-        "Which strength of weight decay and dropout is best for each optimizer? (Seeds that are not reported.)",
-        grid,
-        tuple(range(100, 105)),
-    )
+            config = base.replace(weight_decay=decay, dropout=dropout, augment="shift_noise")
+            factors = {"pipeline": f"{name}, all three", "weight_decay": decay, "dropout": dropout}
+            arms.append(Arm(config, factors))
+    question = "Which strength of weight decay and dropout is best for each optimizer? (Seeds that are not reported.)"
+    return Study("pipelines-tuning", question, arms, TUNING_SEEDS)
 
 
-def pipelines() -> dict[str, RunConfig]:
+def pipeline_configs() -> dict[str, RunConfig]:
     """The ten training pipelines of `pipelines`, without pruning: "Adam, plain", "SGD, weight decay", ..."""
     grid = {}
     for name, base in OPTIMIZERS.items():
@@ -224,63 +226,107 @@ def pipelines() -> dict[str, RunConfig]:
     return grid
 
 
-def _pipelines() -> Study:
+def pipelines() -> Study:
     """Each pipeline without pruning, with stable and with unstable pruning of the same number of filters.
 
     80% of the last layer, the best dose of `regularizers-tuning` (Adam, three events). First event after epoch 5, last
     after 23 in both: nineteen small events, or two large ones.
     """
-    grid = {}
-    for name, config in pipelines().items():
-        pruned = config.replace(method="prune", prune_fraction=0.8)
-        grid |= {
-            f"{name}, none": config,
-            f"{name}, stable": pruned.replace(schedule=PruneSchedule(5, 23, 1)),
-            f"{name}, unstable": pruned.replace(schedule=PruneSchedule(5, 23, 18)),
+    arms = []
+    for name, config in pipeline_configs().items():
+        pruned = config.replace(intervention="prune", prune_fraction=0.8)
+        ways = {
+            "none": config,
+            "stable": pruned.replace(schedule=PruneSchedule(5, 23, 1)),
+            "unstable": pruned.replace(schedule=PruneSchedule(5, 23, 18)),
         }
-    return Study("pipelines", "Does pruning still help in standard training pipelines?", grid)
+        arms += [Arm(config, {"pipeline": name, "pruning": way}) for way, config in ways.items()]
+    return Study("pipelines", "Does pruning still help in standard training pipelines?", arms)
 
 
-def _pipelines_doses() -> Study:
+def pipelines_doses() -> Study:
     """Every pipeline with smaller doses of the unstable pruning: was 80%, the best for a plain one, only too much?"""
-    grid = {}
-    for name, config in pipelines().items():
-        grid[f"{name}, none"] = config
+    arms = []
+    for name, config in pipeline_configs().items():
+        arms.append(Arm(config, {"pipeline": name, "method": "none"}))
         for dose in (0.2, 0.4, 0.8):
-            grid[f"{name}, {dose:.0%}"] = config.replace(
-                method="prune", prune_fraction=dose, schedule=PruneSchedule(5, 23, 18)
-            )
-    return Study("pipelines-doses", "Does a smaller dose of pruning help a regularized network?", grid, TEN_SEEDS)
+            pruned = config.replace(intervention="prune", prune_fraction=dose, schedule=PruneSchedule(5, 23, 18))
+            arms.append(Arm(pruned, {"pipeline": name, "dose": dose}))
+    question = "Does a smaller dose of pruning help a regularized network?"
+    return Study("pipelines-doses", question, arms, TEN_SEEDS)
 
 
 WIDTHS, TRAINING_SETS = (0.125, 0.25, 0.5, 1.0), (250, 1000, 4000)
 
 
-def _width() -> Study:
+def width() -> Study:
     """Every width with every size of the training set. The batch is a tenth of the set, so all runs take as many steps."""
-    grid = {}
+    arms = []
     for n in TRAINING_SETS:
         for width in WIDTHS:
             config = BASE.replace(n_train=n, width=width, batch_size=n // 10)
-            grid[f"{n} examples, width {width}, none"] = config
-            grid[f"{n} examples, width {width}, pruned"] = config.replace(
-                method="prune", prune_fraction=0.6, schedule=THREE_EVENTS
-            )
-    return Study("width", "From which width and training-set size on does pruning help?", grid)
+            pruned = config.replace(intervention="prune", prune_fraction=0.6, schedule=THREE_EVENTS)
+            for way, each in {"none": config, "pruned": pruned}.items():
+                arms.append(Arm(each, {"n_train": n, "width": width, "pruning": way}))
+    return Study("width", "From which width and training-set size on does pruning help?", arms)
 
 
-_IN_ORDER = [
-    _landing(), _tradeoff(), _tradeoff_aligned(), _dose(), _scores(), _data(), _jolts(), _noise(), _regularizers_tuning(),
-    _regularizers(), _flatness(), _pipelines_tuning(), _pipelines(), _pipelines_doses(), _width(), *image_studies.studies(),
-]  # fmt: skip
-_ALL = {study.name: study for study in _IN_ORDER}
+# 5,000 training images, VGG11 at a quarter of its width, 16 epochs. Data: class folders of CIFAR-10 below
+# `$GST_DATA/cifar10-jpeg`, recompressed as JPEG: "CIFAR-10 (JPEG copy)".
+SMALL = RunConfig(
+    data="folder:cifar10-jpeg",
+    n_train=5000,
+    n_test=2000,
+    model="vgg11",
+    width=0.25,
+    recipe=Recipe("adam", 1e-3, batch_size=100, epochs=16, milestones=(7, 15)),
+    evaluate_every=16,
+)
+LAST_CONV = SMALL.replace(layers=("conv8",), schedule=PruneSchedule(1, 5, 2))  # three events
 
 
-def names() -> list[str]:
-    """The names of all studies, in the order of the book."""
-    return list(_ALL)
+def cifar10_small() -> Study:
+    """The paper's protocol and the controlled designs of chapters 3 and 4, at a scale for two CPU cores.
+
+    The paper's epochs are scaled by 16 / 325, so the unstable runs have the paper's number of events (period 2 for 40);
+    the stable ones prune after every epoch.
+    """
+    every = lambda period: paper.every(period, starts=(1,) * 4, ends=(7, 7, 7, 13))  # noqa: E731
+    measured = {"measures": ("curvature",)}
+    config = SMALL.replace(
+        layers=paper.VGG.layers, prune_fraction=paper.VGG.prune_fraction, schedule=every(2), **measured
+    )
+    arms = paper.figure_2(config, {"S": (1, 2), "R": (2,), "L": (2,)}, every)
+    last = LAST_CONV.replace(**measured)
+    for period in (1, 4):
+        config = last.replace(intervention="prune", schedule=PruneSchedule(1, 5, period))
+        arms.append(Arm(config, {"design": "same ends", "period": period}))
+    for dose in (0.4, 0.8):
+        arms.append(Arm(last.replace(intervention="prune", prune_fraction=dose), {"design": "dose", "dose": dose}))
+    jolt = last.replace(intervention="zero", draws="afresh", target="random", schedule=PruneSchedule(1, 13, 2))
+    for share in (0.25, 0.75):
+        arms.append(Arm(jolt.replace(prune_fraction=share), {"design": "jolts", "dose": share}))
+    question = "CIFAR-10 (JPEG copy), small: does the tradeoff hold on photographs?"
+    return Study("cifar10-small", question, arms, FIVE_SEEDS)
 
 
-def get(name: str) -> Study:
-    """The study of that name; a ValueError suggests the nearest."""
-    return _ALL[check.one_of("study", name, _ALL)]
+def cifar10_width() -> Study:
+    """Every width with both sizes of the training set. The batch is a fiftieth of the set, so all take as many steps."""
+    arms = []
+    for n in (1250, 5000):
+        for width in (1 / 16, 1 / 8, 1 / 4):
+            config = LAST_CONV.replace(n_train=n, width=width, batch_size=n // 50)
+            pruned = config.replace(intervention="prune", prune_fraction=0.6)
+            for way, each in {"none": config, "pruned": pruned}.items():
+                arms.append(Arm(each, {"n_train": n, "width": width, "pruning": way}))
+    question = "CIFAR-10 (JPEG copy), small: from which width and size on does pruning help?"
+    return Study("cifar10-width", question, arms, FIVE_SEEDS)
+
+
+def studies() -> list[Study]:
+    """All of them."""
+    return [
+        landing(), tradeoff(), tradeoff_aligned(), dose(), scores(), data(), jolts(), noise(), regularizers_tuning(),
+        regularizers(), flatness(), pipelines_tuning(), pipelines(), pipelines_doses(), width(), cifar10_small(),
+        cifar10_width(),
+    ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -15,21 +16,11 @@ from gst_tutorial.config import RunConfig
 from gst_tutorial.data import dataset as data
 from gst_tutorial.experiment import build_model, one_thread
 from gst_tutorial.instability import correct
-from gst_tutorial.studies.sweep import Study
+from gst_tutorial.studies.recorded import processor
+from gst_tutorial.studies.study import Study
 from gst_tutorial.training import train
 
 COSTS = Path(__file__).parents[1] / "recorded" / "costs.csv"
-
-# (input shape, classes, training examples, test examples): nothing is generated or downloaded to estimate a cost.
-_SHAPES = {
-    "mnist1d": ((1, 40), 10, 1000, 4000),
-    "digits": ((1, 8, 8), 10, 1000, 797),
-    "cifar10": ((3, 32, 32), 10, 50_000, 10_000),
-    "cifar100": ((3, 32, 32), 100, 50_000, 10_000),
-    "mnist": ((1, 28, 28), 10, 60_000, 10_000),
-    "fashion_mnist": ((1, 28, 28), 10, 60_000, 10_000),
-}
-_FOLDER_SHAPE = _SHAPES["cifar10"]
 
 
 def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
@@ -48,18 +39,17 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
     """
     measured: dict[tuple, tuple[float, float]] = {}
     steps = step_seconds = evaluation_seconds = 0
-    for config in study.grid.values():
-        shape, n_classes, n_train, n_test = _SHAPES.get(config.data, _FOLDER_SHAPE)
-        shape = (*shape[:1], config.image_size, config.image_size) if config.image_size else shape
-        recipe = config.recipe
+    for config in (arm.config for arm in study.arms):
+        source = data.source(config.data, config.image_size)  # nothing is generated or downloaded to estimate a cost
+        shape, recipe = source.shape, config.recipe
         speed = (config.device, recipe.precision, recipe.compiled)
         key = (shape, config.model, config.width, recipe.batch_size, *speed)
         if key not in measured:
-            measured[key] = _measure(config, shape, n_classes, n_steps)
-        config_steps = recipe.epochs * recipe.steps_per_epoch(config.n_train or n_train)
+            measured[key] = _measure(config, shape, source.n_classes, n_steps)
+        config_steps = recipe.epochs * recipe.steps_per_epoch(config.n_train or source.n_train)
         steps += config_steps
         step_seconds += config_steps * measured[key][0]
-        evaluation_seconds += _n_evaluations(config) * (config.n_test or n_test) * measured[key][1]
+        evaluation_seconds += _n_evaluations(config) * (config.n_test or source.n_test) * measured[key][1]
     return {
         "study": study.name,
         "runs": len(study),
@@ -71,7 +61,7 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
 
 def _n_evaluations(config: RunConfig) -> int:
     """Passes over the test set: two at each event, one at each evaluated epoch without."""
-    events = set() if config.method in ("none", "prune_at_init") else {e for *_, s in config.plan for e in s.epochs}
+    events = set(config.event_epochs)
     epochs = {e for e in range(config.recipe.epochs) if (e + 1) % config.evaluate_every == 0}
     return 2 * len(events) + len((epochs | {config.recipe.epochs - 1}) - events)
 
@@ -103,6 +93,15 @@ def _now(device: str) -> float:
         torch.cuda.synchronize(device)
         return time.perf_counter()
     return time.process_time()  # one thread: what a core of its own would take, whatever else runs beside
+
+
+def record_costs(studies: Iterable[Study]) -> Path:
+    """Measure what these studies cost on this machine and keep it for `gst list`, beside those measured before."""
+    known = recorded_costs().set_index("study", drop=False).to_dict("index") if COSTS.exists() else {}
+    for study in studies:
+        known[study.name] = study_cost(study) | {"processor": processor()}
+    pd.DataFrame(known.values()).to_csv(COSTS, index=False, float_format="%.3g")
+    return COSTS
 
 
 def recorded_costs() -> pd.DataFrame:

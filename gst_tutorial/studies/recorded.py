@@ -6,16 +6,18 @@ import datetime
 import hashlib
 import json
 import platform
+from collections.abc import Iterable
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.studies.store import ResultStore
-from gst_tutorial.studies.sweep import Study
+from gst_tutorial.studies.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = Path(__file__).parents[1] / "recorded"
-RESULTS = ("hash", "final_accuracy", "best_accuracy", "train_accuracy", "instability", "seconds", "status", "error")
+_STATE = ("status", "error")
 
 
 def recorded_names() -> list[str]:
@@ -26,6 +28,8 @@ def recorded_names() -> list[str]:
 def recorded(name: str, kind: str = "runs") -> pd.DataFrame:
     """Recorded results of a study.
 
+    The files hold results only; what each run is (factors, config) is joined by its hash from the study of that name.
+
     Args:
         name: see `gst.recorded_names()`.
         kind: "runs" (a row per run, as `gst.sweep` gives it), or, for studies recorded with their curves, "events" or
@@ -35,11 +39,17 @@ def recorded(name: str, kind: str = "runs") -> pd.DataFrame:
         DataFrame; `.attrs["provenance"]` is a dict: study, sentence, seeds, config hash of the whole study, versions of
         the package, Python, torch and numpy, processor, duration in seconds of processor time, date.
     """
+    import pandas as pd
+
+    from gst_tutorial.studies import get
+
     check.one_of("name", name, recorded_names())
     provenance = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     if kind == "runs":
-        frame = pd.read_csv(FOLDER / f"{name}.csv", keep_default_na=False, na_values=[""])
-        frame = frame.assign(**provenance["constant"], error=frame.get("error", ""))
+        rows = pd.read_csv(FOLDER / f"{name}.csv", keep_default_na=False, na_values=[""])
+        rows = rows.assign(error=rows.error.fillna(""))
+        records = {row["hash"]: _record(row) for row in rows.to_dict("records")}
+        frame = get(name).replace(seeds=provenance["seeds"]).frame(records)
     else:
         check.one_of("kind", kind, ["runs", *provenance["curves"]])
         frame = pd.read_csv(FOLDER / f"{name}-{kind}.csv")
@@ -47,27 +57,34 @@ def recorded(name: str, kind: str = "runs") -> pd.DataFrame:
     return frame
 
 
-def record(study: Study, store: ResultStore, frame: pd.DataFrame, folder: Path = FOLDER) -> Path:
-    """Write the results of a finished study to `folder` as `recorded` reads them; returns the CSV's path."""
+def _record(row: dict) -> dict:
+    """A row of a recorded file in the shape that a store keeps."""
+    result = {name: value for name, value in row.items() if name not in (*_STATE, "label", "seed", "hash")}
+    return {"result": result, **{name: row[name] for name in _STATE}}
+
+
+def record(study: Study, records: dict[str, dict], folder: Path = FOLDER) -> Path:
+    """Write the results of a finished study to `folder` as `recorded` reads them; returns the CSV's path.
+
+    Args:
+        records: by hash, as `ResultStore.records` gives them.
+    """
     import numpy
     import torch
 
     import gst_tutorial
 
     folder.mkdir(parents=True, exist_ok=True)
-    varying = [c for c in frame.columns if c in ("label", "seed", *RESULTS) or frame[c].nunique(dropna=False) > 1]
-    constant = {c: frame[c].iloc[0] for c in frame.columns if c not in varying and c not in ("error",)}
+    frame = study.frame(records)
+    results = dict.fromkeys(name for each in records.values() for name in each["result"])
     path = folder / f"{study.name}.csv"
-    frame[varying].to_csv(path, index=False, float_format="%.6g")
+    frame[["label", "seed", "hash", *results, *_STATE]].to_csv(path, index=False, float_format="%.6g")
     for kind in study.curves:
-        labels = {config.hash: label for label, config in study.runs}
-        curves = store.frame(study.configs, kind)
-        curves.insert(0, "label", curves.pop("hash").map(labels))
-        curves.to_csv(folder / f"{study.name}-{kind}.csv", index=False, float_format="%.5g")
+        study.frame(records, kind).to_csv(folder / f"{study.name}-{kind}.csv", index=False, float_format="%.5g")
     provenance = {
         "study": study.name,
         "sentence": study.sentence,
-        "config_hash": hashlib.sha256("".join(sorted(frame["hash"])).encode()).hexdigest()[:16],
+        "config_hash": config_hash(frame["hash"]),
         "seeds": list(study.seeds),
         "runs": len(frame),
         "failed": int((frame.status != "finished").sum()),
@@ -81,11 +98,16 @@ def record(study: Study, store: ResultStore, frame: pd.DataFrame, folder: Path =
             "torch": torch.__version__,
             "numpy": numpy.__version__,
         },
-        "constant": constant,
     }
-    text = json.dumps(provenance, indent=1, sort_keys=True, default=lambda number: number.item())
-    (folder / f"{study.name}.json").write_text(text + "\n", encoding="utf-8")
+    (folder / f"{study.name}.json").write_text(
+        json.dumps(provenance, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
     return path
+
+
+def config_hash(hashes: Iterable[str]) -> str:
+    """One hash for all runs of a study."""
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:16]
 
 
 def processor() -> str:

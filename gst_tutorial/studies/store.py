@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -14,14 +13,9 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
-from gst_tutorial import _arguments as check
 from gst_tutorial.config import RunConfig
-from gst_tutorial.training import Recipe
 
 CLAIM_LIFETIME = 3600.0  # seconds after which a claim of a process on another machine is taken for dead
-KINDS = ("runs", "events", "epochs")
 
 
 class ResultStore:
@@ -130,59 +124,10 @@ class ResultStore:
             return True
         return True
 
-    # --- frames --------------------------------------------------------------------------------------------------------
-
-    def frame(self, configs: Iterable[RunConfig], kind: str = "runs") -> pd.DataFrame:
-        """Stored results as one tidy DataFrame; runs that are not there are left out.
-
-        Args:
-            configs: which runs.
-            kind: "runs" (a row per run: every config field, then every result), "events" or "epochs" (a row each,
-                with the run's hash).
-        """
-        check.one_of("kind", kind, KINDS)
-        rows = []
-        for config in configs:
-            record = self.read(config)
-            if record is not None:
-                rows += record_rows(config, record, kind)
-        return pd.DataFrame(rows)
-
-
-def record_rows(config: RunConfig, record: dict, kind: str) -> list[dict]:
-    """The rows of one stored run in the frame of that kind."""
-    if kind == "runs":
-        return [
-            {
-                **config_row(config),
-                "hash": config.hash,
-                **record["result"],
-                "status": record["status"],
-                "error": record["error"],
-            }
-        ]
-    return [{"hash": config.hash, "seed": config.seed, **row} for row in record[kind]]
-
-
-def config_row(config: RunConfig) -> dict:
-    """A config as one flat row: recipe and schedule fields stand beside the others, several layers are joined by "+"."""
-    row = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("recipe", "schedule")}
-    row |= {f.name: getattr(config.recipe, f.name) for f in dataclasses.fields(Recipe)}
-    row["milestones"] = "+".join(map(str, config.recipe.milestones))
-    plan = config.plan
-    columns = {
-        "layers": [name for name, _, _ in plan],
-        "prune_fraction": [fraction for _, fraction, _ in plan],
-        "start": [schedule.start for *_, schedule in plan],
-        "end": [schedule.epochs[-1] for *_, schedule in plan],
-        "retrain_period": [schedule.retrain_period for *_, schedule in plan],
-        "n_events": [schedule.n_events for *_, schedule in plan],
-        "iterative_rate": [fraction / schedule.n_events for _, fraction, schedule in plan],
-    }
-    for name, values in columns.items():
-        row[name] = values[0] if len(set(values)) == 1 and name != "layers" else "+".join(map(str, values))
-    row["measures"] = "+".join(config.measures)
-    return row
+    def records(self, configs: Iterable[RunConfig]) -> dict[str, dict]:
+        """The stored records of these runs by hash, as `Study.frame` takes them; runs that are not there are left out."""
+        found = {config.hash: self.read(config) for config in configs}
+        return {name: record for name, record in found.items() if record is not None}
 
 
 def _checksum(record: dict) -> str:

@@ -8,7 +8,6 @@ Ray. Only the calling process writes to the store, so workers need no shared dis
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 import traceback
@@ -21,51 +20,9 @@ import pandas as pd
 from gst_tutorial import _arguments as check
 from gst_tutorial.config import RunConfig
 from gst_tutorial.experiment import run
-from gst_tutorial.studies.store import ResultStore, record_rows
+from gst_tutorial.studies.store import ResultStore
+from gst_tutorial.studies.study import Study
 from gst_tutorial.training import Diverged
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """A named grid of configs, each run with every seed.
-
-    Attributes:
-        name: what the command line calls it.
-        sentence: the question it answers.
-        grid: label -> `RunConfig`; the configs' own seeds are ignored.
-        seeds: the reported seeds.
-        curves: what else is recorded with the package, besides a row per run: "events", "epochs".
-    """
-
-    name: str
-    sentence: str
-    grid: dict[str, RunConfig]
-    seeds: tuple[int, ...] = tuple(range(20))
-    curves: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        if not self.grid:
-            raise ValueError(f"grid of study {self.name!r} is empty.")
-        object.__setattr__(self, "seeds", tuple(check.integer("seeds", seed, low=0) for seed in self.seeds))
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds={self.seeds} must be at least one, and each only once.")
-
-    def __len__(self) -> int:
-        return len(self.grid) * len(self.seeds)
-
-    @property
-    def runs(self) -> list[tuple[str, RunConfig]]:
-        """Every (label, config with its seed). Seeds vary slowest: a study stopped early still compares all its methods."""
-        return [(label, config.replace(seed=seed)) for seed in self.seeds for label, config in self.grid.items()]
-
-    @property
-    def configs(self) -> list[RunConfig]:
-        """Every config with its seed, in the order of `runs`."""
-        return [config for _, config in self.runs]
-
-    def replace(self, **changes) -> Study:
-        """A copy with some fields changed, e.g. `study.replace(seeds=range(3))`."""
-        return dataclasses.replace(self, **changes)
 
 
 def run_record(config: RunConfig) -> dict:
@@ -83,11 +40,10 @@ def run_record(config: RunConfig) -> dict:
             "events": [],
             "epochs": [],
         }
-    numbers = ("final_accuracy", "best_accuracy", "train_accuracy", "instability", "seconds")
     return {
         "status": "finished",
         "error": "",
-        "result": {name: getattr(result, name) for name in numbers} | result.measures,
+        "result": result.numbers,
         "events": result.events.to_dict("records"),
         "epochs": result.epochs[result.epochs.test_accuracy.notna()].to_dict("records"),
     }
@@ -112,20 +68,20 @@ def sweep(
             current backend is used, so `with joblib.parallel_config("ray"): sweep(study)` works the same way.
 
     Returns:
-        DataFrame, a row per run in the order of `study.runs`: `label`, the config's fields, `final_accuracy`,
-        `best_accuracy`, `train_accuracy`, `instability`, measures, `seconds`, `status` ("finished", "diverged" or
-        "failed") and `error`.
+        DataFrame, a row per run in the order of `study.runs`: `label`, the arm's factors, the config's fields, `hash`,
+        `final_accuracy`, `best_accuracy`, `train_accuracy`, `instability`, `seconds`, measures, `status` ("finished",
+        "diverged" or "failed") and `error`.
     """
     check.integer("n_jobs", n_jobs)
     if n_jobs == 0:
         raise ValueError("n_jobs=0 gives no process; use 1 or more, or -1 for every core.")
     if store is not None and not isinstance(store, ResultStore):
         store = ResultStore(store)
-    runs = study.runs
+    configs = study.configs
     records: dict[str, dict] = {}
     if store is not None:
-        records = {config.hash: store.read(config) for _, config in runs if store.done(config)}
-    missing = list({config.hash: config for _, config in runs if config.hash not in records}.values())
+        records = {config.hash: store.read(config) for config in configs if store.done(config)}
+    missing = list({config.hash: config for config in configs if config.hash not in records}.values())
     with _cluster(scheduler), _bar(progress, study, len(missing)) as advance:
         while missing:
             claimed = [] if store is not None else None
@@ -144,11 +100,7 @@ def sweep(
             missing = [config for config in missing if not _take_from(store, config, records, advance)]
             if missing:
                 time.sleep(1.0)
-    frame = pd.DataFrame(
-        [{"label": label, **record_rows(config, records[config.hash], "runs")[0]} for label, config in runs]
-    )
-    frame.attrs["study"] = study.name
-    return frame
+    return study.frame(records)
 
 
 def _run_all(configs, n_jobs, store, claimed) -> Iterator[tuple[RunConfig, dict]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+
 from tests.publishing.test_colab import oldest  # noqa: F401  the fixture
 
 ROOT = Path(__file__).resolve().parents[2]
