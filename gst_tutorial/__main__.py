@@ -1,30 +1,34 @@
-"""Command line: list the studies, run one, show its results. `python -m gst_tutorial --help` explains."""
+"""Command line: list the studies, run one, show its results. `gst --help` explains."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 from gst_tutorial import _arguments as check
+from gst_tutorial import studies
 from gst_tutorial.statistics import gains
-from gst_tutorial.studies import book as studies
 from gst_tutorial.studies import cost as costs
 from gst_tutorial.studies.recorded import record, recorded, recorded_names
 from gst_tutorial.studies.store import ResultStore
-from gst_tutorial.studies.sweep import Study, sweep
+from gst_tutorial.studies.study import Study
+from gst_tutorial.studies.sweep import sweep
 
 EXAMPLES = """
 examples:
-  python -m gst_tutorial list                        every study, with the question it answers and its cost
-  python -m gst_tutorial run dose --seeds 3          a first look: 3 seeds on every core
-  python -m gst_tutorial run dose                    all reported seeds; stop with Ctrl-C, run again to resume
-  python -m gst_tutorial run dose --scheduler tcp://host:8786     the same on a Dask cluster
-  python -m gst_tutorial run paper-fig2-vgg11 --device cuda     on a GPU; a recent one also takes --precision bf16
-  python -m gst_tutorial cost paper-fig3             what it would take on this machine, from measured steps
-  python -m gst_tutorial show dose                   table and figure of what is in the package or in --out
+  gst list                        every study, with the question it answers and its cost
+  gst run dose --seeds 3          a first look: 3 seeds on every core
+  gst run dose                    all reported seeds; stop with Ctrl-C, run again to resume
+  gst run dose --scheduler tcp://host:8786     the same on a Dask cluster
+  gst run paper-fig2-vgg11 --device cuda     on a GPU; a recent one also takes --precision bf16
+  gst cost paper-fig3             what it would take on this machine, from measured steps
+  gst show dose                   table and figure of what is in the package or in --out
 
 exit codes: 0 all runs finished; 1 some runs failed (their rows say why); 2 wrong arguments; 130 stopped by Ctrl-C
 """
@@ -35,24 +39,48 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     try:
-        return {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
+        with _signals_stop():
+            return {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
     except (ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        # CPython remembers a KeyboardInterrupt that passed through code given as text (a dataclass being made while a
-        # module is imported, say) and then dies of the signal, whatever is returned here. More such code makes it forget.
-        exec("")
         print("\nStopped.", file=sys.stderr)
         if options.command == "run":  # the very same command: another device or precision would be another study
-            command = f"python -m gst_tutorial {shlex.join(arguments)}"
+            command = f"gst {shlex.join(arguments)}"
             print(f"Finished runs are in {options.out}; resume with:\n  {command}", file=sys.stderr)
         return 130
 
 
+class _Stopped(KeyboardInterrupt):
+    """Ctrl-C, or the system asks the process to end.
+
+    A class of its own, since CPython remembers a plain KeyboardInterrupt that passed through code given as text (a
+    dataclass being made while a module is imported, say) and then dies of the signal, whatever `main` returns.
+    """
+
+
+@contextlib.contextmanager
+def _signals_stop():
+    """Inside, SIGINT, SIGTERM and SIGHUP all raise `_Stopped`, so that workers end and what is finished is kept."""
+
+    def stop(number, frame):
+        raise _Stopped
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        names = []
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m gst_tutorial",
+        prog="gst",
         description="Run the studies behind the book: pruning a network while it trains, and what that does to its accuracy.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -67,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--precision", choices=("float32", "bf16"), help="bf16: for GPUs since Ampere (2020)")
         command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
-        command.add_argument("study", metavar="STUDY", help="a name that `list` prints")
+        several = {"nargs": "*", "default": studies.names()} if command is cost else {}
+        command.add_argument("study", metavar="STUDY", help="a name that `list` prints", **several)
         command.add_argument("--seeds", type=_positive, metavar="N", help="only the first N of the study's seeds")
     for command in (run, show):
         command.add_argument(
@@ -81,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--scheduler", metavar="ADDR", help="a Dask scheduler, e.g. tcp://127.0.0.1:8786")
     run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
+    cost.add_argument("--record", action="store_true", help="keep it for `list`")
     return parser
 
 
@@ -91,12 +121,12 @@ def _positive(text: str) -> int:
     return value
 
 
-def _study(options) -> Study:
-    study = studies.get(options.study)
+def _study(options, name: str | None = None) -> Study:
+    study = studies.get(name or options.study)
     changes = {name: getattr(options, name, None) for name in ("device", "precision", "compiled")}
     changes = {name: value for name, value in changes.items() if value is not None}
     if changes:
-        study = study.replace(grid={label: config.replace(**changes) for label, config in study.grid.items()})
+        study = study.replace_in_runs(**changes)
     return study.replace(seeds=study.seeds[: options.seeds]) if options.seeds else study
 
 
@@ -113,12 +143,13 @@ def _list(options) -> int:
 
 
 def _cost(options) -> int:
-    study = _study(options)
-    cost = costs.study_cost(study)
-    print(
-        f"{study.sentence}\n{cost['runs']} runs, {cost['steps']:,} training steps of {cost['step_seconds']:.3g} s here: "
-        f"about {costs.in_words(cost['hours'])} of one {'core' if options.device in (None, 'cpu') else 'GPU'}"
-    )
+    for name in options.study:
+        study = _study(options, name)
+        cost = costs.record_cost(study) if options.record else costs.study_cost(study)
+        print(
+            f"{study.sentence}\n{cost['runs']} runs, {cost['steps']:,} training steps of {cost['step_seconds']:.3g} s "
+            f"here: about {costs.in_words(cost['hours'])} of one {'core' if options.device in (None, 'cpu') else 'GPU'}"
+        )
     return 0
 
 
@@ -135,7 +166,7 @@ def _run(options) -> int:
     _report(study, frame, options.out)
     print(f"{len(frame)} runs in {time.perf_counter() - start:.0f} s; results in {options.out}")
     if options.record:
-        print(f"recorded: {record(study, store, frame)}")
+        print(f"recorded: {record(study, store.records(study.configs))}")
     failed = frame[frame.status != "finished"]
     for row in failed.itertuples():
         print(f"failed: {row.label}, seed {row.seed}: {row.error}", file=sys.stderr)
@@ -144,10 +175,9 @@ def _run(options) -> int:
 
 def _show(options) -> int:
     study = _study(options)
-    stored = ResultStore(options.out).frame(study.configs) if options.out.exists() else []
-    if len(stored):
-        labels = {config.hash: label for label, config in study.runs}
-        frame = stored.assign(label=stored["hash"].map(labels))
+    stored = ResultStore(options.out).records(study.configs) if options.out.exists() else {}
+    if stored:
+        frame = study.frame(stored)
     elif study.name in recorded_names():
         frame = recorded(study.name)
         frame = frame[frame.seed.isin(study.seeds)]

@@ -310,12 +310,8 @@ class RunConfig:
         events["schedule"] = (
             tuple(map(as_schedule, schedule)) if isinstance(schedule, (list, tuple)) else as_schedule(schedule)
         )
-        groups = {
-            "task": Task(**fields.pop("task", {})),
-            "recipe": Recipe(**fields.pop("recipe", {})),
-            "events": Events(**events),
-        }
-        return cls(**groups, **fields)
+        task, recipe = Task(**fields.pop("task", {})), Recipe(**fields.pop("recipe", {}))
+        return cls(task=task, recipe=recipe, events=Events(**events), **fields)
 
     @property
     def hash(self) -> str:

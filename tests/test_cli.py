@@ -8,14 +8,14 @@ import time
 import pytest
 
 from gst_tutorial import __main__ as cli
-from gst_tutorial.studies import book as studies
+from gst_tutorial import studies
 from tests.studies.small_study import hear_ctrl_c, study
 
 
 @pytest.fixture(autouse=True)
 def a_quick_study(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # where results go that are not told where
-    monkeypatch.setitem(studies._ALL, "quick", study())
+    monkeypatch.setitem(studies._all(), "quick", study())
 
 
 def test_list_names_every_study_with_its_question(capsys):
@@ -71,7 +71,7 @@ def test_precision_reaches_every_run(tmp_path):
 )
 def test_a_study_takes_every_core_or_worker_but_shares_a_gpu_only_when_told_to(monkeypatch, given, jobs):
     seen = []
-    monkeypatch.setattr(cli.checks, "device_here", lambda argument, value: value)
+    monkeypatch.setattr(cli.check, "device_here", lambda argument, value: value)
     monkeypatch.setattr(cli, "sweep", lambda study, n_jobs, **options: seen.append(n_jobs) or sys.exit())
     with pytest.raises(SystemExit):
         cli.main(["run", "quick", *given])
@@ -98,8 +98,9 @@ def test_show_without_any_results_says_so(tmp_path, capsys):
 
 
 def test_a_failed_run_gives_exit_code_1_and_its_reason(tmp_path, capsys, monkeypatch):
-    grid = {"none": study().grid["none"], "too fast": study().grid["none"].replace(optimizer="sgd", learning_rate=1e20)}
-    monkeypatch.setitem(studies._ALL, "quick", study(1, grid=grid))
+    none = study()["none"]
+    grid = {"none": none, "too fast": none.replace(optimizer="sgd", learning_rate=1e20)}
+    monkeypatch.setitem(studies._all(), "quick", study(1, arms=grid))
     assert cli.main(["run", "quick", "--jobs", "1", "--out", str(tmp_path)]) == 1
     assert "too fast, seed 0" in capsys.readouterr().err
 
@@ -134,7 +135,7 @@ def test_ctrl_c_says_the_whole_command_and_leaves_no_traceback_where_nothing_can
     monkeypatch.setattr(cli.costs, "study_cost", stop)
     given = ["run", "quick", "--seeds", "2", "--precision", "bf16", "--out", str(tmp_path)]
     assert cli.main(given) == 130
-    assert f"python -m gst_tutorial {' '.join(given)}" in capsys.readouterr().err
+    assert f"gst {' '.join(given)}" in capsys.readouterr().err
     assert cli.main(["cost", "quick"]) == 130
     assert "Stopped" in capsys.readouterr().err
 
@@ -142,8 +143,9 @@ def test_ctrl_c_says_the_whole_command_and_leaves_no_traceback_where_nothing_can
 def test_ctrl_c_in_code_given_as_text_does_not_change_the_exit_code(tmp_path):
     (tmp_path / "stopped.py").write_text(
         "import sys\n"
+        "import os, signal\n"
         "import gst_tutorial.__main__ as cli\n"
-        "def stop(*arguments, **options): raise KeyboardInterrupt\n"
+        "def stop(*arguments, **options): os.kill(os.getpid(), signal.SIGINT)\n"
         "cli.sweep = lambda *arguments, **options: eval('stop()')\n"
         "sys.exit(cli.main())\n"
     )

@@ -46,11 +46,11 @@ EVERY_CALLBACK = pytest.mark.parametrize(
         SMALL.replace(augment="shift_noise", dropout=0.5, filter_dropout=0.5, label_smoothing=0.1, weight_decay=0.1),
         SMALL.replace(optimizer="sgd", precision="bf16"),
         SMALL.replace(weight_noise=0.1),
-        SMALL.replace(method="zero", noise_batches=6, cumulative=True),
-        SMALL.replace(method="zero", noise_batches=3, restore=True, score="ebn"),
-        SMALL.replace(method="gaussian", noise_batches=6, target="random"),
-        SMALL.replace(method="gaussian", noise_batches=6, redraw=True, noise_reference="filter"),
-        IMAGES.replace(method="prune"),
+        SMALL.replace(intervention="zero", n_batches=6, draws="so far"),
+        SMALL.replace(intervention="zero", n_batches=3, restore="values", score="ebn"),
+        SMALL.replace(intervention="gaussian", n_batches=6, target="random"),
+        SMALL.replace(intervention="gaussian_relative", n_batches=6, draws="afresh"),
+        IMAGES.replace(intervention="prune"),
     ],
 )
 
@@ -94,7 +94,9 @@ def test_a_run_on_the_processor_does_not_touch_the_gpu():
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
 def test_a_compiled_network_learns_the_same_and_sees_the_masks_set_while_it_trains(device):
     grads = {}
-    pruned = SMALL.replace(method="prune", prune_fraction=0.5, batch_size=60, device=device)  # the last batch has 20
+    pruned = SMALL.replace(
+        intervention="prune", prune_fraction=0.5, batch_size=60, device=device
+    )  # the last batch has 20
 
     def keep_gradients(epoch, step):
         if (epoch, step) == (2, 4):
@@ -131,7 +133,7 @@ def test_a_network_that_cannot_be_compiled_is_an_error_not_a_slow_run():
 def test_a_gpu_gives_the_results_of_the_processor_within_the_noise_over_seeds(speed):
     if "precision" in speed and torch.cuda.get_device_capability() < (8, 0):
         pytest.skip("this GPU has no bfloat16")
-    base = gst.RunConfig(method="prune", evaluate_every=10)
+    base = gst.RunConfig(intervention="prune", evaluate_every=10)
     study = gst.Study("here", "?", {"cpu": base, "gpu": base.replace(device="cuda", **speed)}, range(6))
     frame = gst.sweep(study, n_jobs=1)
     gap = gst.statistics.paired_difference(frame, "gpu", "cpu")

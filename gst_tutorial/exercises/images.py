@@ -7,15 +7,14 @@ from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number
 
 
 def _papers_protocol(answer) -> str:
-    from gst_tutorial.studies import book as studies
+    from gst_tutorial import studies
 
     if not isinstance(answer, RunConfig):
-        raise NotYet("The answer should be a gst.RunConfig: take one from the study's grid and use .replace(...).")
-    wanted = (
-        studies.get("paper-fig2-vgg11")
-        .grid["L, period 40"]
-        .replace(score="ebn", device="cuda", precision="bf16", seed=3)
-    )
+        raise NotYet(
+            "The answer should be a gst.RunConfig: take one from the study by its label and use .replace(...)."
+        )
+    study = studies.get("paper-fig2-vgg11")
+    wanted = study["L, period 40"].replace(score="ebn", device="cuda", precision="bf16", seed=3)
     for name in (
         "score",
         "target",
@@ -24,7 +23,7 @@ def _papers_protocol(answer) -> str:
         "schedule",
         "prune_fraction",
         "layers",
-        "method",
+        "intervention",
         "model",
         "data",
     ):

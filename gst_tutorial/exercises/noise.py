@@ -9,20 +9,22 @@ from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, number
 def _jolt_and_restore(answer) -> str:
     if not isinstance(answer, RunConfig):
         raise NotYet("The answer should be a gst.RunConfig; start from `jolt` and use .replace(...).")
-    if answer.method != "zero":
-        raise NotYet(f"method={answer.method!r}: the filters are to be zeroed and stay in the network, as in `jolt`.")
+    if answer.intervention != "zero":
+        raise NotYet(
+            f"intervention={answer.intervention!r}: the filters are to be zeroed and stay in the network, as in `jolt`."
+        )
     if sorted(answer.layers) != ["conv3", "conv4"]:
         raise NotYet(f"layers={answer.layers}: both conv3 and conv4 are to be hit.")
     fractions = {fraction for _, fraction, _ in answer.plan}
     if fractions != {0.25}:
         raise NotYet(f"prune_fraction={answer.prune_fraction}: a quarter of each layer is to be hit.")
-    if not answer.redraw or answer.target != "random":
-        raise NotYet("Every event should hit a fresh random quarter: keep redraw=True and target='random'.")
-    if not answer.restore:
+    if answer.draws != "afresh" or answer.target != "random":
+        raise NotYet("Every event should hit a fresh random quarter: keep draws='afresh' and target='random'.")
+    if answer.restore != "values":
         raise NotYet("The filters still have to relearn what they knew; which field gives them their old values?")
-    if answer.noise_batches != 1:
+    if answer.n_batches != 1:
         raise NotYet(
-            f"noise_batches={answer.noise_batches}; the filters should have their old values back after a single batch."
+            f"n_batches={answer.n_batches}; the filters should have their old values back after a single batch."
         )
     return "If this helps as much as `jolt`, relearning is not the reason either. Now run it: with several seeds."
 

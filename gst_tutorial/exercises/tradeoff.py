@@ -27,9 +27,10 @@ def _unfair(answer) -> str:
 def _control(answer) -> str:
     if not isinstance(answer, RunConfig):
         raise NotYet("The answer should be a gst.RunConfig.")
-    if answer.method != "prune" or answer.prune_fraction != 0.8:
+    if answer.intervention != "prune" or answer.events.at_init or answer.prune_fraction != 0.8:
         raise NotYet(
-            f"It should prune 0.8 permanently; yours has method={answer.method!r}, prune_fraction={answer.prune_fraction}."
+            f"It should prune 0.8 permanently; yours has intervention={answer.intervention!r} and "
+            f"prune_fraction={answer.prune_fraction}."
         )
     epochs = answer.schedule.epochs
     if epochs[0] != 5 or len(epochs) != 9:

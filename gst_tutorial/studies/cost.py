@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -95,13 +94,13 @@ def _now(device: str) -> float:
     return time.process_time()  # one thread: what a core of its own would take, whatever else runs beside
 
 
-def record_costs(studies: Iterable[Study]) -> Path:
-    """Measure what these studies cost on this machine and keep it for `gst list`, beside those measured before."""
+def record_cost(study: Study) -> dict[str, float | int | str]:
+    """As `study_cost`; kept for `gst list` beside the costs measured before."""
     known = recorded_costs().set_index("study", drop=False).to_dict("index") if COSTS.exists() else {}
-    for study in studies:
-        known[study.name] = study_cost(study) | {"processor": processor()}
+    cost = study_cost(study)
+    known[study.name] = cost | {"processor": processor()}
     pd.DataFrame(known.values()).to_csv(COSTS, index=False, float_format="%.3g")
-    return COSTS
+    return cost
 
 
 def recorded_costs() -> pd.DataFrame:

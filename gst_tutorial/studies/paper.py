@@ -1,7 +1,7 @@
 """The paper's protocols at their own scale: CIFAR-10 and CIFAR-100.
 
 The paper's networks, fractions, schedules and optimizers are those of Bartoldson et al. 2020. They are meant
-for a GPU: `python -m gst_tutorial run paper-fig2-vgg11 --device cuda --precision bf16`.
+for a GPU: `gst run paper-fig2-vgg11 --device cuda --precision bf16`.
 """
 
 from __future__ import annotations

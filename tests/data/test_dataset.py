@@ -12,7 +12,7 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial.data import dataset as data
-from gst_tutorial.data import images
+from gst_tutorial.data import mnist1d
 
 BOTH = pytest.mark.parametrize("name", ["mnist1d", "digits"])
 
@@ -32,7 +32,7 @@ def no_generator(monkeypatch):
 
     def forbid():
         data._load_once.cache_clear()
-        monkeypatch.setattr(data, "_generate_mnist1d", lambda n, seed: pytest.fail("generated again"))
+        monkeypatch.setattr(mnist1d, "_generate", lambda n, seed: pytest.fail("generated again"))
 
     return forbid
 
@@ -157,7 +157,7 @@ def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
 def test_a_second_process_reads_the_cache(cache):
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     program = (
-        "import gst_tutorial as gst; from gst_tutorial.data import dataset as data; data._generate_mnist1d = None\n"
+        "import gst_tutorial as gst; from gst_tutorial.data import mnist1d; mnist1d._generate = None\n"
         "print(gst.load('mnist1d', n_train=100, n_test=50).x_train.double().sum().item().hex())"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(gst.__file__).parents[1])}
@@ -213,9 +213,9 @@ def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, da
 def test_the_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
     monkeypatch.delenv("GST_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert images.cache_folder() == tmp_path / "gst-tutorial"
+    assert mnist1d.cache_folder() == tmp_path / "gst-tutorial"
     monkeypatch.setenv("GST_CACHE", str(tmp_path / "mine"))
-    assert images.cache_folder() == tmp_path / "mine"
+    assert mnist1d.cache_folder() == tmp_path / "mine"
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_a_damaged_file_is_not_read(tmp_path, monkeypatch, no_network):
 
 def test_a_run_on_a_folder_trains_and_prunes_the_papers_network(folder):
     config = gst.RunConfig(
-        data=f"folder:{folder}", model="vgg11", width=0.05, method="prune", layers=("conv7", "conv8"),
+        data=f"folder:{folder}", model="vgg11", width=0.05, intervention="prune", layers=("conv7", "conv8"),
         schedule=gst.PruneSchedule(0, 1, 1), prune_fraction=0.5,
     ).replace(epochs=3, milestones=(2,), batch_size=20, augment="crop_flip")  # fmt: skip
     result = gst.run(config)

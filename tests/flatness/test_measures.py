@@ -298,7 +298,7 @@ def test_every_measure_of_a_run_is_finite_repeatable_and_what_the_single_functio
 
 def test_any_study_records_flatness_at_the_end_of_its_runs_on_training_and_held_out_data(tmp_path):
     quick = gst.RunConfig(width=0.25, n_train=100, n_test=100).replace(epochs=2, batch_size=50, milestones=())
-    pruned = quick.replace(method="prune", schedule=gst.PruneSchedule(0, 0, 1), measures=("flatness",))
+    pruned = quick.replace(intervention="prune", schedule=gst.PruneSchedule(0, 0, 1), measures=("flatness",))
     study = gst.Study("mine", "Is it flat?", {"none": quick, "prune": pruned}, range(1))
     frame = gst.sweep(study, n_jobs=1, store=gst.ResultStore(tmp_path)).set_index("label")
     result = gst.run(pruned.replace(seed=0))

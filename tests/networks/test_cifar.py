@@ -60,8 +60,8 @@ def test_every_convolution_but_the_shortcuts_is_prunable_behind_its_batch_norm(n
 
 @pytest.mark.parametrize("study", [name for name in gst.studies.names() if name.startswith(("paper", "cifar10"))])
 def test_every_layer_that_a_papers_protocol_prunes_exists(study):
-    for config in gst.studies.get(study).grid.values():
-        model = getattr(gst, config.model)(width=0.1)
+    for config in (arm.config for arm in gst.studies.get(study).arms):
+        model = gst.networks.NETWORKS[config.model].build(10, input_shape=(3, 32, 32), width=0.1)
         assert set(config.layers) <= set(gst.prunable_layers(model))
 
 

@@ -11,9 +11,15 @@ QUICK = gst.RunConfig(n_train=100, n_test=100, schedule=gst.PruneSchedule(0, 1, 
 
 def study(n_seeds=3, **changes):
     """Four methods and `n_seeds` seeds; a run takes about a tenth of a second."""
-    grid = {"none": QUICK, "init": QUICK.replace(method="prune_at_init")}
-    grid |= {target: QUICK.replace(method="prune", target=target) for target in ("smallest", "largest")}
-    return gst.Study("quick", "Does the engine work?", grid, range(n_seeds)).replace(**changes)
+    arms = [
+        gst.Arm(QUICK, {"method": "none"}),
+        gst.Arm(QUICK.replace(intervention="prune", schedule="init"), {"method": "prune at init"}, "init"),
+        *(
+            gst.Arm(QUICK.replace(intervention="prune", target=target), {"target": target})
+            for target in ("smallest", "largest")
+        ),
+    ]
+    return gst.Study("quick", "Does the engine work?", arms, range(n_seeds)).replace(**changes)
 
 
 def hear_ctrl_c() -> None:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_study_on_dask_survives_the_death_of_a_worker(cluster, tmp_path):
     store = tmp_path / "results"
     driver = subprocess.Popen(
         [sys.executable, "-c", f"""
-import sys; sys.path.insert(0, {str(__file__.rsplit("/", 1)[0])!r})
+import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import gst_tutorial as gst
 from tests.studies.small_study import study
 frame = gst.sweep(study(10), store={str(store)!r}, scheduler={address!r})
@@ -57,7 +58,7 @@ frame.to_csv({str(tmp_path / "frame.csv")!r})
     assert driver.wait(180) == 0
     assert second.poll() is None
 
-    there = gst.ResultStore(store).frame(study(10).configs)
+    there = study(10).frame(gst.ResultStore(store).records(study(10).configs))
     assert (there.status == "finished").all()
     assert there.final_accuracy.tolist() == here.final_accuracy.tolist()
 

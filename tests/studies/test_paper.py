@@ -3,7 +3,7 @@
 import pytest
 
 import gst_tutorial as gst
-from gst_tutorial.studies import book as studies
+from gst_tutorial import studies
 from gst_tutorial.studies import cost as costs
 from gst_tutorial.studies import paper as image_studies
 
@@ -15,8 +15,15 @@ def plan(config):
 
 
 def test_figure_2_prunes_the_last_four_convolutions_of_vgg11_as_the_paper_does():
-    grid = studies.get("paper-fig2-vgg11").grid
-    assert set(grid) == {"none", "prune at init", "S, period 4", "S, period 40", "R, period 40", "L, period 40"}
+    grid = studies.get("paper-fig2-vgg11")
+    assert {arm.label for arm in grid.arms} == {
+        "none",
+        "prune at init",
+        "S, period 4",
+        "S, period 40",
+        "R, period 40",
+        "L, period 40",
+    }
     unstable = plan(grid["S, period 40"])
     assert unstable["conv5"] == (0.3, (3, 43, 83, 123))
     assert unstable["conv8"] == (0.9, (6, 46, 86, 126, 166, 206, 246))
@@ -27,7 +34,7 @@ def test_figure_2_prunes_the_last_four_convolutions_of_vgg11_as_the_paper_does()
 
 
 def test_the_unstable_runs_keep_the_papers_number_of_filters():
-    config = studies.get("paper-fig2-vgg11").grid["L, period 40"]
+    config = studies.get("paper-fig2-vgg11")["L, period 40"]
     schedule = config.schedule[3]
     assert gst.kept_filters(512, 0.9, schedule.n_events) == [447, 381, 315, 250, 184, 118, 52]
     assert gst.kept_filters(512, 0.3, config.schedule[0].n_events) == [474, 436, 398, 359]
@@ -35,7 +42,7 @@ def test_the_unstable_runs_keep_the_papers_number_of_filters():
 
 def test_figure_4_uses_sgd_weight_decay_and_augmentation_and_prunes_every_convolution_of_every_block():
     for model, n_layers in (("resnet18", 16), ("resnet20", 18), ("resnet56", 54)):
-        grid = studies.get(f"paper-fig4-{model}").grid
+        grid = studies.get(f"paper-fig4-{model}")
         config = grid["S, period 30"]
         assert len(config.layers) == n_layers
         assert config.schedule.epochs == (40, 70, 100)
@@ -48,38 +55,36 @@ def test_figure_4_uses_sgd_weight_decay_and_augmentation_and_prunes_every_convol
 
 def test_figure_3_has_seven_rates_and_three_targets_and_five_seeds():
     study = studies.get("paper-fig3")
-    assert len(study.grid) == 21
+    assert len(study.arms) == 21
     assert study.seeds == (0, 1, 2, 3, 4)
 
 
 def test_resnet18_uses_the_activation_score_on_the_last_stage():
-    config = studies.get("paper-fig2-resnet18").grid["L, period 40"]
+    config = studies.get("paper-fig2-resnet18")["L, period 40"]
     assert config.score == "activation"
     assert plan(config)["layer4.1.conv2"] == (0.95, (10, 50, 90, 130, 170, 210, 250))
     assert [fraction for fraction, _ in plan(config).values()] == [0.25, 0.4, 0.25, 0.95]
 
 
 def test_the_small_sibling_has_the_papers_number_of_events():
-    paper = studies.get("paper-fig2-vgg11").grid["S, period 40"]
-    small = studies.get("cifar10-small").grid["S, period 2"]
+    paper = studies.get("paper-fig2-vgg11")["S, period 40"]
+    small = studies.get("cifar10-small")["S, period 2"]
     assert [s.n_events for s in small.schedule] == [s.n_events for s in paper.schedule]
     assert small.prune_fraction == paper.prune_fraction
 
 
 def test_the_controls_of_the_small_sibling_differ_from_no_pruning_in_nothing_but_pruning():
-    grid = studies.get("cifar10-small").grid
-    pruning = ("method", "layers", "prune_fraction", "schedule", "target", "redraw")
-    defaults = {name: getattr(grid["none"], name) for name in pruning}
-    for config in grid.values():
-        assert config.replace(**defaults) == grid["none"]
+    grid = studies.get("cifar10-small")
+    for arm in grid.arms:
+        assert arm.config.replace(events=grid["none"].events) == grid["none"]
     ends = [grid[f"same ends, period {period}"].schedule.epochs for period in (1, 4)]
     assert (ends[0][0], ends[0][-1]) == (ends[1][0], ends[1][-1])
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_a_papers_study_runs_in_its_own_epochs(name):
-    for config in studies.get(name).grid.values():
-        assert all(schedule.epochs[-1] < config.recipe.epochs for *_, schedule in config.plan)
+    for config in (arm.config for arm in studies.get(name).arms):
+        assert max(config.event_epochs, default=0) < config.epochs
         assert config.n_train is None  # all 50,000 images
         assert config.evaluate_every == 1  # the paper's best-in-run needs every epoch
 
@@ -106,7 +111,7 @@ def test_evaluations_are_counted_as_a_run_makes_them(monkeypatch):
         original = getattr(instability, name)
         count = lambda *arguments, original=original: calls.append(1) or original(*arguments)  # noqa: E731
         monkeypatch.setattr(experiment, name, count)
-    config = gst.RunConfig(n_train=50, n_test=50, method="prune", schedule=gst.PruneSchedule(1, 5, 2)).replace(
+    config = gst.RunConfig(n_train=50, n_test=50, intervention="prune", schedule=gst.PruneSchedule(1, 5, 2)).replace(
         epochs=8, milestones=(), evaluate_every=3
     )
     gst.run(config)
@@ -115,5 +120,5 @@ def test_evaluations_are_counted_as_a_run_makes_them(monkeypatch):
 
 def test_names_of_stages_and_blocks_are_those_of_the_networks():
     assert image_studies._all_block_convs("resnet20") == tuple(
-        name for name in gst.prunable_layers(gst.resnet20(width=0.25)) if name != "conv1"
+        name for name in gst.prunable_layers(gst.networks.resnet20(width=0.25)) if name != "conv1"
     )

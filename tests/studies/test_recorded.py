@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import gst_tutorial as gst
+from gst_tutorial import studies
 from gst_tutorial.data import images
-from gst_tutorial.studies import book as studies
 from gst_tutorial.studies.recorded import processor, record
 from gst_tutorial.studies.sweep import sweep
 
@@ -19,9 +19,9 @@ each = pytest.mark.parametrize("name", gst.recorded_names())
 def test_recorded_results_are_those_of_the_study_of_that_name(name):
     frame, study = gst.recorded(name), studies.get(name)
     seeds = frame.attrs["provenance"]["seeds"]
-    configs = {config.hash: label for label, config in study.replace(seeds=seeds).runs}
+    configs = {config.hash: arm.label for arm, config in study.replace(seeds=seeds).runs}
     assert dict(zip(frame["hash"], frame.label)) == {h: configs[h] for h in frame["hash"]}
-    assert len(frame) == len(study.grid) * len(seeds)
+    assert len(frame) == len(study.arms) * len(seeds)
 
 
 @each
@@ -59,8 +59,9 @@ def test_what_is_recorded_is_read_back_the_same(tmp_path, monkeypatch):
     small = study(2, curves=("events", "epochs"))
     store = gst.ResultStore(tmp_path / "store")
     frame = sweep(small, n_jobs=1, store=store)
-    record(small, store, frame, tmp_path / "recorded")
+    record(small, store.records(small.configs), tmp_path / "recorded")
     monkeypatch.setattr("gst_tutorial.studies.recorded.FOLDER", tmp_path / "recorded")
+    monkeypatch.setitem(studies._all(), "quick", small)
     again = gst.recorded("quick")
     for column in frame.columns:
         if column not in ("seconds", "error"):

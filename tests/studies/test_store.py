@@ -77,7 +77,7 @@ store.write(gst.RunConfig(seed=7), {{"status": "finished", "error": "", "result"
 """
     assert subprocess.run([sys.executable, "-c", child]).returncode == 9
     assert store.read(CONFIG)["result"] == RECORD["result"]
-    assert len(store.frame([CONFIG])) == 1  # the leftover *.part file is not taken for a result
+    assert list(store.records([CONFIG])) == [CONFIG.hash]  # the leftover *.part file is not taken for a result
 
 
 def test_many_writers_of_one_run_leave_one_whole_file(store):
@@ -115,20 +115,21 @@ def test_only_one_of_many_threads_gets_a_claim(store):
         assert sum(pool.map(lambda _: store.claim(CONFIG), range(50))) == 1
 
 
-def test_a_config_becomes_one_flat_row(store):
+def test_a_config_becomes_one_flat_row():
     two = gst.RunConfig(
-        method="prune",
+        intervention="prune",
         layers=("conv3", "conv4"),
         prune_fraction=(0.5, 0.9),
         schedule=(gst.PruneSchedule(3, 9, 3), gst.PruneSchedule(4, 10, 3)),
     )
-    store.write(two, RECORD)
-    row = store.frame([two]).iloc[0]
+    study = gst.Study("two", "?", [gst.Arm(two, {"kind": "two layers"})], seeds=(7,))
+    row = study.frame({two.replace(seed=7).hash: RECORD}).iloc[0]
+    assert (row.label, row.kind, row.method) == ("two layers", "two layers", "prune")
     assert (row.layers, row.prune_fraction, row.start, row.retrain_period) == ("conv3+conv4", "0.5+0.9", "3+4", 3)
     assert row.learning_rate == two.recipe.learning_rate
     assert row.final_accuracy == 0.5
 
 
-def test_an_unknown_kind_of_frame_is_refused_with_a_hint(store):
+def test_an_unknown_kind_of_frame_is_refused_with_a_hint():
     with pytest.raises(ValueError, match="Did you mean 'events'"):
-        store.frame([CONFIG], "event")
+        gst.Study("one", "?", {"none": CONFIG}).frame({}, "event")

@@ -16,7 +16,7 @@ import gst_tutorial as gst
 from gst_tutorial.studies.sweep import run_record
 from tests.studies.small_study import QUICK, hear_ctrl_c, study
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2]
 RESULTS = ["final_accuracy", "best_accuracy", "train_accuracy", "instability"]
 
 
@@ -32,12 +32,12 @@ def test_two_processes_give_the_same_numbers_as_one_to_the_bit(one_process):
 
 def test_a_row_holds_what_a_run_alone_gives(one_process):
     row = one_process.query("label == 'largest' and seed == 2").iloc[0]
-    alone = gst.run(QUICK.replace(method="prune", target="largest", seed=2))
+    alone = gst.run(QUICK.replace(intervention="prune", target="largest", seed=2))
     assert [row[name] for name in RESULTS] == [getattr(alone, name) for name in RESULTS]
 
 
 def test_the_frame_has_a_row_per_run_in_the_order_of_the_study(one_process):
-    assert list(zip(one_process.label, one_process.seed)) == [(label, config.seed) for label, config in study().runs]
+    assert list(zip(one_process.label, one_process.seed)) == [(arm.label, c.seed) for arm, c in study().runs]
     assert (one_process.status == "finished").all()
 
 
@@ -51,7 +51,7 @@ def test_finished_runs_are_not_repeated(tmp_path):
 
 
 def test_two_methods_that_are_one_config_are_run_once(tmp_path):
-    twice = study(1, grid={"none": QUICK, "the same": QUICK})
+    twice = study(1, arms={"none": QUICK, "the same": QUICK})
     frame = gst.sweep(twice, n_jobs=1, store=tmp_path)
     assert len(frame) == 2
     assert len(list(tmp_path.glob("*.json"))) == 1
@@ -59,14 +59,14 @@ def test_two_methods_that_are_one_config_are_run_once(tmp_path):
 
 def test_a_run_that_diverges_is_a_row_with_its_error_and_the_sweep_goes_on(tmp_path):
     grid = {"none": QUICK, "too fast": QUICK.replace(optimizer="sgd", learning_rate=1e20)}
-    frame = gst.sweep(study(2, grid=grid), n_jobs=1, store=tmp_path)
+    frame = gst.sweep(study(2, arms=grid), n_jobs=1, store=tmp_path)
     assert frame.status.tolist() == ["finished", "diverged"] * 2
     assert frame.error[1].startswith("gst_tutorial.training.Diverged") and "epoch 0" in frame.error[1]
     assert pd.isna(frame.final_accuracy[1])
 
 
 def test_a_run_that_raises_says_why():
-    record = run_record(QUICK.replace(method="prune", layers=("conv9",)))
+    record = run_record(QUICK.replace(intervention="prune", layers=("conv9",)))
     assert record["status"] == "failed"
     assert "conv9" in record["error"]
 
@@ -80,10 +80,11 @@ def test_results_are_plain_json_without_pickle(tmp_path):
 def test_events_and_epochs_are_tidy_frames(tmp_path):
     gst.sweep(study(2), n_jobs=1, store=tmp_path)
     store = gst.ResultStore(tmp_path)
-    events, epochs = (store.frame(study(2).configs, kind) for kind in ("events", "epochs"))
+    records = store.records(study(2).configs)
+    events, epochs = (study(2).frame(records, kind) for kind in ("events", "epochs"))
     assert len(events) == 2 * 2 * 2  # two pruning methods, two seeds, two events
     assert len(epochs) == 8 * 3
-    assert set(events["hash"]) < set(epochs["hash"])
+    assert set(events.label) < set(epochs.label)
 
 
 DRIVER = f"""
@@ -173,7 +174,7 @@ def test_bad_arguments_of_a_sweep_are_named(arguments, error, words):
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"grid": {}}, "grid"), ({"seeds": ()}, "seeds"), ({"seeds": (1, 1)}, "seeds"), ({"seeds": (-1,)}, "seeds")],
+    [({"arms": {}}, "arms"), ({"seeds": ()}, "seeds"), ({"seeds": (1, 1)}, "seeds"), ({"seeds": (-1,)}, "seeds")],
 )
 def test_a_study_without_configs_or_with_bad_seeds_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):

@@ -141,7 +141,7 @@ def page(root: Path = ROOT, draft: bool = False) -> str:
             "",
             "## Recorded studies",
             "",
-            f"Each is the result of `python -m gst_tutorial run NAME`. All together took {total} of processor time;",
+            f"Each is the result of `gst run NAME`. All together took {total} of processor time;",
             "`runs` that did not finish are counted under *failed* and stay in the tables.",
             "",
             "| study | question | seeds | runs | failed | processor time | recorded |",
