@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gst_tutorial.figures.slider import figure_frames, house_style, slider_figure
-from tests.book.browser import chromium, serve, visit
+from gst_tutorial.figures import figure_frames, house_style, slider_figure
+from tools.browser import chromium, serve, visit
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "_build" / "html"

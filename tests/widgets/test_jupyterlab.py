@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from tests.book.browser import visit
+from tools.browser import visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
