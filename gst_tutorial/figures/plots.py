@@ -204,9 +204,16 @@ def filter_scores(scores, chosen, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     order = np.argsort(np.asarray(scores), kind="stable")
     scores, chosen = np.asarray(scores)[order], np.asarray(chosen)[order]
-    rank = np.arange(len(scores))
-    ax.bar(rank[~chosen], scores[~chosen], color=PALETTE["blue"], label="kept")
-    ax.bar(rank[chosen], scores[chosen], color="white", edgecolor=PALETTE["vermilion"], hatch="////", label="pruned")
+    from matplotlib.collections import PolyCollection
+
+    def bars(which: np.ndarray, **style) -> None:  # one collection: drawn several times as fast as a patch per bar
+        corners = [((i - 0.4, 0), (i - 0.4, scores[i]), (i + 0.4, scores[i]), (i + 0.4, 0)) for i in which.nonzero()[0]]
+        ax.add_collection(PolyCollection(corners, **style))
+
+    bars(~chosen, facecolor=PALETTE["blue"], label="kept")
+    bars(chosen, facecolor="white", edgecolor=PALETTE["vermilion"], hatch="////", label="pruned")
+    ax.autoscale_view()
+    ax.set_ylim(bottom=min(0.0, float(scores.min())))
     ax.set(xlabel="filter, by rank of its score", ylabel="score")
     ax.legend(fontsize=8)
     return ax
