@@ -215,5 +215,5 @@ def filter_scores(scores, chosen, ax: Axes | None = None) -> Axes:
     ax.autoscale_view()
     ax.set_ylim(bottom=min(0.0, float(scores.min())))
     ax.set(xlabel="filter, by rank of its score", ylabel="score")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="upper left")  # ascending: free; looking for the best place takes time
     return ax

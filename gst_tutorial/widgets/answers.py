@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PIXELS_PER_INCH = 150  # of the picture; it is shown at 100, so that letters stay sharp on fine screens
+PIXELS_PER_INCH = 125  # of the picture; it is shown at 100, so that letters stay sharp on fine screens
 
 
 def controls():
@@ -39,6 +39,14 @@ def new_axes(width: float, height: float) -> Axes:
         figure = Figure(figsize=(width, height), layout=None)
         figure.set_layout_engine("none")  # laying out anew would take as long as drawing
         return figure.add_axes((0.62 / width, 0.5 / height, 1 - 0.72 / width, 1 - 0.6 / height))
+
+
+def clear(ax: Axes) -> None:
+    """Empty the axes, in the book's style."""
+    import matplotlib
+
+    with matplotlib.rc_context({name: STYLE[name] for name in ("axes.grid", "grid.color", "axes.axisbelow")}):
+        ax.clear()
 
 
 def picture_html(figure: Figure, text: str) -> str:

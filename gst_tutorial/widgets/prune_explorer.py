@@ -17,8 +17,8 @@ from gst_tutorial import pruning
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.instability import Instability, correct, measure_instability
 from gst_tutorial.masks import prunable_layers
+from gst_tutorial.widgets.answers import clear, error_html, new_axes, picture_html
 from gst_tutorial.widgets.answers import controls as ipywidgets
-from gst_tutorial.widgets.answers import error_html, new_axes, picture_html
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))  # 0 to 0.95
 N_SCORED = 200  # training examples that the score "activation" looks at
@@ -148,7 +148,7 @@ def draw(found: Exploration):
     from gst_tutorial.figures import plots
 
     ax = _axes()
-    ax.clear()
+    clear(ax)
     plots.filter_scores(found.scores.numpy(), found.pruned.numpy(), ax)
     cut = cut_rank(found.pruned[found.scores.argsort(stable=True)])
     if cut is not None:

@@ -19,8 +19,8 @@ from gst_tutorial.figures.style import look, look_name
 from gst_tutorial.pruning import TARGETS, PruneSchedule
 from gst_tutorial.studies.recorded import recorded
 from gst_tutorial.studies.study import method_of
+from gst_tutorial.widgets.answers import clear, error_html, new_axes, picture_html
 from gst_tutorial.widgets.answers import controls as ipywidgets
-from gst_tutorial.widgets.answers import error_html, new_axes, picture_html
 
 INTERVENTIONS = ("none", "prune", "zero", "gaussian")
 DRAW_EVERY = 5  # epochs; a picture takes about as long as half an epoch of training
@@ -85,7 +85,7 @@ def draw_curve(ax, epochs: Sequence[dict], events: Sequence, config: RunConfig) 
     """
     from gst_tutorial.figures import plots
 
-    ax.clear()
+    clear(ax)
     epochs = pd.DataFrame(list(epochs), columns=["epoch", "test_accuracy"])
     columns = ("epoch", "accuracy_before", "accuracy_after")
     events = pd.DataFrame([{name: getattr(event, name) for name in columns} for event in events], columns=columns)
@@ -116,7 +116,7 @@ def draw_scatter(ax, runs: Sequence[RunResult], cloud: pd.DataFrame) -> None:
     """
     from gst_tutorial.figures import plots
 
-    ax.clear()
+    clear(ax)
     plots.accuracy_against_instability(cloud, ax)
     ax.set_xlabel("instability (mean over events)")  # the long one does not fit
     for number, run in enumerate(runs, start=1):
