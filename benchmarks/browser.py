@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gst_tutorial.figures.slider import figure_frames, house_style, slider_figure
-from tests.book.browser import chromium, serve, visit
+from benchmarks._measure import row
+from gst_tutorial.figures import figure_frames, house_style, slider_figure
+from tools.browser import chromium, serve, visit
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "_build" / "html"
@@ -111,29 +112,16 @@ def _moves(browser, address: str, name: str, moves: int) -> np.ndarray:
 def _paint_row(seconds: dict[str, np.ndarray], moves: int) -> dict:
     own, other = (float(np.quantile(seconds[name], 0.95)) for name in ("ours", "peer"))
     verdict = "within" if own <= PAINT_LIMIT else "OVER"
-    return {
-        "benchmark": "slider to painted picture, 95th percentile",
-        "ours": "slider_figure",
-        "peer": "matplotlib to_jshtml",
-        "ours_seconds": own,
-        "peer_seconds": other,
-        "ratio": other / own,
-        "note": f"{moves} moves, median {1000 * np.median(seconds['ours']):.0f} ms; {verdict} the limit of "
-        f"{1000 * PAINT_LIMIT:.0f} ms",
-    }
+    note = f"{moves} moves, median {1000 * np.median(seconds['ours']):.0f} ms; {verdict} {1000 * PAINT_LIMIT:.0f} ms"
+    name = "slider to painted picture, 95th percentile"
+    return row(name, "slider_figure", "matplotlib to_jshtml", (own, other), note)
 
 
 def _weight_row(figures: dict[str, str]) -> dict:
     own, other = (len(gzip.compress(figures[name].encode(), 6)) for name in ("ours", "peer"))
-    return {
-        "benchmark": f"weight of a figure with {STATES} pictures, gzip",
-        "ours": f"slider_figure, {own / 1000:.0f} KB",
-        "peer": f"matplotlib to_jshtml, {other / 1000:.0f} KB",
-        "ours_seconds": math.nan,
-        "peer_seconds": math.nan,
-        "ratio": other / own,
-        "note": "limit 60 KB",
-    }
+    name = f"weight of a figure with {STATES} pictures, gzip"
+    sides = f"slider_figure, {own / 1000:.0f} KB", f"matplotlib to_jshtml, {other / 1000:.0f} KB"
+    return row(name, *sides, None, "limit 60 KB", ratio=other / own)
 
 
 def _chapters() -> list[str]:
@@ -145,19 +133,15 @@ def _load_row(browser, address: str, page: str) -> dict:
         weights = here.first_load(page)
     total = sum(weights.values())
     heaviest = max(weights, key=weights.get)
-    return {
-        "benchmark": f"first load of {page}, gzip",
-        "ours": f"{total / 1000:.0f} KB in {len(weights)} files",
-        "peer": f"limit, {LOAD_LIMIT / 1000:.0f} KB",
-        "ours_seconds": math.nan,
-        "peer_seconds": math.nan,
-        "ratio": LOAD_LIMIT / total,
-        "note": f"heaviest: {heaviest.removeprefix(address)} ({weights[heaviest] / 1000:.0f} KB)",
-    }
+    sides = f"{total / 1000:.0f} KB in {len(weights)} files", f"limit, {LOAD_LIMIT / 1000:.0f} KB"
+    note = f"heaviest: {heaviest.removeprefix(address)} ({weights[heaviest] / 1000:.0f} KB)"
+    return row(f"first load of {page}, gzip", *sides, None, note, ratio=LOAD_LIMIT / total)
 
 
 if __name__ == "__main__":
-    for row in rows():
-        own, other = (f"{1000 * row[key]:.1f} ms" for key in ("ours_seconds", "peer_seconds"))
-        timing = "" if math.isnan(row["ours_seconds"]) else f" ({own} against {other})"
-        print(f"{row['benchmark']}: {row['ours']} / {row['peer']}{timing}, ratio {row['ratio']:.2f}; {row['note']}")
+    for found in rows():
+        own, other = (f"{1000 * found[key]:.1f} ms" for key in ("ours_seconds", "peer_seconds"))
+        timing = "" if math.isnan(found["ours_seconds"]) else f" ({own} against {other})"
+        print(
+            f"{found['benchmark']}: {found['ours']} / {found['peer']}{timing}, ratio {found['ratio']:.2f}; {found['note']}"
+        )

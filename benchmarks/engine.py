@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
@@ -13,30 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import gst_tutorial as gst
-
-
-def alternating(ours: Callable[[], object], peer: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median seconds of each, measured in turns so that a busy moment of the machine hits both."""
-    times = ([], [])
-    for repeat in range(repeats):
-        for which in (0, 1) if repeat % 2 == 0 else (1, 0):
-            start = time.perf_counter()
-            (ours, peer)[which]()
-            times[which].append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
-def row(name: str, ours: str, peer: str, seconds: tuple[float, float], note: str = "") -> dict:
-    """A row of the table; ratio is peer over ours, so more than 1 says that ours is faster."""
-    return {
-        "benchmark": name,
-        "ours": ours,
-        "peer": peer,
-        "ours_seconds": seconds[0],
-        "peer_seconds": seconds[1],
-        "ratio": seconds[1] / seconds[0],
-        "note": note,
-    }
+from benchmarks._measure import alternating, row
 
 
 def _with_dataloader(data: gst.Dataset, epochs: int) -> None:

@@ -18,7 +18,6 @@ import copy
 import functools
 import importlib
 import importlib.metadata
-import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import nn
 
 import gst_tutorial as gst
+from benchmarks._measure import alternating, row
 from gst_tutorial.flatness.hessian import gradient_covariance_trace, hessian_eigenvalues, hessian_operator
 from gst_tutorial.flatness.spectrum import top_eigenvalues
 
@@ -155,20 +155,6 @@ def gradient_loop(model, x, y):
     return total / len(x)
 
 
-def alternating(ours: Callable, peer: Callable, repeats: int):
-    """Results of both, and their median seconds when run in turn (once, if one of them takes longer than `LONG`)."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats):
-        results = []
-        for function, times in zip((ours, peer), seconds, strict=True):
-            start = time.process_time()
-            results.append(function())
-            times.append(time.process_time() - start)
-        if max(seconds[0][0], seconds[1][0]) > LONG:
-            break
-    return *results, statistics.median(seconds[0]), statistics.median(seconds[1])
-
-
 def wrong_values(found, reference) -> int:
     """How many of the reference eigenvalues a method missed. A value found once stands for one eigenvalue, not two."""
     left, missed = list(found), 0
@@ -189,20 +175,23 @@ def version(package: str) -> str | None:
         return None
 
 
-def row(name, ours, peer, seconds, products, note) -> dict:
-    """A row of the table. Both ratios are peer over ours: more than 1 says that ours is faster, or needs fewer."""
-    return {
-        "benchmark": name,
-        "ours": ours,
-        "peer": peer,
-        "ours_seconds": seconds[0],
-        "peer_seconds": seconds[1],
-        "ratio": seconds[1] / seconds[0],
-        "ours_products": products[0],
-        "peer_products": products[1],
-        "ratio_products": products[1] / products[0] if products[0] else None,
-        "note": note,
-    }
+def in_turn(ours: Callable, peer: Callable, repeats: int):
+    """Results of both, and their median processor seconds (once, if one of them takes longer than `LONG`)."""
+    results = {}
+    seconds = alternating(
+        lambda: results.__setitem__("ours", ours()),
+        lambda: results.__setitem__("peer", peer()),
+        repeats,
+        time.process_time,
+        LONG,
+    )
+    return results["ours"], results["peer"], seconds
+
+
+def with_products(products: tuple) -> dict:
+    """The columns about matrix-vector products; the ratio is peer over ours."""
+    ours, peer = products
+    return {"ours_products": ours, "peer_products": peer, "ratio_products": peer / ours if ours else None}
 
 
 def eigenvalue_rows(model, x, y, k: int, repeats: int) -> list[dict]:
@@ -224,7 +213,7 @@ def eigenvalue_rows(model, x, y, k: int, repeats: int) -> list[dict]:
         if package == EIGENTHINGS:
             steps = sufficient_steps(model, x, y, k, reference)
             peer, remark = functools.partial(peer, steps=steps), f"; its number of steps, {steps}, found by trial"
-        (values, products), (peer_values, peer_products), *seconds = alternating(
+        (values, products), (peer_values, peer_products), seconds = in_turn(
             lambda: by_us(model, x, y, k), lambda peer=peer: peer(model, x, y, k), repeats
         )
         if wrong_values(values, reference):
@@ -233,20 +222,23 @@ def eigenvalue_rows(model, x, y, k: int, repeats: int) -> list[dict]:
         error = abs(peer_values.sum() / reference.sum() - 1)
         note = f"wrong by more than {TOLERANCE:.1%}: ours 0, peer {wrong} of {k}; peer's sum off by {error:.2%}{remark}"
         label = f"{name} ({version(package)})" if package else name
-        counts = (products, peer_products)
-        found.append(row(f"top {k} Hessian eigenvalues", "gst.hessian_eigenvalues", label, seconds, counts, note))
+        counts = with_products((products, peer_products))
+        found.append(
+            row(f"top {k} Hessian eigenvalues", "gst.flatness.hessian_eigenvalues", label, seconds, note, **counts)
+        )
     return found
 
 
 def gradient_row(model, x, y, repeats: int) -> dict:
     """Per-sample gradients against a loop of batch size 1."""
-    ours, loop, *seconds = alternating(
+    ours, loop, seconds = in_turn(
         lambda: gradient_covariance_trace(model, x, y).uncentred, lambda: gradient_loop(model, x, y), repeats
     )
     if not np.isclose(ours, loop, rtol=1e-4):
         raise AssertionError(f"per-sample gradients differ: {ours} against {loop}")
     name, note = "trace of the gradient covariance", f"equal to {abs(ours / loop - 1):.0e}"
-    return row(name, "gst.gradient_covariance_trace", "loop of batch size 1", seconds, (None, None), note)
+    ours_name = "gst.flatness.gradient_covariance_trace"
+    return row(name, ours_name, "loop of batch size 1", seconds, note, **with_products((None, None)))
 
 
 def rows(quick: bool = False) -> list[dict]:

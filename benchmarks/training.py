@@ -7,7 +7,7 @@ import time
 import torch
 
 import gst_tutorial as gst
-from benchmarks.engine import alternating, row
+from benchmarks._measure import alternating, row
 
 # (network, width, shape of an example, batch size)
 CASES = (("conv1d_net", 1.0, (1, 40), 100), ("vgg11", 0.25, (3, 32, 32), 100), ("resnet20", 1.0, (3, 32, 32), 128))

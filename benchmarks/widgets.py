@@ -9,17 +9,16 @@ from __future__ import annotations
 import copy
 import importlib
 import itertools
-import time
 
 import numpy as np
 import torch
 from torch.nn.utils import prune
 
 import gst_tutorial as gst
+from benchmarks._measure import alternating, row
 from gst_tutorial import pruning
 
 widgets = importlib.import_module("gst_tutorial.widgets.prune_explorer")  # not the function of that name
-live = importlib.import_module("gst_tutorial.widgets.run_explorer")
 
 ANSWER_LIMIT = 0.100  # seconds, 95th percentile
 N_EXAMPLES = 1000
@@ -43,7 +42,7 @@ def rows(quick: bool = False) -> list[dict]:
     torch.set_num_threads(1)
     try:
         model = gst.run(gst.RunConfig(evaluate_every=10).replace(epochs=3, milestones=())).model
-        return [_answers(model, gst.load("mnist1d"), 24 if quick else 240), _pictures(20 if quick else 200)]
+        return [_answers(model, gst.load("mnist1d"), 24 if quick else 240)]
     finally:
         torch.set_num_threads(threads)
 
@@ -55,59 +54,21 @@ def _answers(model, data, n: int) -> dict:
     ours, peer = [], []
     for layer, score, target, share in chosen:
         choice = {"layer": layer, "score": score, "target": target, "prune_fraction": share}
-        ours.append(_seconds(lambda: widgets.answer_html(model, data, N_EXAMPLES, **choice)))  # noqa: B023  called at once
-        peer.append(_seconds(lambda: answer_by_copy(model, data, **choice)))  # noqa: B023
+        seconds = alternating(
+            lambda: widgets.answer_html(model, data, N_EXAMPLES, **choice),  # noqa: B023  called at once
+            lambda: answer_by_copy(model, data, **choice),  # noqa: B023
+            1,
+        )
+        ours.append(seconds[0])
+        peer.append(seconds[1])
     own, other = float(np.quantile(ours, 0.95)), float(np.quantile(peer, 0.95))
     verdict = "within" if own <= ANSWER_LIMIT else "OVER"
-    return {
-        "benchmark": "answer of prune_explorer, 95th percentile",
-        "ours": "masks",
-        "peer": "a copy of network and data",
-        "ours_seconds": own,
-        "peer_seconds": other,
-        "ratio": other / own,
-        "note": f"{n} choices, median {1000 * np.median(ours):.0f} ms; {verdict} {1000 * ANSWER_LIMIT:.0f} ms",
-    }
-
-
-def _pictures(n: int) -> dict:
-    """A training curve of 60 epochs as SVG text and by matplotlib, each as the widget would send it."""
-    import io
-
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    epochs = [{"epoch": i, "test_accuracy": 0.8 - 0.6 * 0.9**i, "train_loss": 1.0} for i in range(60)]
-    events = pd.DataFrame({"epoch": [5, 14, 23], "accuracy_before": 0.7, "accuracy_after": 0.3})
-
-    def peer():
-        axes = Figure(figsize=(4.4, 2.8)).subplots()
-        gst.plots.curve(pd.DataFrame(epochs), events, axes).figure.savefig(io.BytesIO(), format="svg")
-
-    rows = list(events.itertuples())
-    own, other = (
-        float(np.median([_seconds(draw) for _ in range(times)]))
-        for draw, times in ((lambda: live.curve_svg(epochs, rows, live.BASE), n), (peer, n // 10))
-    )
-    return {
-        "benchmark": "one picture of run_explorer's curve, median",
-        "ours": "curve_svg",
-        "peer": "matplotlib, SVG",
-        "ours_seconds": own,
-        "peer_seconds": other,
-        "ratio": other / own,
-        "note": "drawn once an epoch, in the thread that trains",
-    }
-
-
-def _seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    note = f"{n} choices, median {1000 * np.median(ours):.0f} ms; {verdict} {1000 * ANSWER_LIMIT:.0f} ms"
+    return row("answer of prune_explorer, 95th percentile", "masks", "a copy of network and data", (own, other), note)
 
 
 if __name__ == "__main__":
-    for row in rows():
-        own, other = (f"{1000 * row[key]:.1f} ms" for key in ("ours_seconds", "peer_seconds"))
-        compared = f"{row['ours']} / {row['peer']} ({own} against {other})"
-        print(f"{row['benchmark']}: {compared}, ratio {row['ratio']:.2f}; {row['note']}")
+    for found in rows():
+        own, other = (f"{1000 * found[key]:.1f} ms" for key in ("ours_seconds", "peer_seconds"))
+        compared = f"{found['ours']} / {found['peer']} ({own} against {other})"
+        print(f"{found['benchmark']}: {compared}, ratio {found['ratio']:.2f}; {found['note']}")

@@ -1,9 +1,15 @@
-"""Correlations and paired differences, each with a 95% interval and the number of seeds behind it."""
+"""Means, paired differences and correlations, each with a 95% interval and the number of seeds behind it.
+
+A seed is the independent unit: runs of one seed share initial weights and batches. Intervals of means are Student's t on
+seeds. Around them: `equivalence` (is it small enough to call it nothing?), `holm` (many tests at once) and `power` (would
+so many seeds have seen it?).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +17,8 @@ from scipy import stats
 
 from gst_tutorial import _arguments as check
 
-N_RESAMPLES = 2000  # of every bootstrap; the interval's ends then repeat to about 2% of its width
-ENOUGH_TO_RESAMPLE = 10  # seeds; below, a bootstrap interval of a mean is too short (at 5 it covers about 84%, not 95%)
+LEVEL = 0.05  # of every test; intervals are of 95%
+N_RESAMPLES = 2000  # of the one bootstrap (`optimum`); the interval's ends then repeat to about 2% of its width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,43 +99,94 @@ def _inside(r: float) -> float:
     return float(np.clip(r, -0.999999, 0.999999))  # Fisher's z of a perfect correlation is infinite
 
 
+def within_seed_correlation(
+    frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", cluster: str = "seed"
+) -> Estimate:
+    """Correlation of two columns over the runs of one seed, averaged over seeds: what seeds differ in plays no part.
+
+    The interval is Student's t on the seeds' correlations, cut off at -1 and 1.
+
+    Args:
+        frame: a row per run; rows with a missing `x` or `y` are left out, and so are seeds in which one does not vary.
+        x, y, kind: see `correlation`. cluster: the column that names the seed.
+
+    Raises:
+        ValueError: fewer than 3 seeds are left.
+    """
+    check.one_of("kind", kind, ("kendall", "pearson"))
+    statistic = _kendall if kind == "kendall" else _pearson
+    parts = [part[[x, y]].to_numpy(float).T for _, part in frame.dropna(subset=[x, y]).groupby(cluster)]
+    found = [statistic(*columns) for columns in parts if np.ptp(columns, axis=1).all()]
+    e = mean_estimate(np.array(found), f"{kind.capitalize()} correlation of {x} and {y} within a {cluster}")
+    return dataclasses.replace(e, low=max(e.low, -1.0), high=min(e.high, 1.0))
+
+
 def paired_differences(
-    frame: pd.DataFrame, a: str, b: str = "none", value: str = "final_accuracy", by: str = "label"
+    frame: pd.DataFrame,
+    a: str | Mapping[str, Any],
+    b: str | Mapping[str, Any] = "none",
+    value: str = "final_accuracy",
+    by: str = "label",
 ) -> pd.Series:
-    """`value` of method `a` minus that of method `b`, seed by seed.
+    """`value` of arm `a` minus that of arm `b`, seed by seed.
 
     Args:
         frame: a row per run, with columns `seed`, `by` and `value`.
-        a, b: two values of the column `by`.
+        a, b: each a value of the column `by`, or factors that pick exactly one: {"target": "largest", "dose": 0.4}.
 
     Returns:
         Series indexed by seed; seeds that lack one of the two (or where one failed) are left out.
+
+    Raises:
+        ValueError: no such arm, factors that fit several, or an arm with several runs of one seed.
     """
-    table = {}
-    for method in (a, b):
-        rows = frame[frame[by] == method].dropna(subset=[value])
+    names, values = [], []
+    for arm in (a, b):
+        name = _arm(frame, arm, by)
+        rows = frame[frame[by] == name].dropna(subset=[value])
         if rows.empty:
             near = ", ".join(map(repr, frame[by].unique()[:12]))
-            raise ValueError(f"{method!r} is not in column {by!r}, which has {near}.")
+            raise ValueError(f"{name!r} is not in column {by!r}, which has {near}.")
         if rows.seed.duplicated().any():
-            raise ValueError(f"{method!r} has several runs with one seed; pairing needs one each.")
-        table[method] = rows.set_index("seed")[value]
-    return (table[a] - table[b]).dropna().rename(f"{a} - {b}")
+            raise ValueError(f"{name!r} has several runs with one seed; pairing needs one each.")
+        names.append(name)
+        values.append(rows.set_index("seed")[value])
+    return (values[0] - values[1]).dropna().rename(f"{names[0]} - {names[1]}")
+
+
+def _arm(frame: pd.DataFrame, arm: str | Mapping[str, Any], by: str) -> Any:
+    """The value of column `by` that a label or factors stand for."""
+    if not isinstance(arm, Mapping):
+        return arm
+    fits = pd.Series(True, index=frame.index)
+    for factor, level in arm.items():
+        fits &= frame[check.one_of("factor", factor, frame.columns)] == level
+    found = frame.loc[fits, by].unique()
+    if len(found) != 1:
+        several = f"fit {len(found)} arms: {', '.join(map(repr, found[:6]))}" if len(found) else "fit no arm"
+        raise ValueError(f"The factors {dict(arm)!r} {several}; they must pick exactly one.")
+    return found[0]
 
 
 def paired_difference(
-    frame: pd.DataFrame, a: str, b: str = "none", value: str = "final_accuracy", by: str = "label"
+    frame: pd.DataFrame,
+    a: str | Mapping[str, Any],
+    b: str | Mapping[str, Any] = "none",
+    value: str = "final_accuracy",
+    by: str = "label",
 ) -> Estimate:
     """Mean of `paired_differences` with the interval of `mean_estimate`. See there for the arguments."""
     differences = paired_differences(frame, a, b, value, by)
-    return mean_estimate(differences, f"{a} against {b}")
+    return mean_estimate(differences, f"{_arm(frame, a, by)} against {_arm(frame, b, by)}")
 
 
 def mean_estimate(values: pd.Series | np.ndarray, name: str) -> Estimate:
-    """Mean of independent values, one per seed, with a 95% interval.
+    """Mean of independent values, one per seed, with a 95% interval by Student's t: mean +- t(n - 1) sd / sqrt(n).
 
-    From ten values on it is a BCa bootstrap interval (SciPy). With fewer, resampling sees too little of what could have
-    happened (of three values it makes no more than their range), and the interval is Student's.
+    It holds for few seeds, too, where a bootstrap's interval is too short (it sees only the values that happened).
+
+    Args:
+        values: `(n_seeds,)`, in the unit of the answer.
 
     Raises:
         ValueError: fewer than 3 values.
@@ -138,14 +195,85 @@ def mean_estimate(values: pd.Series | np.ndarray, name: str) -> Estimate:
     if len(values) < 3:
         raise ValueError(f"{name}: an interval needs at least 3 seeds, not {len(values)}.")
     mean = float(values.mean())
-    if np.ptp(values) == 0:
-        return Estimate(name, mean, mean, mean, len(values))
-    if len(values) < ENOUGH_TO_RESAMPLE:
-        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-        return Estimate(name, mean, float(mean - half), float(mean + half), len(values))
-    found = stats.bootstrap((values,), np.mean, n_resamples=N_RESAMPLES, rng=np.random.default_rng(0))
-    interval = found.confidence_interval
-    return Estimate(name, mean, float(interval.low), float(interval.high), len(values))
+    half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values))
+    return Estimate(name, mean, mean - half, mean + half, len(values))
+
+
+def means(frame: pd.DataFrame, by: str, value: str) -> dict[Hashable, Estimate]:
+    """Mean of column `value` at each level of column `by`, with the interval of `mean_estimate`.
+
+    Args:
+        frame: a row per run, at most one per seed and level; rows without a `value` are left out.
+
+    Returns:
+        An estimate per level, in order of first appearance. A level with fewer than 3 runs has no interval: its ends are
+        nan.
+    """
+    found = {}
+    for level, values in frame.dropna(subset=[value]).groupby(by, sort=False)[value]:
+        if len(values) < 3:
+            found[level] = Estimate(str(level), float(values.mean()), np.nan, np.nan, len(values))
+        else:
+            found[level] = mean_estimate(values, str(level))
+    return found
+
+
+def equivalence(values: pd.Series | np.ndarray, bound: float) -> float:
+    """The p-value of two one-sided t tests (Schuirmann 1987): small says that the mean lies within (-bound, bound).
+
+    Below 0.05, "no effect larger than the bound" is shown; it is the same as a 90% interval that lies inside the bound.
+    An interval of a difference that merely contains 0 shows no such thing.
+
+    Args:
+        values: `(n_seeds,)`, paired differences as of `paired_differences`. bound: the largest mean that would still count as
+            none, in their unit, chosen before looking.
+
+    Raises:
+        ValueError: fewer than 3 values, or a bound that is not above 0.
+    """
+    check.real("bound", bound, 0, open_low=True)
+    e = mean_estimate(values, "equivalence")
+    error = float(stats.sem(np.asarray(values, float)))
+    if error == 0:
+        return float(abs(e.value) >= bound)
+    return float(stats.t.sf((bound - abs(e.value)) / error, e.n_seeds - 1))  # the larger of the two
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p-values of a family of tests, corrected (Holm 1979): with k tests, those below 0.05 hold together.
+
+    The i-th smallest of k is multiplied by k + 1 - i, is never below a smaller one, and at most 1.
+
+    Args:
+        p_values: by the name of the test, e.g. `scipy.stats.ttest_1samp(paired_differences(...), 0).pvalue`.
+
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'a': 0.03, 'b': 0.06, 'c': 0.06}
+    """
+    for name, p in p_values.items():
+        check.real(f"p_values[{name!r}]", p, 0, 1)
+    order = sorted(p_values, key=p_values.get)
+    corrected, least = {}, 0.0
+    for i, name in enumerate(order):
+        least = corrected[name] = min(1.0, max(least, (len(order) - i) * p_values[name]))
+    return {name: corrected[name] for name in p_values}
+
+
+def power(effect: float, sd: float, n_seeds: int) -> float:
+    """Probability that the two-sided paired t test at 5% finds an effect, from the noncentral t distribution.
+
+    Args:
+        effect: the true mean difference. sd: standard deviation of the paired differences, in the same unit.
+        n_seeds: number of pairs, at least 2.
+
+    >>> round(power(effect=0.01, sd=0.015, n_seeds=20), 2)
+    0.81
+    """
+    check.real("effect", effect)
+    check.real("sd", sd, 0, open_low=True)
+    df = check.integer("n_seeds", n_seeds, low=2) - 1
+    shift, critical = abs(effect) / sd * np.sqrt(n_seeds), stats.t.ppf(1 - LEVEL / 2, df)
+    return float(stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift))
 
 
 def gains(
@@ -155,7 +283,8 @@ def gains(
 
     Returns:
         DataFrame indexed by method, in the order of first appearance: `gain`, `low`, `high` (in the unit of `value`),
-        `n_seeds`, and mean `instability` over the seeds.
+        `n_seeds`, and mean `instability` over the seeds; then every other column of `frame` that has one value within
+        each method: its factors and its config.
     """
     rows = {}
     for method in frame[by].unique():
@@ -169,7 +298,12 @@ def gains(
                 "n_seeds": e.n_seeds,
                 "instability": instability,
             }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
+    others = frame.columns.difference([by, "seed", "hash", "status", "error", value, *table.columns], sort=False)
+    groups = frame.groupby(by, sort=False)[list(others)]
+    constant = [column for column, n in groups.nunique(dropna=False).max().items() if n == 1]
+    factors = frame.drop_duplicates(by).set_index(by)[constant]
+    return table.join(factors)
 
 
 def gains_by_width(frame: pd.DataFrame) -> pd.DataFrame:
@@ -208,28 +342,39 @@ def gains_by_width(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def optimum(frame: pd.DataFrame, dose: str, value: str = "gain") -> Estimate:
-    """The dose with the largest mean value, with a percentile bootstrap interval over seeds.
+    """The dose with the largest mean value, with a percentile bootstrap interval over seeds (SciPy's).
+
+    The best of a few levels is no mean: it jumps from level to level and has no standard error, so Student's t does not
+    apply. Drawing whole seeds again and taking the best level each time says how far it might have jumped.
 
     Args:
         frame: columns `seed`, `dose` and `value`, a row per seed and dose (average other factors out before).
         dose: name of the column whose best level is sought. The answer is one of its levels: no curve is fitted.
+
+    Raises:
+        ValueError: fewer than 3 seeds that have every dose.
     """
     table = frame.pivot_table(index="seed", columns=dose, values=value).dropna()  # (seeds, doses)
     levels, values = table.columns.to_numpy(float), table.to_numpy()
-    low, high = _bootstrap(len(values), lambda counts: levels[(counts @ values).argmax()])
-    return Estimate(f"best {dose}", float(levels[values.mean(0).argmax()]), low, high, len(values))
+    if len(values) < 3:
+        raise ValueError(f"best {dose}: an interval needs at least 3 seeds, not {len(values)}.")
 
+    def best(seeds: np.ndarray, axis: int = -1) -> np.ndarray:
+        return levels[values[seeds].mean(axis=axis - 1).argmax(-1)]  # (..., seeds, doses) -> (..., doses) -> (...)
 
-def _bootstrap(n_clusters: int, statistic: Callable[[np.ndarray], float]) -> tuple[float, float]:
-    """Percentile interval of a statistic of how often each cluster is drawn; the same draws for the same number."""
-    if n_clusters < 3:
-        raise ValueError(f"An interval needs at least 3 independent groups (seeds), not {n_clusters}.")
-    rng = np.random.default_rng(0)
-    draws = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=N_RESAMPLES).astype(float)
-    return tuple(float(q) for q in np.nanquantile([statistic(counts) for counts in draws], (0.025, 0.975)))
+    seeds = np.arange(len(values))
+    found = stats.bootstrap(
+        (seeds,), best, vectorized=True, n_resamples=N_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return Estimate(f"best {dose}", float(best(seeds)), float(found.low), float(found.high), len(values))
 
 
 CONCLUSIONS = {1: "above zero", -1: "below zero", 0: "not told apart from zero"}
+
+
+def conclusion(estimate: Estimate) -> str:
+    """The verdict in a word or two: "above zero", "below zero" or "not told apart"."""
+    return CONCLUSIONS[estimate.sign].removesuffix(" from zero")
 
 
 def _digits(scale: float) -> int:
@@ -243,10 +388,10 @@ def verdict(estimate: Estimate, unit: str = "", scale: float = 1.0) -> str:
     'largest against none: +2.1 points, 95% interval +1.3 to +2.9, 20 seeds: above zero.'
     """
     value, low, high = (scale * number for number in (estimate.value, estimate.low, estimate.high))
-    digits, conclusion = _digits(scale), CONCLUSIONS[estimate.sign]
+    digits = _digits(scale)
     return (
         f"{estimate.name}: {value:+.{digits}f}{unit}, 95% interval {low:+.{digits}f} to {high:+.{digits}f}, "
-        f"{estimate.n_seeds} seeds: {conclusion}."
+        f"{estimate.n_seeds} seeds: {CONCLUSIONS[estimate.sign]}."
     )
 
 
@@ -261,7 +406,7 @@ def verdicts(estimates: dict[str, Estimate], scale: float = 1.0) -> pd.DataFrame
         name: {
             **{end: round(scale * getattr(e, end), _digits(scale)) for end in ("value", "low", "high")},
             "seeds": e.n_seeds,
-            "verdict": CONCLUSIONS[e.sign].removesuffix(" from zero"),  # so that a row fits a page
+            "verdict": conclusion(e),
         }
         for name, e in estimates.items()
     }

@@ -1,11 +1,12 @@
 """Intervals cover what they should, and agree with SciPy and with simulation."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-import gst_tutorial as gst
 from gst_tutorial import statistics as s
 
 
@@ -100,7 +101,7 @@ def test_gains_has_a_row_per_method_and_none_for_the_baseline():
     assert ((table.low < table.gain) & (table.gain < table.high)).all()
 
 
-def test_gains_by_width_has_a_row_per_size_and_width_and_is_drawn_as_a_line_per_size():
+def test_gains_by_width_has_a_row_per_size_and_width():
     base = {"final_accuracy": 0.6, "train_accuracy": 1.0, "instability": 0.0}
     rows = [
         {**base, "seed": seed, "n_train": n, "width": width, "method": method}
@@ -115,10 +116,6 @@ def test_gains_by_width_has_a_row_per_size_and_width_and_is_drawn_as_a_line_per_
     assert table.gain.to_list() == pytest.approx([0.0065, 0.0115, 0.0215] * 2)
     assert ((table.low < table.gain) & (table.gain < table.high)).all()
     assert (table.fits == 1).all() and table["fits pruned"].to_list() == pytest.approx([0.9] * 6)
-    ax = gst.plots.gain_against_width(table)
-    lines = {container.get_label(): container.lines[0].get_xydata() for container in ax.containers}
-    assert set(lines) == {"250 training examples", "4,000 training examples"}
-    assert lines["250 training examples"].ravel().tolist() == pytest.approx([0.5, 0.65, 1, 1.15, 2, 2.15], rel=0.02)
     with pytest.raises(ValueError, match="n_train is missing"):
         s.gains_by_width(frame.assign(n_train=None))
 
@@ -130,6 +127,80 @@ def test_the_optimum_of_a_parabola_is_found_with_its_interval():
     found = s.optimum(pd.DataFrame(rows), "dose")
     assert found.value == 0.4
     assert found.low <= 0.4 <= found.high and found.high - found.low <= 0.4
+
+
+def test_the_interval_of_a_mean_is_scipys_interval_of_a_t_test():
+    values = np.random.default_rng(3).normal(size=15)
+    found = s.mean_estimate(values, "mean")
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_an_arm_can_be_named_by_its_factors_if_they_pick_exactly_one():
+    frame = runs().assign(
+        target=lambda f: np.where(f.label < "m3", "smallest", "largest"), dose=lambda f: f.instability
+    )
+    by_factors = s.paired_difference(frame, {"target": "largest", "dose": 0.5}, {"dose": 0.0})
+    assert by_factors == s.paired_difference(frame, "m5", "m0")
+    with pytest.raises(ValueError, match="fit 3 arms: 'm3', 'm4', 'm5'; they must pick exactly one"):
+        s.paired_difference(frame, {"target": "largest"}, "m0")
+    with pytest.raises(ValueError, match="fit no arm"):
+        s.paired_difference(frame, {"target": "random"}, "m0")
+    with pytest.raises(ValueError, match="Did you mean 'target'"):
+        s.paired_difference(frame, {"targets": "largest"}, "m0")
+
+
+def test_gains_carry_the_factors_that_are_one_value_within_an_arm():
+    frame = runs().assign(target=lambda f: np.where(f.label < "m3", "smallest", "largest"), size=None)
+    table = s.gains(frame, baseline="m0")
+    assert list(table.columns) == ["gain", "low", "high", "n_seeds", "instability", "target", "size"]
+    assert table.target.to_list() == ["smallest", "smallest", "largest", "largest", "largest"]
+
+
+def test_means_have_an_estimate_per_level_and_no_interval_where_seeds_are_too_few():
+    frame = runs(5)
+    found = s.means(frame[(frame.label != "m1") | (frame.seed < 2)], "label", "final_accuracy")
+    assert list(found) == ["m0", "m1", "m2", "m3", "m4", "m5"]
+    assert found["m2"] == s.mean_estimate(frame[frame.label == "m2"].final_accuracy, "m2")
+    assert found["m1"].n_seeds == 2 and np.isnan(found["m1"].low) and found["m1"].sign == 0
+
+
+def test_a_correlation_within_seeds_does_not_see_what_seeds_differ_in():
+    frame = runs(seed_effect=5.0)
+    found = s.within_seed_correlation(frame, "instability", "final_accuracy", "pearson")
+    each = [np.corrcoef(part.instability, part.final_accuracy)[0, 1] for _, part in frame.groupby("seed")]
+    assert found.value == pytest.approx(np.mean(each))
+    assert 0.85 < found.low < found.high <= 1
+    assert s.correlation(frame, "instability", "final_accuracy", "pearson").value < 0.5
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.4, -0.7, 2.0])
+def test_equivalence_is_the_larger_of_scipys_two_one_sided_tests(mean):
+    values = np.random.default_rng(4).normal(mean, 1.0, size=12)
+    above = stats.ttest_1samp(values, -1.0, alternative="greater").pvalue
+    below = stats.ttest_1samp(values, 1.0, alternative="less").pvalue
+    assert s.equivalence(values, 1.0) == pytest.approx(max(above, below))
+
+
+def test_holm_is_the_closed_test_with_bonferroni_on_every_subset():
+    p = dict(zip("abcde", [0.002, 0.04, 0.011, 0.3, 0.013]))
+    closed = {
+        name: max(
+            min(1.0, len(subset) * min(p[other] for other in subset))
+            for size in range(1, 6) for subset in itertools.combinations(p, size) if name in subset
+        )
+        for name in p
+    }  # fmt: skip
+    assert s.holm(p) == pytest.approx(closed)
+    assert list(s.holm(p)) == list(p)
+
+
+def test_power_is_how_often_the_paired_t_test_finds_the_effect():
+    draws = np.random.default_rng(5).normal(0.5, 1.0, size=(4000, 20))
+    found = (stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05).mean()
+    assert s.power(0.5, 1.0, 20) == pytest.approx(found, abs=0.03)
+    assert s.power(0.0, 1.0, 20) == pytest.approx(0.05)
+    assert s.power(-0.5, 1.0, 20) == s.power(0.5, 1.0, 20)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +226,9 @@ def test_equal_data_give_equal_intervals():
         (lambda f: s.paired_difference(f, "m9", "m0"), "'m9' is not in column 'label'"),
         (lambda f: s.paired_difference(pd.concat([f, f]), "m1", "m0"), "several runs"),
         (lambda f: s.mean_estimate([1.0, 2.0], "x"), "at least 3"),
+        (lambda f: s.equivalence([1.0, 2.0, 3.0], 0.0), "bound=0.0 must lie in"),
+        (lambda f: s.holm({"a": 1.5}), "p_values"),
+        (lambda f: s.optimum(f[f.seed < 2], "instability", "final_accuracy"), "at least 3 seeds"),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -1,13 +1,17 @@
-"""The book's figures, each drawn from a DataFrame or a result. Colours are Okabe and Ito's, which colour-blind readers
-can tell apart; a marker or a line style always says the same as the colour.
+"""The book's plots, each drawn from a DataFrame, a result or estimates. They draw intervals and compute none: those come
+from `gst.statistics`. How things look stands in `style`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from gst_tutorial import statistics
+from gst_tutorial.figures.style import LOOKS, PALETTE, STYLE, look, look_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,48 +19,7 @@ if TYPE_CHECKING:
 
     from gst_tutorial.experiment import RunResult
 
-# Okabe & Ito, "Color Universal Design" (2008), without the yellow, which is too pale for lines on white.
-PALETTE = {
-    "black": "#000000",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "green": "#009E73",
-    "blue": "#0072B2",
-    "vermilion": "#D55E00",
-    "purple": "#CC79A7",
-}
-# One look per thing, the same in every chapter.
-LOOKS = {
-    "none": {"color": PALETTE["black"], "marker": "o", "linestyle": "-"},
-    "smallest": {"color": PALETTE["blue"], "marker": "s", "linestyle": "-"},
-    "largest": {"color": PALETTE["vermilion"], "marker": "^", "linestyle": "--"},
-    "random": {"color": PALETTE["green"], "marker": "D", "linestyle": "-."},
-    "prune at init": {"color": PALETTE["purple"], "marker": "v", "linestyle": ":"},
-    "zero": {"color": PALETTE["sky"], "marker": "P", "linestyle": "--"},
-    "gaussian": {"color": PALETTE["orange"], "marker": "X", "linestyle": ":"},
-}
-STYLE = {
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "axes.axisbelow": True,
-    "font.size": 10,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "figure.dpi": 100,
-    "svg.hashsalt": "gst",
-}
-
-
-def use_style() -> None:
-    """Give matplotlib the book's look, for the rest of the session."""
-    import matplotlib
-
-    matplotlib.rcParams.update(STYLE)
+ZERO = {"color": "#767676", "linewidth": 0.8}  # the line where an effect is none
 
 
 def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.6)) -> Axes:
@@ -68,13 +31,16 @@ def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.6)) -> Axes:
         return pyplot.subplots(figsize=size)[1]
 
 
-def look(name: str) -> dict:
-    """Colour, marker and line style for a method or target; unknown names get those of the first that they contain."""
-    return LOOKS.get(name) or next((style for key, style in LOOKS.items() if key in str(name)), LOOKS["none"])
+def training_curve(result: RunResult, ax: Axes | None = None, name: str | None = None) -> Axes:
+    """Test accuracy in percent after every epoch, with each event's vertical drop drawn at its epoch.
 
+    Args:
+        name: a key of `LOOKS`; None takes the look, and the label, of what the run's config does.
+    """
+    if name is None:
+        from gst_tutorial.studies.study import method_of
 
-def training_curve(result: RunResult, ax: Axes | None = None, name: str = "none") -> Axes:
-    """Test accuracy after every epoch, with each event's vertical drop drawn at its epoch."""
+        name = look_name({"method": method_of(result.config), "target": result.config.target})
     return curve(result.epochs, result.events, ax, name)
 
 
@@ -97,38 +63,34 @@ def curve(
 def accuracy_against_instability(
     frame: pd.DataFrame, ax: Axes | None = None, by: str = "label", names: bool = False
 ) -> Figure:
-    """A point per run (instability, final test accuracy) and, larger, the mean of each method with its 95% interval.
+    """A point per run (instability, final test accuracy) and, larger, the mean of each arm with its 95% interval.
 
     Args:
-        frame: a row per run with `instability`, `final_accuracy` and the column `by`.
-        names: write each method's name beside its mean.
+        frame: a row per run with `instability`, `final_accuracy`, the column `by`, and the factors `method` and `target`,
+            which give an arm its look.
+        names: write each arm's name beside its mean.
+
+    Raises:
+        ValueError: an arm whose factors have no look.
     """
     ax = _axes(ax)
-    for method, runs in frame.groupby(by, sort=False):
-        style = look(method)
+    used = set()
+    found = statistics.means(frame, by, "final_accuracy")
+    for arm, runs in frame.groupby(by, sort=False):
+        used.add(look_name(runs.iloc[0]))
+        style = look(runs.iloc[0])
+        color, marker = style["color"], style["marker"]
         ax.scatter(
-            runs.instability,
-            100 * runs.final_accuracy,
-            s=9,
-            alpha=0.35,
-            color=style["color"],
-            marker=style["marker"],
-            linewidths=0,
+            runs.instability, 100 * runs.final_accuracy, s=9, alpha=0.35, color=color, marker=marker, linewidths=0
         )
-        mean, half = 100 * runs.final_accuracy.mean(), 100 * half_width(runs.final_accuracy)
-        ax.errorbar(
-            runs.instability.mean(),
-            mean,
-            yerr=half,
-            color=style["color"],
-            marker=style["marker"],
-            ms=6,
-            mec="white",
-            capsize=2,
-        )
-        if names:
-            ax.annotate(method, (runs.instability.mean(), mean), textcoords="offset points", xytext=(5, 4), fontsize=8)
-    _target_legend(ax, frame[by].unique())
+        if arm in found:  # not where every run failed
+            x, e = runs.instability.mean(), found[arm]
+            ax.errorbar(
+                x, 100 * e.value, yerr=_error([e], 100), color=color, marker=marker, ms=6, mec="white", capsize=2
+            )
+            if names:
+                ax.annotate(arm, (x, 100 * e.value), textcoords="offset points", xytext=(5, 4), fontsize=8)
+    _legend(ax, used)
     ax.set(
         xlabel="instability: share of test accuracy lost at an event (mean over events)",
         ylabel="final test accuracy (%)",
@@ -136,23 +98,19 @@ def accuracy_against_instability(
     return ax.figure
 
 
-def _target_legend(ax: Axes, methods) -> None:
+def _legend(ax: Axes, names: set[str]) -> None:
+    """A marker for each of these keys of `LOOKS`."""
     from matplotlib.lines import Line2D
 
-    present = [key for key in LOOKS if any(key in str(method) for method in methods)]
-    handles = [
-        Line2D([], [], color=LOOKS[k]["color"], marker=LOOKS[k]["marker"], linestyle="", label=k) for k in present
-    ]
+    present = [(name, LOOKS[name]) for name in LOOKS if name in names]
+    handles = [Line2D([], [], color=s["color"], marker=s["marker"], linestyle="", label=name) for name, s in present]
     if handles:
         ax.legend(handles=handles, fontsize=8)
 
 
-def half_width(values: pd.Series) -> float:
-    """Half of a 95% interval of the mean (Student's t)."""
-    from scipy import stats
-
-    n = values.notna().sum()
-    return float(stats.t.ppf(0.975, n - 1) * values.std() / np.sqrt(n)) if n > 1 else 0.0
+def _error(estimates: list[statistics.Estimate], scale: float) -> np.ndarray:
+    """Lengths of error bars below and above, `(2, n)`."""
+    return scale * np.array([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
 
 
 def means(
@@ -164,12 +122,41 @@ def means(
     label: str | None = None,
     scale: float = 1.0,
 ) -> Axes:
-    """Mean of column `y` at each value of column `x`, with a 95% interval, as one line."""
+    """Mean of column `y` at each value of column `x`, with its 95% interval (`statistics.means`), as one line."""
     ax = _axes(ax)
-    grouped = frame.groupby(x)[y]
-    style = look(name)
-    centre, half = scale * grouped.mean(), scale * grouped.apply(half_width)
-    ax.errorbar(centre.index, centre, yerr=half, label=label or name, capsize=2, ms=5, **style)
+    found = dict(sorted(statistics.means(frame, x, y).items()))
+    centre = [scale * e.value for e in found.values()]
+    error = _error(list(found.values()), scale)
+    ax.errorbar(list(found), centre, yerr=error, label=label or name, capsize=2, ms=5, **look(name))
+    return ax
+
+
+def forest(
+    estimates: Mapping[Hashable, statistics.Estimate], ax: Axes | None = None, scale: float = 1.0, unit: str = ""
+) -> Axes:
+    """A row per estimate, from the top: its interval, a line at zero, and at the right what it shows, in a word.
+
+    Args:
+        estimates: by the name to write at the row. scale: 100 for points of accuracy. unit: of the axis below.
+
+    Raises:
+        ValueError: no estimates.
+    """
+    if not estimates:
+        raise ValueError("estimates is empty: a forest plot needs at least one row.")
+    ax = _axes(ax, (6.4, 0.9 + 0.32 * len(estimates)))
+    for row, e in enumerate(estimates.values()):
+        color = {1: PALETTE["blue"], -1: PALETTE["vermilion"], 0: "#595959"}[e.sign]
+        filled = {"markerfacecolor": color if e.sign else "white"}  # hollow: not told apart from zero
+        marker = {1: ">", -1: "<", 0: "o"}[e.sign]
+        ax.errorbar(
+            scale * e.value, row, xerr=_error([e], scale), marker=marker, color=color, capsize=3, ms=6, **filled
+        )
+        word = statistics.conclusion(e)
+        ax.annotate(word, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=color)
+    ax.axvline(0, **ZERO)
+    ax.set_yticks(range(len(estimates)), [str(name) for name in estimates])
+    ax.set(ylim=(len(estimates) - 0.5, -0.5), xlabel=unit)
     return ax
 
 
@@ -181,7 +168,7 @@ def gains_against_instability(
     table = table.sort_values("instability")
     error = 100 * np.vstack([table.gain - table.low, table.high - table.gain])
     ax.errorbar(table.instability, 100 * table.gain, yerr=error, label=label or name, capsize=2, ms=5, **look(name))
-    ax.axhline(0, color="#767676", linewidth=0.8)
+    ax.axhline(0, **ZERO)
     ax.set(xlabel="instability (mean over events)", ylabel="gain over no pruning (points)")
     return ax
 
@@ -199,7 +186,7 @@ def gain_against_width(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         # Side by side, so that intervals can be told apart.
         widths = part.index.get_level_values("width") * 1.03 ** (i - (len(sizes) - 1) / 2)
         ax.errorbar(widths, 100 * part.gain, yerr=error, capsize=3, label=f"{n:,} training examples", **look(name))
-    ax.axhline(0, color="#767676", linewidth=0.8)
+    ax.axhline(0, **ZERO)
     ticks = sorted(set(table.index.get_level_values("width")))
     ax.set(xscale="log", xlabel="width of the network", ylabel="gain of pruning (points)")
     ax.set_xticks(ticks, [f"{width:g}" for width in ticks])
@@ -217,9 +204,16 @@ def filter_scores(scores, chosen, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     order = np.argsort(np.asarray(scores), kind="stable")
     scores, chosen = np.asarray(scores)[order], np.asarray(chosen)[order]
-    rank = np.arange(len(scores))
-    ax.bar(rank[~chosen], scores[~chosen], color=PALETTE["blue"], label="kept")
-    ax.bar(rank[chosen], scores[chosen], color="white", edgecolor=PALETTE["vermilion"], hatch="////", label="pruned")
+    from matplotlib.collections import PolyCollection
+
+    def bars(which: np.ndarray, **style) -> None:  # one collection: drawn several times as fast as a patch per bar
+        corners = [((i - 0.4, 0), (i - 0.4, scores[i]), (i + 0.4, scores[i]), (i + 0.4, 0)) for i in which.nonzero()[0]]
+        ax.add_collection(PolyCollection(corners, **style))
+
+    bars(~chosen, facecolor=PALETTE["blue"], label="kept")
+    bars(chosen, facecolor="white", edgecolor=PALETTE["vermilion"], hatch="////", label="pruned")
+    ax.autoscale_view()
+    ax.set_ylim(bottom=min(0.0, float(scores.min())))
     ax.set(xlabel="filter, by rank of its score", ylabel="score")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="upper left")  # ascending: free; looking for the best place takes time
     return ax

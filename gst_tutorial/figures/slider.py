@@ -17,12 +17,12 @@ import json
 import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from gst_tutorial._arguments import integer
-from gst_tutorial.figures.plots import PALETTE, STYLE
-from gst_tutorial.figures.slider_page import SCRIPT, SHEET
+from gst_tutorial.figures.style import house_style
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
     Frame = Figure | str  # a matplotlib figure, or the text of an SVG picture
 
-#: The Okabe-Ito colours that reach a contrast of 3 on white, each with its own line style: colour alone says nothing.
-LINES = {
-    PALETTE["blue"]: "-",
-    PALETTE["vermilion"]: "--",
-    PALETTE["green"]: "-.",
-    PALETTE["purple"]: ":",
-    PALETTE["black"]: (0, (5, 1, 1, 1, 1, 1)),
-}
+# What every figure carries with it. The style's colours: ink and soft reach a contrast of 4.5 on card, the others 3. Its
+# themes stand in this order: the system's wish, then what the page says (the book; JupyterLab; Colab), then paper. Rules
+# marked !important undo the light panel, the padding and the dimming of the book's dark theme.
+# The script binds every figure that is not bound yet: a cell that is run again brings a new figure of the same name, and
+# some notebooks run a script away from its place. Radio groups get a name of their own for the same reason.
+_HERE = Path(__file__).parent
+SHEET = (_HERE / "slider.css").read_text(encoding="utf-8")
+SCRIPT = (_HERE / "slider.js").read_text(encoding="utf-8")
 
 _SVG = "{http://www.w3.org/2000/svg}"
 # Fonts of matplotlib's formulas that no reader has: a prime set in cmsy10 would show as a zero.
@@ -128,7 +128,8 @@ def slider_figure(
     return f"""\
 <figure class="gst-slider tex2jax_ignore mathjax_ignore" id="{name}" aria-label="{e(title)}" \
 style="max-width:{min(760, round(1.25 * width) + 34)}px">
-<style>{SHEET}</style>
+<style>
+{SHEET}</style>
 <p class="gst-title">{e(title)}</p>
 <div class="gst-picture"><img decoding="sync" width="{width}" height="{height}" \
 alt="{e(data["alts"][0][start])}" src="{e(data["frames"][0][start])}"></div>
@@ -145,7 +146,8 @@ the slider that shows the others needs scripts.</p></noscript>
 <figcaption>{e(caption)}</figcaption>
 <script type="application/json">{embedded}</script>
 </figure>
-<script>{SCRIPT}</script>
+<script>
+{SCRIPT}</script>
 """.replace("<figcaption></figcaption>\n", "")
 
 
@@ -172,27 +174,6 @@ def figure_frames(
             draw(figure, value)
             frames.append(_svg(figure))
     return frames
-
-
-def house_style(width: float = 5.0) -> dict[str, Any]:
-    """matplotlib rcParams: the book's style with letters that bear shrinking when the figure is `width` inches wide."""
-    from cycler import cycler
-
-    letters = min(13.0, max(10.0, 2.2 * width))  # points
-    return {
-        **STYLE,
-        "axes.prop_cycle": cycler(color=list(LINES), linestyle=list(LINES.values())),
-        "axes.labelsize": letters,
-        "axes.titlesize": letters,
-        "font.family": ["sans-serif"],
-        # DejaVu comes with matplotlib and is wide: a text that fits in it fits in each of the others.
-        "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial", "sans-serif"],
-        "font.size": letters,
-        "legend.fontsize": letters - 1,
-        "lines.linewidth": 1.8,
-        "xtick.labelsize": letters - 1,
-        "ytick.labelsize": letters - 1,
-    }
 
 
 def show(figure_html: str) -> HTML:

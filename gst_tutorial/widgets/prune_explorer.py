@@ -1,13 +1,13 @@
-"""Figures for the reader's hands: pictures with a slider that need no kernel, and live controls that do.
+"""Prune some filters of one layer by hand, and see at once what it costs.
 
-The kernel-free builder is in `sliders`, the explorer of whole runs in `live`; their names are here too, so that a
-notebook needs only `gst.widgets`. Live widgets run with ipywidgets 7.7 (Colab) and 8. What a control does is a plain
-function here (`explore`); the widget only calls it. An error is shown where the answer would stand.
+What the controls do is a plain function (`explore`); the widget only calls it. It runs with ipywidgets 7.7 (Colab) and 8.
+An error is shown where the answer would stand.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import torch
 from torch import nn
@@ -15,13 +15,10 @@ from torch import nn
 from gst_tutorial import _arguments as check
 from gst_tutorial import pruning
 from gst_tutorial.data.dataset import Dataset
-from gst_tutorial.figures.plots import PALETTE
-from gst_tutorial.figures.slider import figure_frames, show, slider_figure
 from gst_tutorial.instability import Instability, correct, measure_instability
 from gst_tutorial.masks import prunable_layers
-from gst_tutorial.widgets.run_explorer import error_html, run_explorer
-
-__all__ = ["Exploration", "explore", "figure_frames", "prune_explorer", "run_explorer", "show", "slider_figure"]
+from gst_tutorial.widgets.answers import clear, error_html, new_axes, picture_html
+from gst_tutorial.widgets.answers import controls as ipywidgets
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))  # 0 to 0.95
 N_SCORED = 200  # training examples that the score "activation" looks at
@@ -88,9 +85,11 @@ def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
 
     Returns:
         An ipywidgets `VBox`.
-    """
-    import ipywidgets as widgets
 
+    Raises:
+        ImportError: ipywidgets is not installed. TypeError, ValueError: the model has no masks, or the data are no data.
+    """
+    widgets = ipywidgets()
     check.integer("n_examples", n_examples, low=1)
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a gst.Dataset, not {type(data).__name__}.")
@@ -131,7 +130,7 @@ def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
 
 
 def exploration_html(found: Exploration) -> str:
-    """Accuracies and instability in words, and a bar per filter in the order of its score, as SVG."""
+    """Accuracies and instability in words, and a picture of the filters in the order of their scores, with the cut."""
     event = found.event
     n_before = int(found.pruned_before.sum())
     words = (
@@ -141,31 +140,25 @@ def exploration_html(found: Exploration) -> str:
         f"{int(found.pruned.sum())} of {len(found.pruned)} filters pruned"
         f"{f', {n_before} of them before' if n_before else ''}."
     )
-    order = found.scores.argsort(stable=True)
-    top = float(found.scores.max()) or 1.0
-    width, height = 600, 120
-    step = width / len(order)
-    drawn = []
-    for rank, filter_index in enumerate(order.tolist()):
-        size = max(1.0, height * float(found.scores[filter_index]) / top)
-        look = (
-            f'fill="white" stroke="{PALETTE["vermilion"]}" stroke-dasharray="2 1"'
-            if found.pruned[filter_index]
-            else f'fill="{PALETTE["blue"]}"'
-        )
-        drawn.append(
-            f'<rect x="{rank * step + 1:.1f}" y="{height - size:.1f}" width="{max(1, step - 2):.1f}" '
-            f'height="{size:.1f}" {look}/>'
-        )
-    cut = cut_rank(found.pruned[order])
+    return f"<p>{words}</p>{picture_html(draw(found).figure, 'Scores of the filters in ascending order, pruned and kept.')}"
+
+
+def draw(found: Exploration):
+    """The scores on matplotlib axes, which the next call uses again."""
+    from gst_tutorial.figures import plots
+
+    ax = _axes()
+    clear(ax)
+    plots.filter_scores(found.scores.numpy(), found.pruned.numpy(), ax)
+    cut = cut_rank(found.pruned[found.scores.argsort(stable=True)])
     if cut is not None:
-        drawn.append(f'<path d="M{cut * step:.1f} 0V{height}" stroke="black" stroke-width="2"/>')
-    return (
-        f"<p>{words}</p><svg viewBox='0 0 {width} {height}' style='background:white;max-width:{width}px;width:100%' "
-        f"role='img' aria-label='Scores of the filters in ascending order; pruned filters are outlined, kept ones "
-        f"filled'>{''.join(drawn)}</svg><p>Filters by rank of their score; outlined: pruned, filled: kept"
-        f"{'' if cut is None else '; the line is the cut'}.</p>"
-    )
+        ax.axvline(cut - 0.5, color="black", linewidth=1.5)
+    return ax
+
+
+@functools.cache
+def _axes():
+    return new_axes(6.0, 2.2)
 
 
 def cut_rank(pruned: torch.Tensor) -> int | None:

@@ -1,6 +1,6 @@
 """Train a run from controls: the reader chooses, watches the curve, and sees the run join a growing scatter.
 
-What the controls mean (`config_from`) and the pictures (`curve_svg`, `scatter_html`) are plain functions; `RunExplorer`
+What the controls mean (`config_from`) and the pictures (`draw_curve`, `draw_scatter`) are plain functions; `RunExplorer`
 only connects them. Training has a thread of its own, so that the kernel can still hear the stop button.
 """
 
@@ -9,40 +9,45 @@ from __future__ import annotations
 import dataclasses
 import html
 import threading
-import traceback
 from collections.abc import Sequence
 
 import pandas as pd
 
-from gst_tutorial.experiment import Experiment, RunConfig, RunResult
-from gst_tutorial.figures.plots import LOOKS, look
+from gst_tutorial.config import RunConfig
+from gst_tutorial.experiment import Experiment, RunResult
+from gst_tutorial.figures.style import look, look_name
 from gst_tutorial.pruning import TARGETS, PruneSchedule
 from gst_tutorial.studies.recorded import recorded
-from gst_tutorial.widgets.live_pictures import MARKER_NAMES, axes_svg, line, markers
+from gst_tutorial.studies.study import method_of
+from gst_tutorial.widgets.answers import clear, error_html, new_axes, picture_html
+from gst_tutorial.widgets.answers import controls as ipywidgets
 
-METHODS = ("none", "prune", "zero", "gaussian")
+INTERVENTIONS = ("none", "prune", "zero", "gaussian")
+DRAW_EVERY = 5  # epochs; a picture takes about as long as half an epoch of training
 PERIODS = (2, 4, 6, 9, 12, 18)  # epochs between events, as in the recorded study "tradeoff"
-NOISE_BATCHES = (1, 10, 20)  # the longest still fits into the shortest retrain period
+BATCHES = (1, 10, 20)  # the longest still fits into the shortest retrain period
 SEEDS = range(40)  # recorded runs have the seeds 0 to 19
 BASE = RunConfig(prune_fraction=0.9, schedule=PruneSchedule(5, 40, 9))
 WAITING = "Choose, then press Train. A run takes a few seconds."
 
 
 def config_from(
-    method: str, target: str, retrain_period: int, noise_batches: int, seed: int, base: RunConfig = BASE
+    intervention: str, target: str, retrain_period: int, n_batches: int, seed: int, base: RunConfig = BASE
 ) -> RunConfig:
-    """The run that the controls ask for. What a method does not use keeps its value from `base`.
+    """The run that the controls ask for. What an intervention does not use keeps its value from `base`, or its default.
 
     Args:
-        method: "none", "prune", "zero" or "gaussian". target, noise_batches, seed: see `gst.RunConfig`.
+        intervention: one of `INTERVENTIONS`. target, n_batches, seed: see `gst.RunConfig`.
         retrain_period: epochs between events. Their window and total are those of `base`, so a long period means few
             and large events: iterative_rate = prune_fraction / events.
     """
-    changes = {"method": method, "seed": seed, "evaluate_every": 1}
-    if method != "none":
+    changes = {"intervention": intervention, "seed": seed, "evaluate_every": 1, "size": None}
+    if intervention != "none":
         changes |= {"target": target, "schedule": PruneSchedule(base.schedule.start, base.schedule.end, retrain_period)}
-    if method in ("zero", "gaussian"):
-        changes["noise_batches"] = noise_batches
+    if "n_batches" in controls_in_use(intervention):
+        changes["n_batches"] = n_batches
+    else:
+        changes |= {"n_batches": 1, "draws": "new", "restore": "no"}
     return base.replace(**changes)
 
 
@@ -57,113 +62,94 @@ def periods(base: RunConfig = BASE) -> list[tuple[str, int]]:
     return choices
 
 
-def controls_in_use(method: str) -> set[str]:
-    """Names of the controls that make a difference to a run with this method."""
-    used = {"method", "seed"}
-    if method != "none":
+def controls_in_use(intervention: str) -> set[str]:
+    """Names of the controls that make a difference to a run with this intervention."""
+    used = {"intervention", "seed"}
+    if intervention != "none":
         used |= {"target", "retrain_period"}
-    if method in ("zero", "gaussian"):
-        used.add("noise_batches")
+    if intervention not in ("none", "prune"):
+        used.add("n_batches")
     return used
 
 
 def look_of(config: RunConfig) -> str:
-    """The name under which `plots.LOOKS` has the run's colour and marker: its target if it prunes, else its method."""
-    return config.target if config.method == "prune" else config.method
+    """The name under which `LOOKS` has the run's colour and marker."""
+    return look_name({"method": method_of(config), "target": config.target})
 
 
-def curve_svg(epochs: Sequence[dict], events: Sequence, config: RunConfig) -> str:
-    """The training curve so far, as SVG; an event is a vertical drop with a marker at its end.
+def draw_curve(ax, epochs: Sequence[dict], events: Sequence, config: RunConfig) -> str:
+    """Draw the training curve so far on `ax`; returns what it shows, in a sentence.
 
     Args:
         epochs: `Experiment.epochs`. events: `Experiment.events`.
     """
-    points = {float(row["epoch"]): 100 * row["test_accuracy"] for row in epochs}
-    for event in events:  # before and after an event are two points at nearly the same place
-        points[event.epoch - 1e-3] = 100 * event.accuracy_before
-    after = [(event.epoch, 100 * event.accuracy_after) for event in events]
-    ends = f"{epochs[-1]['test_accuracy']:.1%} after epoch {epochs[-1]['epoch']}" if epochs else "nothing trained yet"
-    style = look(look_of(config))
-    return axes_svg(
-        lambda place: line(place, sorted(points.items()), style) + markers(place, after, style, radius=3.5),
-        x_range=(0, max(1, config.recipe.epochs - 1)),
-        y_range=(0, 100),
-        labels=("epoch", "test accuracy (%)"),
-        text=f"Training curve: test accuracy is {ends}, with {len(events)} events.",
-    )
+    from gst_tutorial.figures import plots
+
+    clear(ax)
+    epochs = pd.DataFrame(list(epochs), columns=["epoch", "test_accuracy"])
+    columns = ("epoch", "accuracy_before", "accuracy_after")
+    events = pd.DataFrame([{name: getattr(event, name) for name in columns} for event in events], columns=columns)
+    plots.curve(epochs, events, ax, look_of(config))
+    ax.set(xlim=(0, max(1, config.epochs - 1)), ylim=(0, 100))
+    last = epochs.iloc[-1] if len(epochs) else None
+    ends = "nothing trained yet" if last is None else f"{last.test_accuracy:.1%} after epoch {int(last.epoch)}"
+    return f"Training curve: test accuracy is {ends}, with {len(events)} events."
 
 
 def recorded_cloud(name: str = "tradeoff") -> tuple[pd.DataFrame, str]:
-    """Recorded runs (columns label, instability, final_accuracy; empty if there are none) and a sentence about them."""
-    columns = ["label", "instability", "final_accuracy"]
+    """Recorded runs (columns label, method, target, instability, final_accuracy; empty if there are none) and a sentence
+    about them."""
+    columns = ["label", "method", "target", "instability", "final_accuracy"]
     try:
         frame = recorded(name)
     except ValueError:
         return pd.DataFrame(columns=columns), f"There is no recorded study “{name}” yet: you see your own runs only."
     runs = frame[columns].dropna()
-    return runs, f"Small and pale: {len(runs)} recorded runs of the study “{name}”."
+    return runs, f"Small and pale: {len(runs)} recorded runs of the study “{name}”, their means larger."
 
 
-def scatter_html(runs: Sequence[RunResult], cloud: pd.DataFrame, sentence: str) -> str:
-    """(instability, final accuracy) of the reader's runs, numbered and large, beside the recorded ones; and a table.
+def draw_scatter(ax, runs: Sequence[RunResult], cloud: pd.DataFrame) -> None:
+    """Draw (instability, final accuracy) of the reader's runs, numbered and large, on the recorded ones.
 
     Args:
-        runs: in the order in which they were trained.
-        cloud, sentence: see `recorded_cloud`.
+        runs: in the order in which they were trained. cloud: see `recorded_cloud`.
     """
-    groups = cloud.groupby(cloud.label.map(lambda label: next((key for key in LOOKS if key in label), "none")))
-    own = [(run.instability, 100 * run.final_accuracy) for run in runs]
-    everything = [*own, *_points(cloud)]
-    x = [0.0, 0.1, *(point[0] for point in everything)]
-    y = [point[1] for point in everything] or [0.0, 100.0]
+    from gst_tutorial.figures import plots
 
-    def draw(place) -> str:
-        pale = [markers(place, _points(group), look(name), radius=2, opacity=0.4) for name, group in groups]
-        large = [
-            markers(place, [point], look(look_of(run.config)), radius=6, number=number)
-            for number, (point, run) in enumerate(zip(own, runs, strict=True), start=1)
-        ]
-        return "".join([*pale, *large])
+    clear(ax)
+    plots.accuracy_against_instability(cloud, ax)
+    ax.set_xlabel("instability (mean over events)")  # the long one does not fit
+    for number, run in enumerate(runs, start=1):
+        style, point = look(look_of(run.config)), (run.instability, 100 * run.final_accuracy)
+        ax.plot(*point, color=style["color"], marker=style["marker"], markersize=11, markeredgecolor="black")
+        ax.annotate(str(number), point, textcoords="offset points", xytext=(7, 5), fontweight="bold")
 
-    picture = axes_svg(
-        draw,
-        x_range=(min(x) - 0.02, max(x) + 0.04),
-        y_range=(max(0.0, min(y) - 2), min(100.0, max(y) + 2)),
-        labels=("instability (mean over events)", "final test accuracy (%)"),
-        text=f"Final test accuracy against instability. {sentence} Your {len(runs)} runs are in the table below.",
-    )
-    shapes = ", ".join(f"{MARKER_NAMES[look(name)['marker']]}: {name}" for name, _ in groups)
-    legend = f"{sentence}{f' {shapes.capitalize()}.' if shapes else ''} Large, with a number: your runs."
+
+def scatter_html(ax, runs: Sequence[RunResult], cloud: pd.DataFrame, sentence: str) -> str:
+    """The picture of `draw_scatter`, what is in it, and a table of the reader's runs."""
+    draw_scatter(ax, runs, cloud)
+    text = f"Final test accuracy against instability. {sentence} Your {len(runs)} runs are in the table below."
+    legend = f"{sentence} Large, with a number: your runs."
     rows = "".join(_row(number, run) for number, run in enumerate(runs, start=1))
-    head = "".join(
-        f"<th scope='col'>{name}&emsp;</th>" for name in ("run", "method", "events", "seed", "instability", "accuracy")
-    )
+    names = ("run", "intervention", "events", "seed", "instability", "accuracy")
+    head = "".join(f"<th scope='col'>{name}&emsp;</th>" for name in names)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if runs else ""
-    return f"{picture}<p>{html.escape(legend)}</p>{table}"
-
-
-def _points(frame: pd.DataFrame) -> list[tuple[float, float]]:
-    return list(zip(frame.instability, 100 * frame.final_accuracy, strict=True))
+    return f"{picture_html(ax.figure, text)}<p>{html.escape(legend)}</p>{table}"
 
 
 def _row(number: int, run: RunResult) -> str:
     config = run.config
-    method = f"prune, {config.target}" if config.method == "prune" else config.method
-    if config.temporary:
-        method = f"{config.method}, {config.target}, {_batches(config.noise_batches)}"
-    cells = [number, method, len(run.events), config.seed, f"{run.instability:.3f}", f"{run.final_accuracy:.1%}"]
+    does = config.intervention
+    if does != "none":
+        does += f", {config.target}"
+    if config.events.temporary:
+        does += f", {_batches(config.n_batches)}"
+    cells = [number, does, len(run.events), config.seed, f"{run.instability:.3f}", f"{run.final_accuracy:.1%}"]
     return f"<tr>{''.join(f'<td>{html.escape(str(cell))}&emsp;</td>' for cell in cells)}</tr>"
 
 
 def _batches(n: int) -> str:
     return f"{n} batch" if n == 1 else f"{n} batches"
-
-
-def error_html(error: Exception) -> str:
-    """An exception for a reader: what it says first, the traceback folded below."""
-    summary = html.escape(f"{type(error).__name__}: {error}")
-    full = html.escape("".join(traceback.format_exception(error)))
-    return f"<details role='alert'><summary><b>{summary}</b></summary><pre>{full}</pre></details>"
 
 
 class _Stopped(Exception):
@@ -180,8 +166,7 @@ class RunExplorer:
     _active: RunExplorer | None = None
 
     def __init__(self, base: RunConfig = BASE):
-        import ipywidgets as widgets
-
+        widgets = ipywidgets()
         if not isinstance(base, RunConfig):
             raise TypeError(f"base={base!r} must be a gst.RunConfig.")
         if not isinstance(base.schedule, PruneSchedule) or not isinstance(base.prune_fraction, float):
@@ -190,24 +175,26 @@ class RunExplorer:
         self.thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._cloud = recorded_cloud()
-        batches = [(f"{_batches(n)} after an event", n) for n in NOISE_BATCHES]
+        batches = [(f"{_batches(n)} after an event", n) for n in BATCHES]
         wide = {"style": {"description_width": "110px"}, "layout": widgets.Layout(width="480px", max_width="100%")}
         self.controls = {
-            "method": widgets.Dropdown(options=METHODS, value="prune", description="method", **wide),
+            "intervention": widgets.Dropdown(options=INTERVENTIONS, value="prune", description="intervention", **wide),
             "target": widgets.Dropdown(options=TARGETS, description="target", **wide),
             "retrain_period": widgets.Dropdown(options=periods(base), description="iterative rate", **wide),
-            "noise_batches": widgets.Dropdown(options=batches, description="noise lasts", **wide),
+            "n_batches": widgets.Dropdown(options=batches, description="noise lasts", **wide),
             "seed": widgets.IntSlider(min=SEEDS[0], max=SEEDS[-1], description="seed", **wide),
         }
         self.train_button = widgets.Button(description="Train", button_style="primary")
         self.stop_button = widgets.Button(description="Stop", disabled=True)
         self.status = widgets.HTML(f"<p>{WAITING}</p>")
-        self.curve = widgets.HTML(curve_svg([], [], self.config))
-        self.scatter = widgets.HTML(scatter_html([], *self._cloud))
+        self._axes = {"curve": new_axes(4.4, 3.0), "scatter": new_axes(4.4, 3.0)}
+        self.curve = widgets.HTML()
+        self._draw_curve([], [], self.config)
+        self.scatter = widgets.HTML(scatter_html(self._axes["scatter"], [], *self._cloud))
         pictures = widgets.HBox([self.curve, self.scatter], layout=widgets.Layout(flex_flow="row wrap"))
         buttons = widgets.HBox([self.train_button, self.stop_button])
         self.box = widgets.VBox([*self.controls.values(), buttons, self.status, pictures])
-        self.controls["method"].observe(self._show_what_is_in_use, "value")
+        self.controls["intervention"].observe(self._show_what_is_in_use, "value")
         self._show_what_is_in_use()
         self.train_button.on_click(self.train)
         self.stop_button.on_click(self.stop)
@@ -247,19 +234,20 @@ class RunExplorer:
         self._stop.set()
 
     def _train(self, experiment: Experiment) -> None:
-        n_epochs = experiment.config.recipe.epochs
+        n_epochs = experiment.config.epochs
 
         def watch(epoch: int, step: int) -> None:
             if self._stop.is_set():
                 raise _Stopped
             if step == experiment.steps_per_epoch:
-                self.curve.value = curve_svg(experiment.epochs, experiment.events, experiment.config)
+                if (epoch + 1) % DRAW_EVERY == 0 or epoch + 1 == n_epochs:
+                    self._draw_curve(experiment.epochs, experiment.events, experiment.config)
                 self.status.value = f"<p>Training: {epoch + 1} of {n_epochs} epochs done.</p>"
 
         try:
             result = experiment.run(callbacks=[watch])
             self.runs.append(dataclasses.replace(result, model=None, dataset=None))
-            self.scatter.value = scatter_html(self.runs, *self._cloud)
+            self.scatter.value = scatter_html(self._axes["scatter"], self.runs, *self._cloud)
             self.status.value = (
                 f"<p>Run {len(self.runs)}: final test accuracy <b>{result.final_accuracy:.1%}</b>, instability "
                 f"<b>{result.instability:.3f}</b>, in {result.seconds:.0f} s.</p>"
@@ -273,18 +261,22 @@ class RunExplorer:
         finally:
             self._set_training(False)
 
+    def _draw_curve(self, epochs: Sequence[dict], events: Sequence, config: RunConfig) -> None:
+        text = draw_curve(self._axes["curve"], epochs, events, config)
+        self.curve.value = picture_html(self._axes["curve"].figure, text)
+
     def _set_training(self, training: bool) -> None:
         self.train_button.disabled = training
         self.stop_button.disabled = not training
 
     def _show_what_is_in_use(self, change=None) -> None:
-        used = controls_in_use(self.controls["method"].value)
+        used = controls_in_use(self.controls["intervention"].value)
         for name, control in self.controls.items():
             control.disabled = name not in used
 
 
 def run_explorer(base: RunConfig = BASE):
-    """Controls for method, target, iterative rate, noise and seed; buttons that train and stop; curve and scatter.
+    """Controls for intervention, target, iterative rate, noise and seed; buttons that train and stop; curve and scatter.
 
     The recorded runs of the paper's protocol (study "tradeoff") lie below the reader's own.
 
@@ -293,5 +285,8 @@ def run_explorer(base: RunConfig = BASE):
 
     Returns:
         An ipywidgets `VBox`.
+
+    Raises:
+        ImportError: ipywidgets is not installed. TypeError, ValueError: the controls cannot vary this base.
     """
     return RunExplorer(base).box

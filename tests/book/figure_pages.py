@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from gst_tutorial.figures.slider import figure_frames, slider_figure
-from tests.book.browser import serve, visit
+from tools.browser import serve, visit
 
 LABELS = ["a nudge", "a tenth", "half", "nearly all"]
 TARGETS = ["smallest", "largest"]

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.book import figure_pages
-from tests.book.browser import FIGURE, NARROW, WIDE, accessibility_problems, colour, contrast, sideways_overflow
 from tests.book.figure_pages import HOSTILE
+from tools.browser import FIGURE, NARROW, WIDE, accessibility_problems, colour, contrast, sideways_overflow
 
 pytestmark = pytest.mark.browser
 

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.book import figure_pages
-from tests.book.browser import NARROW, drag, painted, state
 from tests.book.figure_pages import two_controls
+from tools.browser import NARROW, drag, painted, state
 
 pytestmark = pytest.mark.browser
 

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 from bs4 import BeautifulSoup
 
-from gst_tutorial.figures.slider import LINES, figure_frames, house_style, show, slider_figure
-from gst_tutorial.figures.slider_page import THEMES
-from tests.book.browser import contrast
+from gst_tutorial.figures.slider import SHEET, figure_frames, show, slider_figure
+from gst_tutorial.figures.style import LINES, house_style
+from tools.browser import contrast
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ["a nudge", "half", "nearly all"]
@@ -233,7 +233,9 @@ def test_show_gives_the_notebook_the_string_as_html():
 
 
 def test_importing_the_builder_loads_no_plotting_library():
-    program = "import sys, gst_tutorial.sliders;assert not {'matplotlib', 'IPython', 'ipywidgets'} & set(sys.modules)"
+    program = (
+        "import sys, gst_tutorial.figures.slider; assert not {'matplotlib', 'IPython', 'ipywidgets'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
@@ -291,9 +293,11 @@ def test_frames_cannot_be_drawn_from_nothing():
         figure_frames(3, [1])
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_colours_of_the_figure_can_be_told_apart(theme):
-    colours = THEMES[theme]
+    rules = {rule for rule in re.findall(r"\{(--gst-[^{}]*)\}", SHEET) if rule.endswith(f"color-scheme:{theme}")}
+    assert len(rules) == 1  # wherever the theme is set, it is the same
+    colours = dict(re.findall(r"--gst-(\w+):(#\w{6});", rules.pop()))
     for role, least in {"ink": 4.5, "soft": 4.5, "line": 3, "accent": 3}.items():
         assert contrast(colours[role], colours["card"]) >= least
 

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from tests.book.browser import visit
+from tools.browser import visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -97,7 +97,7 @@ def page(browser, lab):
         page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Shift+Enter")
-        page.locator(".widget-html svg").first.wait_for()
+        page.locator(".widget-html img").first.wait_for()
         yield page
         expect.set_options(timeout=5000)
 
@@ -124,4 +124,4 @@ def test_a_run_trained_from_the_page_joins_the_scatter(page):
     expect(train).to_be_enabled()
     expect(page.locator(".widget-html table tbody tr")).to_have_count(1)
     curve = page.get_by_role("img", name="Training curve: test accuracy is")
-    expect(curve).to_have_attribute("aria-label", re.compile("after epoch 4, with 2 events"))
+    expect(curve).to_have_attribute("alt", re.compile("after epoch 4, with 2 events"))

@@ -1,21 +1,21 @@
 """Live widgets: every value of every control, errors that the reader sees, runs that start and really stop."""
 
+import base64
 import dataclasses
 import functools
 import importlib
 import itertools
+import re
+import sys
 import threading
-from xml.etree import ElementTree
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import gst_tutorial as gst
-from gst_tutorial import pruning
-from gst_tutorial.studies import book as studies
-from gst_tutorial.widgets import live_pictures
+from gst_tutorial import pruning, studies
+from gst_tutorial.widgets.answers import new_axes
 
 widgets = importlib.import_module("gst_tutorial.widgets.prune_explorer")  # not the function of that name
 live = importlib.import_module("gst_tutorial.widgets.run_explorer")
@@ -59,8 +59,8 @@ def answer(box):
     return box.children[-1]
 
 
-def svg_of(html: str) -> ElementTree.Element:
-    return ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
+def png_of(html: str) -> bytes:
+    return base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', html)[1])
 
 
 # --- pruning by hand -------------------------------------------------------------------------------------------------
@@ -87,10 +87,9 @@ def test_every_value_of_every_control_is_answered_and_leaves_the_masks_alone(net
     for (layer, target), share in zip(pairs, widgets.SHARES, strict=False):
         html = widgets.answer_html(model, data, 20, layer=layer, score=score, target=target, prune_fraction=share)
         assert "role='alert'" not in html
-        bars = svg_of(html).findall("rect")
         kept = pruning.kept_in_the_end(len(before[layer]), share)
-        assert len(bars) == len(before[layer])
-        assert sum(bar.get("fill") != "white" for bar in bars) == kept
+        assert f"{len(before[layer]) - kept} of {len(before[layer])} filters pruned" in html
+        assert png_of(html).startswith(b"\x89PNG")
     assert same(before, masks(model))
 
 
@@ -148,6 +147,23 @@ def test_filters_pruned_before_are_told_apart(network):
     assert widgets.cut_rank(found.pruned[found.scores.argsort()]) is None  # some at each end
 
 
+def test_the_picture_has_a_bar_per_filter_and_is_drawn_on_the_same_axes_again(network):
+    model, data = network
+    ax = widgets.draw(widgets.explore(model, data, "conv3", 0.5, n_examples=50))
+    assert [len(bars.get_paths()) for bars in ax.collections] == [4, 4]
+    assert [line.get_xdata()[0] for line in ax.lines] == [3.5]  # the cut
+    again = widgets.draw(widgets.explore(model, data, "conv3", 0.0, n_examples=50))
+    assert again is ax and [len(bars.get_paths()) for bars in ax.collections] == [8, 0]
+
+
+def test_without_ipywidgets_the_error_says_what_to_install(network, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(ImportError, match="pip install ipywidgets"):
+        widgets.prune_explorer(*network)
+    with pytest.raises(ImportError, match="pip install ipywidgets"):
+        live.run_explorer()
+
+
 def test_the_cut_lies_between_the_pruned_and_the_kept_filters():
     flags = functools.partial(torch.tensor, dtype=torch.bool)
     assert widgets.cut_rank(flags([1, 1, 0, 0, 0])) == 2
@@ -179,17 +195,17 @@ def test_a_network_without_masks_and_data_of_another_kind_are_refused(network):
 
 
 def test_every_setting_of_the_controls_is_a_run_that_can_be_trained():
-    choices = itertools.product(live.METHODS, pruning.TARGETS, live.PERIODS, live.NOISE_BATCHES)
+    choices = itertools.product(live.INTERVENTIONS, pruning.TARGETS, live.PERIODS, live.BATCHES)
     for method, target, period, batches in choices:
         config = live.config_from(method, target, period, batches, seed=3)
-        assert (config.method, config.seed) == (method, 3)
+        assert (config.intervention, config.seed) == (method, 3)
         assert method == "none" or (config.target, config.schedule.retrain_period) == (target, period)
-        assert not config.temporary or config.noise_batches == batches
+        assert not config.events.temporary or config.n_batches == batches
     assert [live.config_from("none", "smallest", 2, 1, seed).seed for seed in live.SEEDS] == list(range(40))
 
 
 def test_a_run_with_a_recorded_seed_is_the_recorded_run():
-    study = {config.hash: label for label, config in studies.get("tradeoff").runs}
+    study = {config.hash: arm.label for arm, config in studies.get("tradeoff").runs}
     for target, period in itertools.product(pruning.TARGETS, live.PERIODS):
         config = live.config_from("prune", target, period, 1, seed=0).replace(evaluate_every=10)
         assert study[config.hash] == f"{target}, period {period}"
@@ -199,8 +215,8 @@ def test_what_a_method_does_not_use_changes_nothing():
     first = live.config_from("none", "smallest", 2, 1, seed=0)
     assert live.config_from("none", "largest", 18, 20, seed=0) == first
     assert live.config_from("prune", "largest", 18, 20, 0) == live.config_from("prune", "largest", 18, 1, 0)
-    assert live.controls_in_use("none") == {"method", "seed"}
-    assert live.controls_in_use("prune") == {"method", "seed", "target", "retrain_period"}
+    assert live.controls_in_use("none") == {"intervention", "seed"}
+    assert live.controls_in_use("prune") == {"intervention", "seed", "target", "retrain_period"}
     assert live.controls_in_use("gaussian") == live.controls_in_use("zero") == set(explorer().controls)
 
 
@@ -215,55 +231,45 @@ def test_the_iterative_rate_is_named_with_its_events():
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def test_the_curve_drops_at_an_event():
+@pytest.fixture
+def ax():
+    return new_axes(4.4, 3.0)
+
+
+def test_the_curve_drops_at_an_event_and_is_drawn_from_nothing_too(ax):
     epochs = [{"epoch": i, "test_accuracy": value} for i, value in enumerate([0.2, 0.3, 0.5])]
     event = gst.PruningEvent(1, "conv4", 8, 0.5, 0.8, 0.3, 0.6, 0.01)
-    svg = svg_of(live.curve_svg(epochs, [event], live.BASE))
-    assert svg.get("aria-label") == "Training curve: test accuracy is 50.0% after epoch 2, with 1 events."
-    path = next(e.get("d") for e in svg.iter("path") if e.get("stroke-width") == "1.8")
-    x, y = np.array([list(map(float, point.split())) for point in path[1:].split("L")]).T
-    assert len(x) == 4
-    assert x[2] == x[1]  # straight down,
-    assert y[2] > y[1]  # which is up in SVG's numbers
-    svg_of(live.curve_svg([], [], live.BASE))  # nothing trained yet
+    text = live.draw_curve(ax, epochs, [event], live.BASE)
+    assert text == "Training curve: test accuracy is 50.0% after epoch 2, with 1 events."
+    assert ax.lines[0].get_ydata().tolist() == pytest.approx([20, 80, 30, 50])
+    assert "nothing trained yet, with 0 events" in live.draw_curve(ax, [], [], live.BASE)
+    assert len(ax.lines) == 1
 
 
-def test_the_scatter_has_a_marker_per_run_and_escapes_what_it_is_told():
+def test_the_scatter_has_a_marker_per_run_and_escapes_what_it_is_told(ax):
     cloud = pd.DataFrame(
         {
-            "label": ["none", "smallest, period 2", "prune at init"],
+            "label": ["a", "b", "c"],
+            "method": ["none", "prune", "prune at init"],
+            "target": ["smallest"] * 3,
             "instability": [0, 0.2, 0],
             "final_accuracy": [0.6, 0.7, 0.5],
         }
     )
     run = dataclasses.replace(trained(), instability=0.3)
-    html = live.scatter_html([run, run], cloud, "A <b>sentence</b>.")
+    html = live.scatter_html(ax, [run, run], cloud, "A <b>sentence</b>.")
     assert "<b>" not in html
-    assert [text.text for text in svg_of(html).iter("text") if text.get("font-weight")] == ["1", "2"]
+    assert [text.get_text() for text in ax.texts] == ["1", "2"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["none", "smallest", "prune at init"]
     assert html.count("<tr>") == 3
-    assert "Squares: smallest" in html or "squares: smallest" in html
-    alone = live.scatter_html([], cloud.iloc[:0], "Nothing recorded.")
-    assert "<table" not in alone
-    svg_of(alone)
-
-
-def test_every_method_of_the_book_has_a_marker_that_can_be_drawn():
-    for style in gst.plots.LOOKS.values():
-        assert "path" in live_pictures.markers(lambda x, y: (x, y), [(1, 2)], style, radius=3)
-        assert style["marker"] in live_pictures.MARKER_NAMES
-        assert style["linestyle"] in live_pictures.DASHES
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 59), (-0.02, 0.14), (55.3, 71), (0, 100), (99.5, 99.9)])
-def test_ticks_are_few_and_lie_inside(low, high):
-    found = live_pictures.ticks(low, high)
-    assert 2 <= len(found) <= 6
-    assert low - 1e-9 <= found[0] < found[-1] <= high + 1e-9
+    alone = live.scatter_html(ax, [], cloud.iloc[:0], "Nothing recorded.")
+    assert "<table" not in alone and not ax.texts
+    assert png_of(alone)
 
 
 def test_the_recorded_cloud_is_there_or_its_absence_is_said():
     cloud, sentence = live.recorded_cloud()
-    assert {"label", "instability", "final_accuracy"} == set(cloud.columns)
+    assert {"label", "method", "target", "instability", "final_accuracy"} == set(cloud.columns)
     assert f"{len(cloud)} recorded runs" in sentence or (cloud.empty and "no recorded study" in sentence)
     nothing, sentence = live.recorded_cloud("no such study")
     assert nothing.empty
@@ -294,16 +300,14 @@ def test_a_run_is_trained_drawn_and_joins_the_scatter():
     expected = gst.run(here.config)
     assert here.runs[0].epochs.equals(expected.epochs)
     assert here.runs[0].instability == expected.instability
-    assert here.curve.value == live.curve_svg(
-        expected.epochs.to_dict("records"), list(expected.events.itertuples()), expected.config
-    )
+    assert f"test accuracy is {expected.final_accuracy:.1%} after epoch 4, with 2 events" in here.curve.value
     assert f"{expected.final_accuracy:.1%}" in here.status.value
     assert before[0] != here.curve.value
     assert before[1] != here.scatter.value
-    here.controls["method"].value = "gaussian"
+    here.controls["intervention"].value = "gaussian"
     here.train_button.click()
     finish(here)
-    assert [run.config.method for run in here.runs] == ["prune", "gaussian"]
+    assert [run.config.intervention for run in here.runs] == ["prune", "gaussian"]
     assert here.runs[0].model is None  # a long evening of runs keeps no networks
 
 
@@ -355,19 +359,19 @@ def test_a_run_that_cannot_begin_shows_its_error():
 
 def test_the_controls_that_a_method_does_not_use_are_greyed_out():
     here = explorer()
-    for method in live.METHODS:
-        here.controls["method"].value = method
+    for method in live.INTERVENTIONS:
+        here.controls["intervention"].value = method
         enabled = {name for name, control in here.controls.items() if not control.disabled}
         assert enabled == live.controls_in_use(method)
 
 
 def test_a_base_with_a_plan_for_each_layer_is_refused():
     with pytest.raises(ValueError, match=r"schedule or prune_fraction for each layer"):
-        widgets.run_explorer(TINY.replace(layers=("conv3", "conv4"), prune_fraction=(0.5, 0.9)))
+        live.run_explorer(TINY.replace(layers=("conv3", "conv4"), prune_fraction=(0.5, 0.9)))
     with pytest.raises(TypeError, match=r"base=3 must be a gst.RunConfig"):
-        widgets.run_explorer(3)
+        live.run_explorer(3)
 
 
 def test_the_explorer_of_runs_is_a_box_with_everything_in_it():
-    box = widgets.run_explorer()
-    assert {"method", "target", "iterative rate", "noise lasts", "seed", "Train", "Stop"} <= set(children(box))
+    box = live.run_explorer()
+    assert {"intervention", "target", "iterative rate", "noise lasts", "seed", "Train", "Stop"} <= set(children(box))

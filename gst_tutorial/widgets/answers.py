@@ -1,0 +1,68 @@
+"""What both widgets answer with: a picture or an error as HTML, and what to install where there are no controls."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import traceback
+from typing import TYPE_CHECKING
+
+from gst_tutorial.figures.style import STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PIXELS_PER_INCH = 125  # of the picture; it is shown at 100, so that letters stay sharp on fine screens
+
+
+def controls():
+    """The module ipywidgets.
+
+    Raises:
+        ImportError: it is not installed; says how to.
+    """
+    try:
+        import ipywidgets
+    except ImportError as error:
+        raise ImportError(f"Live controls need ipywidgets: pip install ipywidgets ({error})") from error
+    return ipywidgets
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """Axes on a figure of its own, in inches and in the book's style. To be drawn on again and again: that saves time."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout=None)
+        figure.set_layout_engine("none")  # laying out anew would take as long as drawing
+        return figure.add_axes((0.62 / width, 0.5 / height, 1 - 0.72 / width, 1 - 0.6 / height))
+
+
+def clear(ax: Axes) -> None:
+    """Empty the axes, in the book's style."""
+    import matplotlib
+
+    with matplotlib.rc_context({name: STYLE[name] for name in ("axes.grid", "grid.color", "axes.axisbelow")}):
+        ax.clear()
+
+
+def picture_html(figure: Figure, text: str) -> str:
+    """The figure as a PNG image in HTML; `text` says what it shows, for those who do not see it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, pil_kwargs={"compress_level": 1})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    width = round(100 * figure.get_figwidth())
+    return (
+        f'<img src="data:image/png;base64,{data}" alt="{html.escape(text)}" '
+        f'style="width:{width}px;max-width:100%;background:white">'
+    )
+
+
+def error_html(error: Exception) -> str:
+    """An exception for a reader: what it says first, the traceback folded below."""
+    summary = html.escape(f"{type(error).__name__}: {error}")
+    full = html.escape("".join(traceback.format_exception(error)))
+    return f"<details role='alert'><summary><b>{summary}</b></summary><pre>{full}</pre></details>"

@@ -1,0 +1,92 @@
+"""Plots draw the estimates they are given, in the look of the factors."""
+
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+import gst_tutorial as gst
+from gst_tutorial import statistics
+from gst_tutorial.figures import plots
+from gst_tutorial.figures.style import LOOKS
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def frame() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    arms = [("none", "smallest", 0.0), ("prune", "largest", 0.4), ("zero", "random", 0.4)]
+    return pd.DataFrame(
+        {"label": f"arm {i}", "method": method, "target": target, "dose": dose, "seed": seed, "instability": i / 10,
+         "final_accuracy": 0.6 + rng.normal(0, 0.01)}
+        for i, (method, target, dose) in enumerate(arms) for seed in range(6)
+    )  # fmt: skip
+
+
+def bars(ax) -> np.ndarray:
+    """Ends of all vertical error bars, (n, 2)."""
+    return np.array([segment[:, 1] for c in ax.containers for segment in c.lines[2][0].get_segments()])
+
+
+def test_arms_are_drawn_with_the_interval_of_the_statistics_and_the_look_of_their_factors(ax):
+    plots.accuracy_against_instability(frame(), ax)
+    found = statistics.means(frame(), "label", "final_accuracy")
+    assert bars(ax) == pytest.approx(np.array([[100 * e.low, 100 * e.high] for e in found.values()]))
+    looks = [LOOKS[name] for name in ("none", "largest", "zero")]
+    assert [c.lines[0].get_color() for c in ax.containers] == [style["color"] for style in looks]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["none", "largest", "zero"]
+
+
+def test_a_line_of_means_has_the_interval_of_the_statistics(ax):
+    plots.means(frame(), "instability", "final_accuracy", ax, name="largest", scale=100)
+    found = statistics.means(frame(), "instability", "final_accuracy")
+    assert bars(ax) == pytest.approx(np.array([[100 * e.low, 100 * e.high] for e in found.values()]))
+
+
+def test_gain_against_width_has_a_line_per_size_of_the_training_set(ax):
+    index = pd.MultiIndex.from_product([(250, 4000), (0.5, 1.0, 2.0)], names=["n_train", "width"])
+    gain = np.linspace(0, 0.05, 6)
+    plots.gain_against_width(pd.DataFrame({"gain": gain, "low": gain - 0.01, "high": gain + 0.01}, index=index), ax)
+    lines = {c.get_label(): c.lines[0].get_xydata() for c in ax.containers}
+    assert set(lines) == {"250 training examples", "4,000 training examples"}
+    assert lines["250 training examples"].ravel().tolist() == pytest.approx([0.5, 0, 1, 1, 2, 2], rel=0.02)
+
+
+def test_a_forest_has_a_row_per_estimate_a_zero_line_and_a_verdict_in_a_word(ax):
+    estimates = {
+        "up": statistics.Estimate("up", 0.02, 0.01, 0.03, 20),
+        "flat": statistics.Estimate("flat", 0.0, -0.01, 0.01, 20),
+        "down": statistics.Estimate("down", -0.02, -0.03, -0.01, 20),
+    }
+    plots.forest(estimates, ax, scale=100, unit="points")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["up", "flat", "down"]
+    assert [text.get_text() for text in ax.texts] == ["above zero", "not told apart", "below zero"]
+    assert [c.lines[0].get_xdata()[0] for c in ax.containers] == pytest.approx([2, 0, -2])
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
+    with pytest.raises(ValueError, match="estimates is empty"):
+        plots.forest({}, ax)
+
+
+def test_a_training_curve_drops_at_its_event_and_looks_like_what_its_config_does(ax):
+    result = types.SimpleNamespace(
+        epochs=pd.DataFrame({"epoch": [0, 1, 2], "test_accuracy": [0.2, 0.3, 0.5]}),
+        events=pd.DataFrame({"epoch": [1], "accuracy_before": [0.8], "accuracy_after": [0.3]}),
+        config=gst.RunConfig(intervention="gaussian", target="largest"),
+    )
+    [line] = plots.training_curve(result, ax).lines
+    assert line.get_label() == "gaussian" and to_hex(line.get_color()) == LOOKS["gaussian"]["color"].lower()
+    assert line.get_ydata().tolist() == pytest.approx([20, 80, 30, 50])
+
+
+def test_the_pruned_filters_are_hatched_in_the_order_of_their_scores(ax):
+    plots.filter_scores([3.0, 1.0, 2.0], np.array([False, True, False]), ax)
+    kept, pruned = ax.collections
+    heights = [[path.vertices[:, 1].max() for path in bars.get_paths()] for bars in (kept, pruned)]
+    assert heights == [[2, 3], [1]]
+    assert pruned.get_hatch()
