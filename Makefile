@@ -19,7 +19,7 @@ export PYTHONHASHSEED := 0
 BOOK_SOURCES := _config.yml _toc.yml \
   $(shell find book -type f -not -path '*/.*' 2>/dev/null) \
   $(shell find _web -type f -not -path '*/.*' 2>/dev/null) \
-  $(shell find gst_tutorial -name '*.py' -o -name '*.csv' -o -name '*.json' 2>/dev/null)
+  $(shell find gst_tutorial -type f -not -path '*/__pycache__/*' 2>/dev/null)
 # These read the built book, so they run after the build.
 PAGE_TESTS := $(wildcard tests/book/test_pages*.py tests/book/test_browser_book*.py)
 

@@ -210,18 +210,18 @@ def pipelines_tuning() -> Study:
     return Study("pipelines-tuning", question, arms, TUNING_SEEDS)
 
 
-def pipeline_configs() -> dict[str, RunConfig]:
+def pipeline_configs() -> dict[tuple[str, str], RunConfig]:
     """The ten training pipelines of `pipelines`, without pruning: "Adam, plain", "SGD, weight decay", ..."""
     grid = {}
     for name, base in OPTIMIZERS.items():
         decay, dropout = {"Adam": 0.3, "SGD": 1e-2}[name], 0.7
         joint_decay, joint_dropout = {"Adam": (0.03, 0.3), "SGD": (1e-2, 0.3)}[name]
         grid |= {
-            f"{name}, plain": base,
-            f"{name}, weight decay": base.replace(weight_decay=decay),
-            f"{name}, augmentation": base.replace(augment="shift_noise"),
-            f"{name}, dropout": base.replace(dropout=dropout),
-            f"{name}, all three": base.replace(weight_decay=joint_decay, dropout=joint_dropout, augment="shift_noise"),
+            (name, "plain"): base,
+            (name, "weight decay"): base.replace(weight_decay=decay),
+            (name, "augmentation"): base.replace(augment="shift_noise"),
+            (name, "dropout"): base.replace(dropout=dropout),
+            (name, "all three"): base.replace(weight_decay=joint_decay, dropout=joint_dropout, augment="shift_noise"),
         }
     return grid
 
@@ -233,25 +233,29 @@ def pipelines() -> Study:
     after 23 in both: nineteen small events, or two large ones.
     """
     arms = []
-    for name, config in pipeline_configs().items():
+    for (trained_with, added), config in pipeline_configs().items():
+        name = f"{trained_with}, {added}"
         pruned = config.replace(intervention="prune", prune_fraction=0.8)
         ways = {
             "none": config,
             "stable": pruned.replace(schedule=PruneSchedule(5, 23, 1)),
             "unstable": pruned.replace(schedule=PruneSchedule(5, 23, 18)),
         }
-        arms += [Arm(config, {"pipeline": name, "pruning": way}) for way, config in ways.items()]
+        factors = {"pipeline": name, "trained_with": trained_with, "added": added}
+        arms += [Arm(config, {**factors, "pruning": way}, f"{name}, {way}") for way, config in ways.items()]
     return Study("pipelines", "Does pruning still help in standard training pipelines?", arms)
 
 
 def pipelines_doses() -> Study:
     """Every pipeline with smaller doses of the unstable pruning: was 80%, the best for a plain one, only too much?"""
     arms = []
-    for name, config in pipeline_configs().items():
-        arms.append(Arm(config, {"pipeline": name, "method": "none"}))
+    for (trained_with, added), config in pipeline_configs().items():
+        name = f"{trained_with}, {added}"
+        factors = {"pipeline": name, "trained_with": trained_with, "added": added}
+        arms.append(Arm(config, {**factors, "dose": 0.0}, f"{name}, none"))
         for dose in (0.2, 0.4, 0.8):
             pruned = config.replace(intervention="prune", prune_fraction=dose, schedule=PruneSchedule(5, 23, 18))
-            arms.append(Arm(pruned, {"pipeline": name, "dose": dose}))
+            arms.append(Arm(pruned, {**factors, "dose": dose}, f"{name}, {dose:.0%}"))
     question = "Does a smaller dose of pruning help a regularized network?"
     return Study("pipelines-doses", question, arms, TEN_SEEDS)
 
