@@ -7,7 +7,6 @@ Objection two: the Hessian of cross-entropy shrinks as the loss does, at the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,57 +16,10 @@ from scipy.sparse.linalg import LinearOperator
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.flatness.hessian import (
-    check_sample,
-    filter_scales,
-    gradient_covariance_trace,
-    hessian_operator,
-)
-from gst_tutorial.flatness.landscape import flat_radius, loss_function
-from gst_tutorial.flatness.spectrum import Eigenvalues, TraceEstimate, hutchinson_trace, top_eigenvalues
-from gst_tutorial.masks import evaluation_mode
-
-
-def filter_normalized_operator(
-    model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, batch_size: int = 512, loss: Callable = F.cross_entropy
-) -> LinearOperator:
-    """D H D with D = diag(`filter_scales`): curvature per *relative* change of the weights, which has no scale.
-
-    Why: multiply the weights of a filter f in front of batch norm by a > 0 (and its running statistics with them, as
-    training would). Batch norm divides by a again, so the function is the same: L(a w_f) = L(w_f). Differentiate twice:
-    a^2 H_ff(a w_f) = H_ff(w_f). The plain Hessian falls with 1 / a^2 though nothing has changed (Dinh, Pascanu, Bengio,
-    Bengio, *Sharp minima can generalize for deep nets*, 2017). But D_ff grows with a, so every entry of D H D stays,
-    and so do its eigenvalues and its trace. (Exactly, if batch norm's epsilon is 0; otherwise nearly.) The same holds
-    if one layer of a ReLU network without biases is multiplied by a and another divided by it. Biases and batch
-    norm's parameters have D = 0: they do not take part. Arguments and errors are those of `hessian_operator`.
-    """
-    operator, scales = hessian_operator(model, x, y, batch_size=batch_size, loss=loss), filter_scales(model)
-
-    def product(vector):
-        return scales * operator.matvec(scales * np.asarray(vector).reshape(-1))
-
-    return LinearOperator(operator.shape, matvec=product, rmatvec=product, dtype=np.float64)
-
-
-def filter_normalized_sharpness(
-    model: nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    n_probes: int = 50,
-    *,
-    seed: int = 0,
-    batch_size: int = 512,
-    loss: Callable = F.cross_entropy,
-) -> TraceEstimate:
-    """Trace of the `filter_normalized_operator` D H D: sum over filters f of `|w_f|^2 / n_f` times tr H_ff.
-
-    It is the mean curvature E[d^T H d] along a random filter-normalized direction d (Li, Xu, Taylor, Studer, Goldstein,
-    *Visualizing the loss landscape of neural nets*, 2018): the part of d in filter f is uniform on the sphere of radius
-    `|w_f|` in n_f dimensions, so `E[d_f d_f^T] = |w_f|^2 / n_f I`. A step eps d raises the loss by eps^2 / 2 times it.
-    """
-    with evaluation_mode(model):
-        operator = filter_normalized_operator(model, x, y, batch_size=batch_size, loss=loss)
-        return hutchinson_trace(operator, n_probes, seed=seed)
+from gst_tutorial.flatness.hessian import filter_normalized_operator, gradient_covariance_trace, hessian_operator
+from gst_tutorial.flatness.landscape import flat_radius
+from gst_tutorial.flatness.loss import SampleLoss
+from gst_tutorial.flatness.spectrum import Eigenvalues, hutchinson_trace, top_eigenvalues
 
 
 class ScaledLogits(nn.Module):
@@ -79,6 +31,10 @@ class ScaledLogits(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.scale * self.model(x)
+
+
+class OutOfReach(ValueError):
+    """No scale of the logits gives the loss asked for."""
 
 
 def match_loss(
@@ -95,12 +51,18 @@ def match_loss(
     earlier; and it is one choice among several (equal entropy would be another).
 
     Raises:
-        ValueError: the target is not in (0, log(classes)), or no scale reaches it (some predictions are wrong).
+        OutOfReach: no scale reaches the target (some predictions are wrong).
+        ValueError: the target is not in (0, log(classes)); or model and examples do not fit.
+        FloatingPointError: a logit is not finite.
     """
-    x, y = check_sample(model, x, y, batch_size)
-    with evaluation_mode(model), torch.no_grad():
-        z = torch.cat([model(batch) for batch in x.split(batch_size)]).cpu().double()  # (N, classes)
-    y = y.cpu()
+    at = SampleLoss(model, x, y, batch_size=batch_size)
+    z, y = at.outputs().cpu().double(), at.y.cpu()
+    if z.dim() != 2 or y.dtype != torch.int64:
+        raise ValueError(
+            f"model, y: logits (N, classes) and int64 classes are needed, got {tuple(z.shape)}, {y.dtype}."
+        )
+    if not z.isfinite().all():
+        raise FloatingPointError("model: its logits are not finite; has the training diverged?")
     check.real("target_loss", target_loss, low=0, high=math.log(z.shape[1]), open_low=True, open_high=True)
 
     def excess(scale: float) -> float:
@@ -116,7 +78,7 @@ def match_loss(
     if excess(high) > 0 and slope(low) < 0 < slope(high):
         high = brentq(slope, low, high)  # the bottom of the convex curve
     if not excess(high) <= 0:
-        raise ValueError(
+        raise OutOfReach(
             f"target_loss={target_loss!r} is out of reach: scaled logits get down to {excess(high) + target_loss:.4g}."
         )
     return ScaledLogits(model, brentq(excess, 0.0, high, xtol=1e-12 * high))
@@ -153,17 +115,17 @@ def measure_flatness(
     Raises:
         ValueError: a number of examples, eigenvalues or probes below 1.
     """
-    samples = _samples(dataset, n_train_examples, n_test_examples, seed)
+    check.integer("k", k, low=1)
+    check.integer("n_probes", n_probes, low=2)
     measures = {}
-    for split, values, top in _curvature(model, samples, k, n_probes, matched_loss, seed):
-        x, y = samples[split]
-        with evaluation_mode(model):
-            scaled, scaled_trace = _top_and_trace(filter_normalized_operator(model, x, y), min(k, 5), n_probes, seed)
-            values |= {
-                "flat_radius": flat_radius(model, x, y, top.vectors[0]) if top.converged[0] else math.nan,
-                "normalized_max": float(scaled.eigenvalues[0]),
-                "normalized_trace": scaled_trace,
-            }
+    for split, at, matched in _samples(model, dataset, n_train_examples, n_test_examples, matched_loss, seed):
+        values, top = _curvature(at, matched, k, n_probes, seed)
+        scaled, scaled_trace = _top_and_trace(filter_normalized_operator(at), min(k, 5), n_probes, seed)
+        values |= {
+            "flat_radius": flat_radius(at, top.vectors[0]) if top.converged[0] else math.nan,
+            "normalized_max": float(scaled.eigenvalues[0]),
+            "normalized_trace": scaled_trace,
+        }
         measures |= {f"{split}_{name}": value for name, value in values.items()}
     return measures
 
@@ -194,56 +156,58 @@ def measure_curvature(
     With k = 5, about 130 Hessian-vector products: on VGG11 at a quarter of its width a minute of one core. Arguments
     and errors as in `measure_flatness`.
     """
-    samples = _samples(dataset, n_train_examples, n_test_examples, seed)
+    check.integer("k", k, low=1)
+    check.integer("n_probes", n_probes, low=2)
     return {
         f"{split}_{name}": value
-        for split, values, _ in _curvature(model, samples, k, n_probes, matched_loss, seed)
-        for name, value in values.items()
+        for split, at, matched in _samples(model, dataset, n_train_examples, n_test_examples, matched_loss, seed)
+        for name, value in _curvature(at, matched, k, n_probes, seed)[0].items()
     }
 
 
-def _curvature(model: nn.Module, samples: dict, k: int, n_probes: int, matched_loss: float, seed: int):
-    """Yield (split, measures by name, top eigenvalues with vectors) for the training and the test sample."""
-    check.integer("k", k, low=1)
-    try:
-        matched = match_loss(model, *samples["train"], matched_loss)
-    except ValueError:
-        matched = None
-    for split, (x, y) in samples.items():
-        with evaluation_mode(model):
-            top, trace = _top_and_trace(hessian_operator(model, x, y), k, n_probes, seed)
-            covariance = gradient_covariance_trace(model, x, y)
-            values = {
-                "sample_loss": loss_function(model, x, y, 512, F.cross_entropy)(None)[0],
-                "gradient_covariance": covariance.uncentred,
-                "gradient_covariance_centred": covariance.centred,
-                "hessian_sum": top.sum,
-                "hessian_max": float(top.eigenvalues[0]),
-                "hessian_trace": trace,
-                "matched_hessian_max": math.nan,
-                "matched_hessian_trace": math.nan,
-            }
-        if matched is not None:
-            with evaluation_mode(matched):
-                again, trace = _top_and_trace(hessian_operator(matched, x, y), min(k, 5), n_probes, seed)
-            values |= {"matched_hessian_max": float(again.eigenvalues[0]), "matched_hessian_trace": trace}
-        yield split, values, top
+def _curvature(at: SampleLoss, matched: SampleLoss | None, k: int, n_probes: int, seed: int):
+    """(Measures by name, top eigenvalues with vectors) of one sample."""
+    top, trace = _top_and_trace(hessian_operator(at), k, n_probes, seed)
+    covariance = gradient_covariance_trace(at)
+    values = {
+        "sample_loss": at.value(),
+        "gradient_covariance": covariance.uncentred,
+        "gradient_covariance_centred": covariance.centred,
+        "hessian_sum": top.sum,
+        "hessian_max": float(top.eigenvalues[0]),
+        "hessian_trace": trace,
+        "matched_hessian_max": math.nan,
+        "matched_hessian_trace": math.nan,
+    }
+    if matched is not None:
+        again, trace = _top_and_trace(hessian_operator(matched), min(k, 5), n_probes, seed)
+        values |= {"matched_hessian_max": float(again.eigenvalues[0]), "matched_hessian_trace": trace}
+    return values, top
 
 
-def _samples(dataset, n_train_examples: int, n_test_examples: int, seed: int) -> dict[str, tuple]:
-    """{"train": (x, y), "test": (x, y)}, drawn at random."""
-    check.integer("n_train_examples", n_train_examples, low=1)
-    check.integer("n_test_examples", n_test_examples, low=1)
+def _samples(model: nn.Module, dataset, n_train_examples: int, n_test_examples: int, matched_loss: float, seed: int):
+    """[(split, loss of the model, loss of the model with the training sample's loss matched or None)], drawn at random."""
+    check.real("matched_loss", matched_loss, low=0, open_low=True)
     generator = np.random.default_rng(check.integer("seed", seed, low=0))
-    samples = {}
-    for split, wanted in (("train", n_train_examples), ("test", n_test_examples)):
-        x, y = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
-        chosen = torch.from_numpy(generator.permutation(len(x))[:wanted]).to(x.device)
+    wanted = {
+        "train": check.integer("n_train_examples", n_train_examples, low=1),
+        "test": check.integer("n_test_examples", n_test_examples, low=1),
+    }
+    losses = {}
+    for split, n in wanted.items():
+        x, y = getattr(dataset, f"x_{split}", None), getattr(dataset, f"y_{split}", None)
+        if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor):
+            raise TypeError(f"dataset must have tensors x_{split} and y_{split}; {type(dataset).__name__} has not.")
+        chosen = torch.from_numpy(generator.permutation(len(x))[:n]).to(x.device)
         x = x[chosen]
         if x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)  # faster on a CPU
-        samples[split] = (x, y[chosen])
-    return samples
+        losses[split] = SampleLoss(model, x, y[chosen])
+    try:
+        scaled = match_loss(model, losses["train"].x, losses["train"].y, matched_loss)
+    except OutOfReach:
+        scaled = None
+    return [(split, at, scaled and SampleLoss(scaled, at.x, at.y)) for split, at in losses.items()]
 
 
 def _top_and_trace(operator: LinearOperator, k: int, n_probes: int, seed: int) -> tuple[Eigenvalues, float]:

@@ -1,7 +1,7 @@
 """Eigenvalues and traces of matrices that are too large to store.
 
 Nothing here knows about networks: a matrix A is a `scipy.sparse.linalg.LinearOperator`, which can only be asked for
-products A v. `curvature.py` makes such operators from a network's loss.
+products A v. `hessian.py` makes such operators from a network's loss.
 """
 
 from __future__ import annotations

@@ -1,0 +1,87 @@
+"""Eigenvalues and traces of matrices that are known."""
+
+import doctest
+
+import numpy as np
+import pytest
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from gst_tutorial.flatness import spectrum
+from gst_tutorial.flatness.spectrum import hutchinson_trace, top_eigenvalues
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(spectrum).failed == 0
+
+
+def test_negative_eigenvalues_are_kept_by_magnitude_and_the_ends_can_be_asked_for():
+    A = aslinearoperator(np.diag(np.concatenate([[-9.0, 8.0, -7.0], np.linspace(0, 1, 297)])))
+    np.testing.assert_allclose(top_eigenvalues(A, 3).eigenvalues, [-9, 8, -7], rtol=1e-6)
+    np.testing.assert_allclose(top_eigenvalues(A, 1, which="LA").eigenvalues, [8], rtol=1e-6)
+    np.testing.assert_allclose(top_eigenvalues(A, 2, which="SA").eigenvalues, [-9, -7], rtol=1e-6)
+
+
+def test_pairs_that_did_not_converge_are_marked_and_spoil_the_sum():
+    A = aslinearoperator(np.diag(np.linspace(1, 1.01, 2000)))  # nearly equal eigenvalues: the slowest case
+    with pytest.warns(RuntimeWarning, match="did not converge"):
+        result = top_eigenvalues(A, 10, tol=1e-12, max_restarts=1)
+    assert result.eigenvalues.shape == result.residuals.shape == result.converged.shape == (10,)
+    assert not result.converged.all()
+    assert np.isnan(result.eigenvalues[~result.converged]).all()
+    assert np.isnan(result.sum)
+
+
+def test_a_pair_that_the_solver_believes_in_is_marked_if_its_residual_says_otherwise():
+    generator, d = np.random.default_rng(0), np.linspace(0, 1, 300) ** 8
+    noisy = LinearOperator((300, 300), matvec=lambda v: d * v.ravel() + 0.01 * generator.standard_normal(300))
+    with pytest.warns(RuntimeWarning, match="did not converge"):
+        result = top_eigenvalues(noisy, 5, tol=1e-4)
+    assert not result.converged.any()
+    assert (result.residuals > 0.01).all()
+
+
+def test_a_matrix_of_low_rank_gives_the_same_bits_twice():
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((400, 3)))[0]
+    A = aslinearoperator(basis @ np.diag([3.0, 2.0, 1.0]) @ basis.T)
+    first, second = top_eigenvalues(A, 6), top_eigenvalues(A, 6)
+    np.testing.assert_allclose(first.eigenvalues, [3, 2, 1, 0, 0, 0], atol=1e-10)
+    assert np.array_equal(first.eigenvalues, second.eigenvalues)
+
+
+def test_the_zero_matrix_has_zero_eigenvalues():
+    assert not top_eigenvalues(LinearOperator((500, 500), matvec=np.zeros_like, dtype=float), 4).eigenvalues.any()
+
+
+def test_every_product_is_counted():
+    calls = []
+    A = LinearOperator((300, 300), matvec=lambda v: calls.append(1) or np.arange(300) * v.ravel(), dtype=float)
+    calls.clear()
+    assert top_eigenvalues(A, 4).n_products == len(calls)
+
+
+def test_without_residuals_the_solver_needs_k_products_less():
+    A = aslinearoperator(np.diag(0.9 ** np.arange(300)))
+    checked, trusted = top_eigenvalues(A, 5), top_eigenvalues(A, 5, check_residuals=False)
+    assert trusted.n_products == checked.n_products - 5
+    assert np.array_equal(trusted.eigenvalues, checked.eigenvalues)
+    assert np.isnan(trusted.residuals).all()
+    assert trusted.converged.all()
+
+
+def test_hutchinson_is_within_its_error_and_deflation_makes_the_error_smaller():
+    root = np.random.default_rng(0).standard_normal((200, 200)) / 200
+    A = root @ root.T + 5 * np.outer(root[0], root[0])
+    plain = hutchinson_trace(aslinearoperator(A), 200, seed=1)
+    top = top_eigenvalues(aslinearoperator(A), 20, return_vectors=True)
+    deflated = hutchinson_trace(aslinearoperator(A), 200, seed=1, deflate=top)
+    assert abs(plain.trace - np.trace(A)) < 4 * plain.standard_error
+    assert abs(deflated.trace - np.trace(A)) < 4 * deflated.standard_error
+    assert deflated.standard_error < plain.standard_error
+    off_diagonal = A - np.diag(np.diag(A))
+    assert plain.standard_error == pytest.approx(np.sqrt(2 * np.square(off_diagonal).sum() / 200), rel=0.2)
+
+
+@pytest.mark.parametrize("change", [{"k": 0}, {"k": 11}, {"which": "LR"}, {"tol": -1.0}, {"max_restarts": 0}])
+def test_bad_solver_arguments_are_named(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        top_eigenvalues(aslinearoperator(np.eye(10)), **({"k": 2} | change))
