@@ -563,7 +563,7 @@ ONE = gst.PruneSchedule(1, 3, 1)
         ({"schedule": "init", "intervention": "zero"}, ValueError, "schedule='init'.*intervention='zero'"),
         ({"schedule": "start", "intervention": "prune"}, TypeError, "schedule='start'"),
         ({"measures": "flatness"}, TypeError, "measures='flatness' must be a tuple"),
-        ({"measures": ("sharpnes",)}, ValueError, "measures='sharpnes'.*Did you mean"),
+        ({"measures": ("flatnes",)}, ValueError, "measures='flatnes'.*Did you mean"),
         ({"measures": ("flatness", "curvature")}, ValueError, "measures=.*name one"),
         ({"image_size": 0}, ValueError, "image_size=0"),
         ({"device": "gpu"}, ValueError, "device='gpu'"),
