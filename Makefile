@@ -11,6 +11,13 @@ READY   := $(VENV)/.installed
 HTML    := _build/html
 BUILT   := _build/.built
 REPO    ?=
+UV      := _build/uv/bin/uv
+# What README promises for `make book` and `make test`.
+OLDEST_PYTHON := 3.11.2
+NEWEST_PYTHON := 3.13
+# No address of an index, no path, no reason behind a line: the same file on every machine.
+LOCK_STYLE  := --no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes tools/lock_excludes.txt
+LOCK_HEADER := \# Written by `make lock` from requirements.in. No hashes: the CPU builds of torch have others than the default build.
 
 # One thread per process: test workers and notebook kernels are processes, and two cores have no room for more.
 export OMP_NUM_THREADS := 1
@@ -24,7 +31,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
 PAGE_TESTS := $(wildcard tests/book/test_pages*.py tests/book/test_browser_book*.py)
 
 .PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive pdf \
-        repository lock clean
+        repository lock check-lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -40,7 +47,7 @@ help:
 	@echo "make archive      the book as one zip that works without a network, in _build"
 	@echo "make pdf          the book as one PDF, in _build (needs Chromium)"
 	@echo "make repository REPO=owner/name    set the name of the repository wherever it is used"
-	@echo "make lock         write requirements.txt anew from its first section"
+	@echo "make lock         write requirements.txt anew from requirements.in, and check it on the oldest and newest Python"
 	@echo "make clean        remove what was built; .venv stays"
 
 # ---- set-up ----
@@ -129,8 +136,27 @@ endif
 repository: $(READY)
 	$(BIN)/python -m tools.publish.repository "$(REPO)"
 
-lock: $(READY)
-	$(BIN)/python tools/lock.py
+# One file for every Python that README names. Pins that are in it already stay unless requirements.in changes them, and a
+# package gets one version for all Pythons where there is one. The loop at the end installs nothing: it resolves the new file
+# for the oldest and the newest Python, wheels only, and names what does not fit.
+lock: $(UV) requirements.in
+	$(UV) pip compile --quiet $(LOCK_STYLE) --universal --fork-strategy fewest --python-version $(OLDEST_PYTHON) \
+	  --no-strip-extras requirements.in --output-file requirements.txt
+	@sed -i.old '1i $(LOCK_HEADER)' requirements.txt && rm requirements.txt.old
+	@! grep -E '^(nvidia|cuda|triton)' requirements.txt || { \
+	  echo "error: requirements.txt has GPU libraries (above): add them to tools/lock_excludes.txt" >&2; exit 1; }
+	@$(MAKE) --no-print-directory check-lock
+
+check-lock: $(UV)
+	@for version in $(OLDEST_PYTHON) $(NEWEST_PYTHON); do \
+	  $(UV) pip compile --quiet $(LOCK_STYLE) --python-version $$version --only-binary :all: requirements.txt >/dev/null && \
+	  echo "requirements.txt resolves on Python $$version" || \
+	  { echo "error: requirements.txt does not resolve on Python $$version" >&2; exit 1; }; \
+	done
+
+# The resolver has an environment of its own, so that .venv holds what requirements.txt says and nothing else.
+$(UV):
+	@"$(PYTHON)" -m venv _build/uv && _build/uv/bin/python -m pip install --disable-pip-version-check -qq uv==0.13.9
 
 clean:
 	rm -rf _build dist .pytest_cache .ruff_cache .coverage

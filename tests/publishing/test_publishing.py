@@ -13,7 +13,6 @@ import nbformat
 import pytest
 import yaml
 
-from tools import lock
 from tools.notebooks import setup_cell
 from tools.publish import archive as make_archive
 from tools.publish import repository as set_repository
@@ -233,11 +232,9 @@ def test_every_dependency_has_an_exact_pin_that_its_lower_bound_allows():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
-    pins = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
-    assert len(pins) == len(lines), "a package is pinned twice"
+    locked = {canonicalize_name(pin.name): pin for pin in pins("requirements.txt")}
     for requirement in map(Requirement, wanted):
-        (pin,) = pins[canonicalize_name(requirement.name)].specifier
+        (pin,) = locked[canonicalize_name(requirement.name)].specifier
         assert pin.operator == "=="
         assert requirement.specifier.contains(pin.version, prereleases=True)
 
@@ -249,10 +246,40 @@ def test_the_package_asks_for_lower_bounds_only():
         assert re.fullmatch(r"[\w-]+>=[\d.]+", dependency)
 
 
-def test_the_lock_keeps_the_first_section_and_reads_names_as_pip_does():
-    text = "# why\nDask[distributed]==2026.8.0\nruamel.yaml==0.19.1\n\n" + lock.DIVIDER + "\nold==1\n"
-    assert lock.direct_section(text) == "# why\nDask[distributed]==2026.8.0\nruamel.yaml==0.19.1\n"
-    assert lock.pinned_names(text) == {"dask", "ruamel-yaml", "old"}
+def pins(file):
+    """Requirements of a file of pins."""
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / file).read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("python", ["3.11.2", "3.11.15", "3.12.12", "3.13.9"])
+def test_on_each_python_every_package_has_one_exact_version_and_no_gpu_library(python):
+    from packaging.utils import canonicalize_name
+
+    environment = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+    here = [pin for pin in pins("requirements.txt") if pin.marker is None or pin.marker.evaluate(environment)]
+    names = [canonicalize_name(pin.name) for pin in here]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"==[\w.!]+", str(pin.specifier)) for pin in here)
+    assert [name for name in names if re.match("nvidia|cuda|triton", name)] == []
+
+
+def test_what_the_project_names_itself_is_locked_at_that_version_on_every_machine():
+    from packaging.utils import canonicalize_name
+
+    locked = {canonicalize_name(pin.name): (pin.specifier, pin.marker) for pin in pins("requirements.txt")}
+    stale = [
+        str(pin) for pin in pins("requirements.in") if locked.get(canonicalize_name(pin.name)) != (pin.specifier, None)
+    ]
+    assert stale == [], "run `make lock`"
+
+
+def test_the_lock_names_no_address_and_no_path():
+    """They would be those of the machine that wrote it."""
+    text = (ROOT / "requirements.txt").read_text()
+    assert not re.search(r"^-|://| @ |^[./~]", text, flags=re.MULTILINE)
 
 
 # ---- archive and slides ----

@@ -5,7 +5,7 @@
     python -m tools.pages.status --draft    # while a chapter is being written: say "not measured yet" instead of failing
 
 Nothing on the page is written by hand. `make notebooks` measures the chapters (book/run_times.json); versions are those of
-requirements.txt and pyproject.toml; studies are described by the provenance that is recorded with them.
+requirements.in and pyproject.toml; studies are described by the provenance that is recorded with them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from pathlib import Path
 import nbformat
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from tools.lock import direct_section
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "status.md"
@@ -69,8 +67,8 @@ def versions(root: Path = ROOT) -> list[tuple[str, str, str]]:
     extras = project["optional-dependencies"]  # those for users of the package; the others are for working on the book
     wanted = [*project["dependencies"], *extras["vision"], *extras["cluster"]]
     oldest = {canonicalize_name(each.name): str(each.specifier).removeprefix(">=") for each in map(Requirement, wanted)}
-    pins = (root / "requirements.txt").read_text(encoding="utf-8")
-    lines = [line for line in direct_section(pins).splitlines() if line and not line.startswith("#")]
+    pins = (root / "requirements.in").read_text(encoding="utf-8")
+    lines = [line for line in pins.splitlines() if line and not line.startswith("#")]
     found = [(each.name, str(each.specifier).removeprefix("==")) for each in map(Requirement, lines)]
     return [(name, version, oldest.get(canonicalize_name(name), "")) for name, version in found]
 
