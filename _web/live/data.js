@@ -8,7 +8,7 @@ import { LENGTHS, STATISTICS, WEIGHTS, FILTERS, size } from "./shapes.js";
 
 const LENGTH = LENGTHS[0];
 const LEVELS = 128;
-const folder = new URL("./data/", import.meta.url);
+const folder = new URL("./made/", import.meta.url);
 /** @type {Map<string, Promise<any>>} */
 const asked = new Map();
 

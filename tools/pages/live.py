@@ -1,6 +1,6 @@
 """What the experiment in the page reads: signals, a network in the middle of its training, recorded runs.
 
-python tools/pages/live.py            # write _web/live/data/ and book/figures/live_click.html
+python tools/pages/live.py            # write _web/live/made/ and book/figures/live_click.html
 python tools/pages/live.py --check    # exit 1 if signals or recorded runs there are not what the package gives
 
 Signals take 128 levels (half a level is 3.5% of their standard deviation) and are stored as differences, deflated:
@@ -21,7 +21,7 @@ from scipy import stats
 import gst_tutorial as gst
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "_web" / "live" / "data"
+FOLDER = ROOT / "_web" / "live" / "made"
 FIGURE = ROOT / "book" / "figures" / "live_click.html"
 LEVELS = 128
 CURVE = 1000  # test signals behind every point of a curve in the page
