@@ -22,20 +22,10 @@ import { CLASSES, FILTERS, LENGTHS, copyState, initialState } from "./shapes.js"
 import { INTERVENTIONS, targets } from "./interventions.js";
 import { EPOCHS, eventEpochs, keptFilters, learningRate } from "./schedule.js";
 import { permutation, stream } from "./random.js";
+import { score } from "./forward.js";
 
 const BATCH = 100;
 const EACH = LENGTHS[1] * 3; // numbers of one example, as patches
-
-/** Share of signals whose largest logit is their class's. @param {Float32Array} logits @param {Uint8Array} labels */
-export function accuracy(logits, labels, n = labels.length) {
-  let right = 0;
-  for (let s = 0; s < n; s++) {
-    let best = 0;
-    for (let k = 1; k < CLASSES; k++) if (logits[s * CLASSES + k] > logits[s * CLASSES + best]) best = k;
-    if (best === labels[s]) right++;
-  }
-  return right / n;
-}
 
 /** The examples `order` of a training set as one batch. */
 export function batchOf(/** @type {Data["train"]} */ train, /** @type {number[]} */ order) {
@@ -83,10 +73,13 @@ export async function train(program, data, settings, { twin, tell, rest, from, s
   let stepTime = 0, steps = 0;
   const look = async () => {
     const logits = await network.logits(data.test.patches);
-    return { all: accuracy(logits, data.test.labels), curve: accuracy(logits, data.test.labels, data.curve) };
+    return { all: score(logits, data.test.labels).accuracy, ...seen(logits) };
   };
-  const glance = async () =>
-    accuracy(await network.logits(data.test.patches.subarray(0, data.curve * EACH)), data.test.labels, data.curve);
+  const seen = (/** @type {Float32Array} */ logits) => {
+    const { accuracy, right, all } = score(logits, data.test.labels.subarray(0, data.curve));
+    return { accuracy, classes: right.map((n, k) => n / all[k]) };
+  };
+  const glance = async () => seen(await network.logits(data.test.patches.subarray(0, data.curve * EACH)));
   try {
     for (let epoch = 0; epoch < epochs; epoch++) {
       const shuffled = permutation(data.train.n, order); // drawn also for epochs before `startEpoch`
@@ -108,24 +101,24 @@ export async function train(program, data, settings, { twin, tell, rest, from, s
       }
       const index = when.indexOf(epoch);
       if (index < 0) {
-        tell({ kind: "epoch", epoch, loss: sum / data.train.n, accuracy: await glance() });
+        tell({ kind: "epoch", epoch, loss: sum / data.train.n, ...(await glance()) });
         continue;
       }
       const before = await look();
-      tell({ kind: "epoch", epoch, loss: sum / data.train.n, accuracy: before.curve });
+      tell({ kind: "epoch", epoch, loss: sum / data.train.n, accuracy: before.accuracy, classes: before.classes });
       const state = await network.read();
       const chosen = hit(state, settings, index, when.length, targetsFrom, directionsFrom);
       network.write(state);
       const after = await look();
       const instability = before.all > 0 ? (before.all - after.all) / before.all : 0;
       drops.push(instability);
-      tell({ kind: "event", epoch, index, hit: chosen.length, before: before.curve, after: after.curve, instability });
+      tell({ kind: "event", epoch, index, hit: chosen.length, before: before.accuracy, after: after.accuracy, instability });
     }
     const end = await look();
     const told = {
       kind: "end",
       accuracy: end.all,
-      curve: end.curve,
+      curve: end.accuracy,
       instability: drops.length ? drops.reduce((a, b) => a + b) / drops.length : 0,
       events: drops.length,
       stepMilliseconds: stepTime / Math.max(1, steps - 1),

@@ -31,7 +31,9 @@ TRAIN_STEPS = f"""async ({{ state, signals, labels, batches, test, rate, decay }
 }}"""
 
 HIT = f"""async ({{ state, settings, test, labels }}) => {{ {PROGRAM}
-  const {{ hit, accuracy }} = await import("/live/training.js");
+  const {{ hit }} = await import("/live/training.js");
+  const {{ score }} = await import("/live/forward.js");
+  const accuracy = (logits, labels) => score(logits, labels).accuracy;
   const {{ stream }} = await import("/live/random.js");
   const network = new Network(program, stateOf(state));
   const patches = patchesOf(Float32Array.from(test)), classes = Uint8Array.from(labels);
