@@ -35,13 +35,14 @@ export function mount(root) {
   let chosen = 0, busy = false, seed = 0;
   /** @type {any} */
   let chart = null;
-  const question = el("p", {}), labels = [el("b", {}), el("b", {})];
+  const question = el("p", { class: "gst-question" }), labels = [el("b", {}), el("b", {})];
   const table = el("dl", { class: "gst-facts" });
   const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Make a guess, then train both.");
   const buttons = CASES.map(({ name }, i) => el("button", { type: "button", "aria-pressed": "false", onclick: () => { if (!busy) { chosen = i; fill(); } } }, name));
   const go = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train both");
   const box = el("div", { class: "gst-chart gst-tall", role: "img", "aria-label": "Test accuracy over the epochs" });
   const names = [key("--gst-hit", ""), key("--gst-other", "", true)];
+  box.append(el("p", { class: "gst-note" }, "Three curves grow here."));
   names.forEach((name, i) => name.append(labels[i]));
   root.replaceChildren(el("figure", { class: "gst-live gst-cause", "aria-label": "The same drop, another cause" },
     el("p", { class: "gst-title" }, "Two jolts, one seed"),

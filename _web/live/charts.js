@@ -124,6 +124,8 @@ function milestones(/** @type {Element} */ element, /** @type {any} */ plot) {
   ctx.lineWidth = ratio;
   ctx.font = `${10 * ratio}px system-ui, sans-serif`;
   ctx.setLineDash([2 * ratio, 3 * ratio]);
+  ctx.textAlign = "left"; // the axes leave their own
+  ctx.textBaseline = "alphabetic";
   MILESTONES.forEach((epoch, i) => {
     const x = plot.valToPos(epoch - 0.5, "x", true);
     ctx.beginPath();
@@ -153,7 +155,7 @@ export async function scatter(element, clouds, { x, y, xRange, yRange }) {
     element,
     {
       scales: { x: { time: false, range: () => xRange }, y: { range } },
-      axes: [axis(element, { label: x, size: 30 }), axis(element, { label: y, size: 38 })],
+      axes: [axis(element, { label: x, size: 30, incrs: [0.2, 1, 2, 5, 10, 20, 50] }), axis(element, { label: y, size: 38, incrs: [1, 2, 5, 10, 20] })],
       series: [{}, { show: false }],
       hooks: {
         draw: [(/** @type {any} */ plot) => {

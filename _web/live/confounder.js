@@ -40,7 +40,8 @@ export function mount(root) {
   const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Drag the two handles, or press one of the four.");
   const train = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train this one here");
   const boxes = ["instability", "epochs left"].map((name) => el("div", { class: "gst-chart", role: "img", "aria-label": `Gain against ${name}: recorded settings, and yours` }));
-  root.replaceChildren(el("figure", { class: "gst-live gst-confounder", "aria-label": "Move the pruning events along the training" },
+  boxes.forEach((box) => box.append(el("p", { class: "gst-note" }, "The recorded settings stand here as soon as you move something.")));
+  const figure = el("figure", { class: "gst-live gst-confounder", "aria-label": "Move the pruning events along the training" },
     el("p", { class: "gst-title" }, "Same 90%, other times. What makes the gain?"),
     el("div", { class: "gst-presets", role: "group", "aria-label": "Settings" }, ...stops.map(([name, some]) => el("button", { type: "button", onclick: () => change(some) }, name))),
     line.element,
@@ -49,7 +50,8 @@ export function mount(root) {
     text,
     el("div", { class: "gst-clouds" }, ...boxes.map((box, i) => el("section", {}, el("h3", { class: "gst-head" }, `Gain against ${i ? "epochs left" : "instability"}`), box))),
     el("div", { class: "gst-controls" }, train),
-    el("p", { class: "gst-note" }, "Grey: recorded settings, mean of twenty seeds. Orange: yours; a hollow one is a single pair, trained here. Epochs left: at the full learning rate, after the last event.")));
+    el("p", { class: "gst-note" }, "Grey: recorded settings, mean of twenty seeds. Orange: yours; a hollow one is a single pair, trained here. Epochs left: at the full learning rate, after the last event."));
+  root.replaceChildren(figure);
 
   // Recorded runs and charts come when the reader first touches something.
   /** @type {Promise<void> | null} */
@@ -74,6 +76,8 @@ export function mount(root) {
     starting = null;
     text.textContent = `The recorded runs could not be loaded (${error.message}).`;
   }));
+
+  for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => start(), { once: true, passive: true });
 
   function update() {
     line.set(settings.first, settings.last, settings.events);

@@ -17,8 +17,10 @@ export function mount(root) {
   /** @type {import("./settings.js").Run[]} */
   const runs = [];
   let busy = false, paused = false;
-  /** @type {any} */
+  /** @type {Promise<any> | null} */
   let charts = null;
+  /** @type {any} */
+  let chart = null;
 
   // ---- settings ----
   const change = (/** @type {Partial<Settings>} */ some) => {
@@ -64,7 +66,7 @@ export function mount(root) {
     instabilityBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain against instability" }),
     doseBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain against dose" });
   const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Choose what happens, and press Train a pair. It takes about 15 seconds.");
-  const result = el("p", { class: "gst-result" });
+  const result = el("p", { class: "gst-result", role: "status" });
   const button = (/** @type {string} */ name, /** @type {() => void} */ onclick, /** @type {any} */ more = {}) => el("button", { type: "button", onclick, ...more }, name);
   const one = button("Train a pair", () => work(1), { class: "gst-main" });
   const ten = button("Ten seeds", () => work(SEEDS));
@@ -88,22 +90,36 @@ export function mount(root) {
   const clouds = el("div", { class: "gst-clouds" },
     el("section", {}, el("h3", {}, "Gain against instability"), instabilityBox),
     el("section", {}, el("h3", {}, "Gain against dose"), doseBox),
-    el("section", {}, el("h3", {}, "Your pairs: mean and 95% interval"), seedBox));
-  root.replaceChildren(el("figure", { class: "gst-live gst-experiment", "aria-label": "Train two networks side by side, one of them hit" },
+    el("section", { class: "gst-wide" }, el("h3", {}, "Your pairs: mean and 95% interval"), seedBox));
+  const placeholder = (/** @type {string} */ about) => el("p", { class: "gst-note" }, about);
+  curveBox.append(placeholder("Two curves grow here while the networks learn."));
+  instabilityBox.append(placeholder("A point for every recorded network, and yours among them."));
+  doseBox.append(placeholder("The same points, by how much was hit."));
+  seedBox.append(placeholder("Press Ten seeds: a point for each pair, the mean and how sure it is."));
+  const figure = el("figure", { class: "gst-live gst-experiment", "aria-label": "Train two networks side by side, one of them hit" },
     el("p", { class: "gst-title" }, "Hit a network while it learns. Its twin is left alone."),
     el("div", { class: "gst-presets", role: "group", "aria-label": "Presets" }, ...presets),
     line.element,
-    el("div", { class: "gst-fields" }, what.field, target.field, dose.field, events.field, rate.field, decay.field,
-      el("label", { class: "gst-field" }, el("span", {}, "seed"), seed)),
-    words,
+    el("div", { class: "gst-columns" },
+      el("div", { class: "gst-fields" }, what.field, target.field, dose.field, events.field, rate.field, decay.field,
+        el("label", { class: "gst-field" }, el("span", {}, "seed"), seed)),
+      el("div", { class: "gst-side" },
+        el("p", { class: "gst-keys" }, key("--gst-hit", "hit"), key("--gst-twin", "its twin", true)),
+        curveBox)),
     el("div", { class: "gst-controls" }, one, ten, pause, stop),
+    words,
     text,
-    el("p", { class: "gst-keys" }, key("--gst-hit", "hit"), key("--gst-twin", "its twin", true)),
-    curveBox,
     result,
     clouds,
-    el("p", { class: "gst-note" }, "Grey: recorded runs, one point a network, twenty seeds a setting, on 4,000 test signals like the ends of yours. Orange: yours."),
-    el("div", { class: "gst-controls" }, csv, share)));
+    el("p", { class: "gst-note" }, "Grey: recorded runs, one point a network, twenty seeds a setting, on 4,000 test signals like the ends of yours. Orange: yours, at the recorded runs' learning rate and weight decay."),
+    el("div", { class: "gst-controls" }, csv, share));
+  root.replaceChildren(figure);
+  // The recorded runs come when the reader comes near, the library that trains only when it is asked to train.
+  const ready = () => (charts ??= draw().catch((error) => {
+    charts = null;
+    throw error;
+  }));
+  for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => ready().catch(() => {}), { once: true, passive: true });
   fill();
 
   async function draw() {
@@ -140,14 +156,15 @@ export function mount(root) {
     const gains = [];
     try {
       text.textContent = "The library that trains is on its way.";
-      charts ??= await draw();
-      if (n > 1) charts.bySeed.set("mine", []), charts.bySeed.set("mean", []);
+      result.textContent = "";
+      chart = await ready();
+      if (n > 1) chart.bySeed.set("mine", []), chart.bySeed.set("mean", []);
       for (let i = 0; i < n; i++) {
         const run = await pair({ ...start, seed: start.seed + i }, n > 1 ? `Seed ${start.seed + i}: ` : "");
         gains.push(run.gain);
         if (n > 1) showSeeds(gains);
       }
-      if (n > 1) text.textContent = `${n} pairs are done. ${result.textContent}`;
+      if (n > 1) text.textContent = `${n} pairs are done.`;
     } catch (error) {
       text.textContent = error instanceof Stopped ? "Stopped." : `It did not work: ${error instanceof Error ? error.message : error}.`;
     } finally {
@@ -160,13 +177,13 @@ export function mount(root) {
   }
 
   async function pair(/** @type {Settings} */ chosen, /** @type {string} */ who) {
-    charts.curve.clear("hit", "twin");
+    chart.curve.clear("hit", "twin");
     const { hit, twin } = await trainer.pair(chosen, (name, message) => {
-      if (message.kind === "epoch") charts.curve.add(name, message.epoch, message.accuracy);
+      if (message.kind === "epoch") chart.curve.add(name, message.epoch, message.accuracy);
       if (message.kind === "event") {
-        charts.curve.add(name, message.epoch, message.after);
+        chart.curve.add(name, message.epoch, message.after);
         // One sentence an event; nineteen would drown a screen reader.
-        if (eventsOf(chosen) <= 5) text.textContent = `${who}event ${message.index + 1} after epoch ${message.epoch}: accuracy goes from ${percent(message.before)} to ${percent(message.after)}.`;
+        if (chosen.events <= 5) text.textContent = `${who}event ${message.index + 1} after epoch ${message.epoch}: accuracy goes from ${percent(message.before)} to ${percent(message.after)}.`;
       }
       if (message.kind === "epoch" && name === "hit" && message.epoch === 0) text.textContent = `${who}both networks are learning.`;
     });
@@ -174,19 +191,18 @@ export function mount(root) {
     runs.push(run);
     csv.disabled = false;
     const mine = runs.filter(({ settings: s }) => s.learningRate === DEFAULTS.learningRate && s.weightDecay === DEFAULTS.weightDecay);
-    charts.byInstability.set("mine", mine.map((each) => ({ x: each.hit.instability, y: each.gain })));
-    charts.byDose.set("mine", mine.map((each) => ({ x: 100 * each.settings.dose, y: each.gain })));
+    chart.byInstability.set("mine", mine.map((each) => ({ x: each.hit.instability, y: each.gain })));
+    chart.byDose.set("mine", mine.map((each) => ({ x: 100 * each.settings.dose, y: each.gain })));
     const sentence = `${percent(hit.accuracy)} against ${percent(twin.accuracy)} for its twin: ${signed(gain)} points, at instability ${hit.instability.toFixed(2)}.`;
-    result.textContent = `${sentence} One pair is one pair; ten seeds say more.`;
-    text.textContent = `${who}${sentence}`;
+    text.textContent = `${who}${sentence}${who ? "" : " One pair is one pair; ten seeds say more."}`;
     curveBox.setAttribute("aria-label", `Test accuracy over the epochs. ${sentence}`);
     return run;
   }
 
   function showSeeds(/** @type {number[]} */ gains) {
     const { mean, low, high, n } = estimate(gains);
-    charts.bySeed.set("mine", gains.map((y, i) => ({ x: i + 1, y })));
-    charts.bySeed.set("mean", gains.map((_, i) => {
+    chart.bySeed.set("mine", gains.map((y, i) => ({ x: i + 1, y })));
+    chart.bySeed.set("mean", gains.map((_, i) => {
       const upTo = estimate(gains.slice(0, i + 1));
       return { x: i + 1.25, y: upTo.mean, low: upTo.low, high: upTo.high };
     }).slice(1));
@@ -195,8 +211,6 @@ export function mount(root) {
     seedBox.setAttribute("aria-label", `Gain of each pair. ${sentence}`);
   }
 }
-
-const eventsOf = (/** @type {Settings} */ settings) => settings.events;
 
 function download(/** @type {string} */ content) {
   const address = URL.createObjectURL(new Blob([content], { type: "text/csv" }));

@@ -5,7 +5,7 @@
 import { activations, contributions, logits, score } from "./forward.js";
 import { CLASSES, FILTERS, copyState } from "./shapes.js";
 import { norms, choose } from "./interventions.js";
-import { loadSignals, loadState } from "./data.js";
+import { loadJson, loadSignals, loadState } from "./data.js";
 import { loadCharts, curves } from "./charts.js";
 import { stream } from "./random.js";
 import { DEFAULTS } from "./settings.js";
@@ -18,9 +18,9 @@ const EARLIER = 4; // tries that stay on the chart
 
 const yieldToPage = () => new Promise((done) => setTimeout(done));
 
-/** @param {HTMLElement} root a container with data-first, or without (then the first picture comes with the network) */
-export function mount(root) {
-  const first = root.dataset.first ? JSON.parse(root.dataset.first) : null;
+/** @param {HTMLElement} root the first picture's numbers stand in its data-first, or come in a small file */
+export async function mount(root) {
+  const first = root.dataset.first ? JSON.parse(root.dataset.first) : await loadJson("first.json");
   const mask = new Uint8Array(FILTERS).fill(1);
   /** @type {{state: any, about: any, parts: Float32Array, labels: Uint8Array, whole: any, norms: number[]} | null} */
   let network = null;
@@ -31,14 +31,14 @@ export function mount(root) {
   // ---- what is there ----
   const tiles = Array.from({ length: FILTERS }, (_, c) =>
     el("button", { type: "button", class: "gst-filter", "aria-pressed": "false", "aria-label": `filter ${c + 1}`, tabindex: c ? -1 : 0, "data-filter": c },
-      profile(first?.profiles.slice(10 * c, 10 * c + 10) ?? "5".repeat(10))));
+      profile(first.profiles.slice(10 * c, 10 * c + 10))));
   const grid = el("div", { class: "gst-filters", role: "group", "aria-label": "The 64 filters of the last layer; pressed means cut" }, ...tiles);
   const number = el("b", {}), kept = el("span", {});
   const bars = Array.from({ length: CLASSES }, (_, k) => el("i", { style: "height:0" }));
   const classes = el("div", { class: "gst-classes", role: "img" }, ...bars.map((bar, k) => el("span", {}, el("s", {}, bar), String(k))));
   const chartBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Test accuracy over the epochs" },
     el("p", { class: "gst-note" }, "It has learned for 13 of 60 epochs. Cut something, and see the curve fall; train on, and see what becomes of it."));
-  const text = el("output", { class: "gst-text", "aria-live": "polite" });
+  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Sweep over many, or let chance choose.");
   const cut = (/** @type {string} */ words, /** @type {number} */ n, /** @type {any} */ target) =>
     el("button", { type: "button", onclick: () => cutSome(n, target) }, words);
   const go = el("button", { type: "button", class: "gst-main", onclick: () => (training ? trainer.tell("stop") : trainOn()) }, "Train on");
@@ -229,7 +229,7 @@ export function mount(root) {
     hitFrom.mask.set(mask);
     const n = mask.reduce((a, b) => a + b), cutNow = FILTERS - n;
     const accuracy = score(logits(network.parts, mask, state.weights.bh), network.labels).accuracy;
-    let passed = false, first = true;
+    let passed = false;
     /** @type {Record<string, Map<number, number>>} */
     const seen = { hit: new Map(), twin: new Map() };
     chart.set("twin", [[at, last]]);
@@ -238,7 +238,6 @@ export function mount(root) {
     try {
       const { hit, twin } = await trainer.pair({ ...DEFAULTS, seed: about.seed }, (who, message) => {
         if (message.kind !== "epoch" || !chart) return;
-        if (first) { first = false; root.dataset.trains = ""; }
         chart.add(who, message.epoch, message.accuracy);
         seen[who].set(message.epoch, message.accuracy);
         const other = seen[who === "hit" ? "twin" : "hit"].get(message.epoch);
@@ -269,9 +268,7 @@ export function mount(root) {
     }
   }
 
-  if (first) show(first.accuracy, first.classes);
-  else prepare();
-  text.textContent = "";
+  show(first.accuracy, first.classes);
 }
 
 /** For which of the ten classes a filter speaks. @param {string} digits 5 is nothing, 9 most */

@@ -201,7 +201,7 @@ def _plain(value):
 
 @torch.no_grad()
 def profiles(model: torch.nn.Module) -> str:
-    """What every filter says about every class, as 640 digits: 5 is nothing, 9 speaks for the class, 1 against it.
+    """What every filter says about every class, as 640 digits: 5 is nothing, 9 speaks most for the class, 1 against it.
 
     A filter's part of a logit, averaged over the signals of the class, minus its average over all signals.
     """
@@ -217,16 +217,21 @@ def profiles(model: torch.nn.Module) -> str:
 
 
 @torch.no_grad()
-def first_state(model: torch.nn.Module) -> str:
-    """The container of the figure on the first page, with all that its first picture needs."""
-    dataset = gst.load()
-    right = gst.correct(model, dataset.x_test[:CURVE], dataset.y_test[:CURVE])
-    classes = [right[dataset.y_test[:CURVE] == k].float().mean().item() for k in range(10)]
-    accuracy = right.float().mean().item()
-    first = json.dumps({"profiles": profiles(model), "accuracy": accuracy, "classes": [round(c, 3) for c in classes]})
-    return f"""<div data-gst-live="click" data-first="{html.escape(first)}">
+def first_numbers(model: torch.nn.Module) -> dict:
+    """What the first picture of the filters shows; on the signals as the page has them, so that loading them changes nothing."""
+    scale = levels(gst.load())
+    x, y = unpack_signals(signal_files(gst.load())["test.bin"], **scale)
+    right = gst.correct(model, x, y)
+    classes = [right[y == k].float().mean().item() for k in range(10)]
+    accuracy = round(right.float().mean().item(), 4)
+    return {"profiles": profiles(model), "accuracy": accuracy, "classes": [round(c, 3) for c in classes]}
+
+
+def first_state(first: dict) -> str:
+    """The container of the figure on the first page: the numbers stand in it, so that its first picture waits for nothing."""
+    return f"""<div data-gst-live="click" data-first="{html.escape(json.dumps(first, separators=(",", ":")))}">
 <p>A network of four convolutions has learned to tell ten kinds of signals apart for {EPOCHS_TRAINED} of 60 rounds, and is
-right on {100 * accuracy:.0f} of 100 signals that it has never seen. Its last layer has 64 filters. With scripts you could
+right on {100 * first['accuracy']:.0f} of 100 signals that it has never seen. Its last layer has 64 filters. With scripts you could
 cut some of them here, and let it learn on.</p>
 </div>
 """
@@ -243,9 +248,11 @@ if __name__ == "__main__":
             any(not (FOLDER / name).exists() or (FOLDER / name).read_bytes() != data for name, data in files.items())
         )
     network, model = network_files()
+    first = first_numbers(model)
+    network["first.json"] = _json(first)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, data in (files | network).items():
         (FOLDER / name).write_bytes(data)
         print(f"{FOLDER / name}  {len(data) / 1000:.1f} KB")
-    FIGURE.write_text(first_state(model), encoding="utf-8")
+    FIGURE.write_text(first_state(first), encoding="utf-8")
     print(FIGURE)
