@@ -48,7 +48,7 @@ export function mount(root) {
     el("div", { class: "gst-fields" }, events.field, target.field),
     el("dl", { class: "gst-facts" }, ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", {}, name), value))),
     text,
-    el("div", { class: "gst-clouds" }, ...boxes.map((box, i) => el("section", {}, el("h3", { class: "gst-head" }, `Gain against ${i ? "epochs left" : "instability"}`), box))),
+    el("div", { class: "gst-clouds" }, ...boxes.map((box, i) => el("section", {}, el("p", { class: "gst-head" }, `Gain against ${i ? "epochs left" : "instability"}`), box))),
     el("div", { class: "gst-controls" }, train),
     el("p", { class: "gst-note" }, "Grey: recorded settings, mean of twenty seeds. Orange: yours; a hollow one is a single pair, trained here. Epochs left: at the full learning rate, after the last event."));
   root.replaceChildren(figure);

@@ -88,9 +88,9 @@ export function mount(root) {
     }
   });
   const clouds = el("div", { class: "gst-clouds" },
-    el("section", {}, el("h3", {}, "Gain against instability"), instabilityBox),
-    el("section", {}, el("h3", {}, "Gain against dose"), doseBox),
-    el("section", { class: "gst-wide" }, el("h3", {}, "Your pairs: mean and 95% interval"), seedBox));
+    el("section", {}, el("p", { class: "gst-head" }, "Gain against instability"), instabilityBox),
+    el("section", {}, el("p", { class: "gst-head" }, "Gain against dose"), doseBox),
+    el("section", { class: "gst-wide" }, el("p", { class: "gst-head" }, "Your pairs: mean and 95% interval"), seedBox));
   const placeholder = (/** @type {string} */ about) => el("p", { class: "gst-note" }, about);
   curveBox.append(placeholder("Two curves grow here while the networks learn."));
   instabilityBox.append(placeholder("A point for every recorded network, and yours among them."));

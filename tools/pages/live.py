@@ -231,8 +231,8 @@ def first_state(first: dict) -> str:
     """The container of the figure on the first page: the numbers stand in it, so that its first picture waits for nothing."""
     return f"""<div data-gst-live="click" data-first="{html.escape(json.dumps(first, separators=(",", ":")))}">
 <p>A network of four convolutions has learned to tell ten kinds of signals apart for {EPOCHS_TRAINED} of 60 rounds, and is
-right on {100 * first['accuracy']:.0f} of 100 signals that it has never seen. Its last layer has 64 filters. With scripts you could
-cut some of them here, and let it learn on.</p>
+right on {100 * first["accuracy"]:.0f} of 100 signals that it has never seen. Its last layer has 64 filters. With scripts you
+could cut some of them here, and let it learn on.</p>
 </div>
 """
 
