@@ -63,9 +63,9 @@ export function mount(root) {
     const cloud = { key: "recorded", colour: "--gst-cloud", marker: /** @type {"circle"} */ ("circle"), size: 3.5 };
     const own = { colour: "--gst-hit", marker: /** @type {"diamond"} */ ("diamond"), size: 6 };
     const clouds = [cloud, { key: "mine", ...own }, { key: "single", ...own, hollow: true }];
-    const both = { y: "gain (points)", yRange: /** @type {[number, number]} */ ([-10, 5]) };
+    const both = { y: "gain (points)", yRange: /** @type {[number, number]} */ ([-6, 5]) };
     const [a, b] = await Promise.all([
-      scatter(boxes[0], clouds, { ...both, x: "instability", xRange: [0, 0.6] }),
+      scatter(boxes[0], clouds, { ...both, x: "instability", xRange: [0, 0.7] }),
       scatter(boxes[1], clouds, { ...both, x: "epochs left", xRange: [-1, 40] }),
     ]);
     a.set("recorded", recorded.map((row) => ({ x: row.instability, y: row.gain })));

@@ -24,7 +24,7 @@ for (const root of document.querySelectorAll("[data-gst-live]:not([data-live])")
   const words = [...root.childNodes];
   try {
     const { mount } = await KINDS[/** @type {keyof typeof KINDS} */ (kind)]();
-    await mount(root);
+    await mount(/** @type {HTMLElement} */ (root));
   } catch (error) {
     root.replaceChildren(...words);
     console.warn(error);
