@@ -28,7 +28,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
   $(shell find _web -type f -not -path '*/.*' 2>/dev/null) \
   $(shell find gst_tutorial -type f -not -path '*/__pycache__/*' 2>/dev/null)
 # These read the built book, so they run after the build.
-PAGE_TESTS := $(wildcard tests/book/test_pages*.py tests/book/test_browser_book*.py)
+PAGE_TESTS := $(wildcard tests/book/test_pages*.py tests/book/test_browser_book*.py tests/book/test_live_book*.py)
 
 .PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive pdf \
         repository lock check-lock clean

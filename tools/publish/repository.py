@@ -20,6 +20,7 @@ FILES = [
     "README.md",
     "CITATION.cff",
     "_web/site/404.html",
+    "book/live.md",
     ".github/ISSUE_TEMPLATE/config.yml",
 ]
 OWNER, NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})", r"[A-Za-z0-9._-]{1,100}"

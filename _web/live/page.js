@@ -1,0 +1,32 @@
+/** Finds the places of a page that ask for a live figure, and puts it there. Each kind is a module of its own. */
+
+const KINDS = {
+  click: () => import("./filters.js"),
+  experiment: () => import("./experiment.js"),
+  timeline: () => import("./confounder.js"),
+  cause: () => import("./cause.js"),
+};
+
+const sheet = new URL("./live.css", import.meta.url).href;
+if (![...document.styleSheets].some(({ href }) => href?.split("?")[0] === sheet)) {
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = sheet;
+  document.head.append(link);
+  await new Promise((done) => { link.onload = link.onerror = done; });
+}
+
+for (const root of document.querySelectorAll("[data-gst-live]:not([data-live])")) {
+  const kind = /** @type {HTMLElement} */ (root).dataset.gstLive ?? "";
+  if (!Object.hasOwn(KINDS, kind)) continue;
+  /** @type {any} */ (root).dataset.live = "";
+  // What stood there (words, for readers without scripts) stays if the figure cannot be made.
+  const words = [...root.childNodes];
+  try {
+    const { mount } = await KINDS[/** @type {keyof typeof KINDS} */ (kind)]();
+    await mount(/** @type {HTMLElement} */ (root));
+  } catch (error) {
+    root.replaceChildren(...words);
+    console.warn(error);
+  }
+}

@@ -1,0 +1,335 @@
+"""What the experiment in the page is made of: its data, rules, random numbers and files, each against the package."""
+
+import csv
+import hashlib
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import gst_tutorial as gst
+from tools.live_pages import LIVE, as_json, bare_page
+from tools.pages import live
+
+MADE = LIVE / "made"
+VENDOR = LIVE / "vendor"
+SHORT = {
+    "seed": 5,
+    "intervention": "zero",
+    "target": "random",
+    "dose": 0.5,
+    "events": 2,
+    "first": 0,
+    "last": 1,
+    "learningRate": 2e-3,
+    "weightDecay": 0,
+    "epochs": 3,
+}
+PAIR = """async (settings) => {
+  const { trainer, Trainer } = await import("/live/trainer.js");
+  const told = { hit: [], twin: [] };
+  const fresh = new Trainer();
+  const listen = (who, { id, stepMilliseconds, ...message }) => told[who].push(message);
+  const ends = await fresh.pair(settings, listen, { quick: true });
+  fresh.learners.forEach(({ worker }) => worker.terminate());
+  return { told, gain: ends.hit.accuracy - ends.twin.accuracy };
+}"""
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return gst.load()
+
+
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    with bare_page(browser, tmp_path_factory.mktemp("live")) as here:
+        yield here.page
+        assert here.problems == []
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_vendored_file_is_the_one_that_was_checked():
+    sums = dict(reversed(line.split(maxsplit=1)) for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
+    files = {path.relative_to(VENDOR).as_posix(): path for path in VENDOR.rglob("*") if path.parent != VENDOR}
+    files = {name: path for name, path in files.items() if path.is_file()}
+    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == sums
+    for package in {name.split("/")[0] for name in files}:
+        assert "MIT" in (VENDOR / package / "LICENSE").read_text()
+        assert f"| `{package}` |" in (VENDOR / "README.md").read_text()
+
+
+def test_the_modules_reach_nothing_but_their_own_folder():
+    for path in [*LIVE.glob("*.js"), *LIVE.glob("*.css")]:
+        text = path.read_text()
+        assert "http://" not in text.replace("http://localhost:8000/", ""), path.name
+        assert "https://" not in text, path.name
+
+
+def test_signals_and_recorded_runs_are_what_the_package_gives(dataset):
+    files = live.signal_files(dataset) | {"clouds.json": live._json(live.clouds())}
+    assert [name for name, data in files.items() if (MADE / name).read_bytes() != data] == []
+
+
+def test_signals_are_off_by_half_a_level_at_most_and_that_costs_no_accuracy(dataset):
+    scale = json.loads((MADE / "levels.json").read_text())
+    parts = [
+        live.unpack_signals((MADE / f"{name}.bin").read_bytes(), **scale) for name in ("train", "test", "test-more")
+    ]
+    x_train, y_train = parts[0]
+    x_test, y_test = (torch.cat([part[i] for part in parts[1:]]) for i in range(2))
+    assert torch.equal(y_train, dataset.y_train) and torch.equal(y_test, dataset.y_test)
+    for packed, original in ((x_train, dataset.x_train), (x_test, dataset.x_test)):
+        assert (packed - original).abs().max() <= 0.5001 * scale["step"]
+    model = _stored_network()
+    exact = gst.accuracy(model, dataset.x_test, dataset.y_test)
+    assert exact > 0.7
+    assert gst.accuracy(model, x_test, y_test) == pytest.approx(exact, abs=0.003)
+
+
+def _stored_network():
+    about = json.loads((MADE / "trained.json").read_text())
+    model = gst.conv1d_net()
+    live.load_page_state(model, live.unpack_state((MADE / "trained.bin").read_bytes(), about["scales"]))
+    return model.eval()
+
+
+def test_a_state_survives_the_way_to_the_page_and_back(dataset):
+    torch.manual_seed(4)
+    model, other = gst.conv1d_net(), gst.conv1d_net()
+    model.train()(dataset.x_train[:50])  # statistics that are not the first ones
+    live.load_page_state(other, live.page_state(model))
+    assert torch.equal(model.eval()(dataset.x_test[:20]), other.eval()(dataset.x_test[:20]))
+
+
+def test_the_stored_network_is_where_its_curve_ends(dataset):
+    about = json.loads((MADE / "trained.json").read_text())
+    assert len(about["curve"]) == about["epochs"] == live.EPOCHS_TRAINED
+    reached = gst.accuracy(_stored_network(), dataset.x_test[:1000], dataset.y_test[:1000])
+    assert reached == pytest.approx(about["curve"][-1], abs=0.003)
+    first = json.loads((MADE / "first.json").read_text())
+    assert first["accuracy"] == pytest.approx(reached, abs=0.003)
+    assert len(first["profiles"]) == 640
+    assert live.first_state(first) == (LIVE.parents[1] / "book" / "figures" / "live_click.html").read_text()
+
+
+def test_recorded_settings_have_the_means_of_the_studies():
+    table = json.loads((MADE / "clouds.json").read_text())["settings"]
+    rows = {tuple(row[:5]): row[5:] for row in table["rows"]}
+    dose = gst.recorded("dose")
+    runs = dose[dose.label == "random, 80%"]
+    twins = dose[dose.label == "none"].set_index("seed").final_accuracy
+    gain = 100 * (runs.final_accuracy - runs.seed.map(twins))
+    instability, mean, low, high, seeds = rows[5, 23, 3, "random", 0.8]
+    assert (instability, mean, seeds) == (
+        pytest.approx(runs.instability.mean(), abs=1e-3),
+        pytest.approx(gain.mean(), abs=1e-3),
+        len(runs),
+    )
+    assert low < mean < high
+    # The same events under two names are one setting with twenty networks, not forty.
+    assert max(row[-1] for row in rows.values()) == 20
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_the_page_prunes_as_many_filters_at_the_same_epochs_as_the_package(page):
+    cases = [(512, 0.9, 7), (512, 0.3, 4), (64, 0.8, 3), (64, 0.05, 1), (64, 0.95, 19), (10, 0.9, 1), (10, 0.7, 2)]
+    kept = page.evaluate(
+        "async (cases) => { const m = await import('/live/schedule.js'); return cases.map((c) => m.keptFilters(...c)); }",
+        cases,
+    )
+    assert kept == [gst.kept_filters(*case) for case in cases]
+    schedules = [(5, 23, 9), (5, 39, 2), (5, 23, 18), (5, 37, 4), (5, 23, 1), (7, 7, 3)]
+    spaced = page.evaluate(
+        "async (cases) => { const m = await import('/live/schedule.js'); return cases.map((c) => m.eventEpochs(...c)); }",
+        [(first, last, gst.PruneSchedule(first, last, period).n_events) for first, last, period in schedules],
+    )
+    assert spaced == [list(gst.PruneSchedule(*case).epochs) for case in schedules]
+
+
+@pytest.mark.browser
+def test_the_rate_of_an_epoch_is_the_recipe_s(page):
+    rates = page.evaluate(
+        """async () => { const { learningRate, epochsLeft } = await import("/live/schedule.js");
+        const rates = Array.from({ length: 60 }, (_, epoch) => learningRate(epoch, 0.002));
+        return [rates, [[23], [39], [45], []].map(epochsLeft)]; }"""
+    )
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    recipe = gst.Recipe()
+    optimizer = torch.optim.Adam([parameter], lr=recipe.learning_rate)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, recipe.gamma)
+    expected = []
+    for _ in range(recipe.epochs):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == pytest.approx(expected)
+    assert rates[1] == [16, 0, 0, 40]
+
+
+@pytest.mark.browser
+def test_random_numbers_are_uniform_normal_and_a_stream_of_their_own(page):
+    uniform, other, normal, order, again = page.evaluate(
+        """async () => { const { stream, normal, permutation } = await import("/live/random.js");
+        const draw = (seed, name, n) => { const next = stream(seed, name); return Array.from({ length: n }, next); };
+        const gauss = stream(1, "directions");
+        return [draw(1, "batches", 20000), draw(2, "batches", 20000), Array.from({ length: 20000 }, () => normal(gauss)),
+                permutation(1000, stream(3, "batches")), permutation(1000, stream(3, "batches"))]; }"""
+    )
+    # Five standard errors: 1/sqrt(12 * 20000) of a uniform mean, 1/sqrt(20000) of a normal one.
+    assert abs(np.mean(uniform) - 0.5) < 5 / np.sqrt(12 * 20000)
+    assert np.histogram(uniform, 10, (0, 1))[0] == pytest.approx(2000, abs=5 * np.sqrt(1800))
+    assert abs(np.corrcoef(uniform, other)[0, 1]) < 5 / np.sqrt(20000)
+    assert abs(np.mean(normal)) < 5 / np.sqrt(20000) and np.std(normal) == pytest.approx(1, abs=0.03)
+    assert sorted(order) == list(range(1000)) and order == again and order != sorted(order)
+
+
+@pytest.mark.browser
+def test_first_weights_have_the_distribution_of_torch_s(page):
+    state = page.evaluate(
+        """async () => { const { initialState } = await import("/live/shapes.js");
+        const { weights, statistics } = initialState(7);
+        const plain = (table) => Object.fromEntries(Object.entries(table).map(([k, v]) => [k, Array.from(v)]));
+        return { ...plain(weights), ...plain(statistics) }; }"""
+    )
+    expected = live.page_state(gst.conv1d_net())
+    assert {name: len(values) for name, values in state.items()} == {name: v.size for name, v in expected.items()}
+    for name in ("w2", "w3", "w4", "wh"):
+        assert np.abs(state[name]).max() == pytest.approx(np.abs(expected[name]).max(), rel=0.01)
+        assert np.std(state[name]) == pytest.approx(expected[name].std(), rel=0.06)
+    for name in ("g1", "b1", "m1", "v1"):
+        assert state[name] == expected[name].tolist()
+
+
+@pytest.mark.browser
+def test_predictions_in_plain_javascript_are_torch_s_whatever_is_cut(page, dataset):
+    model = _stored_network()
+    mask = [0 if c % 3 == 0 else 1 for c in range(64)]
+    ours = page.evaluate(
+        """async ({ state, signals, mask }) => {
+        const { activations, contributions, logits } = await import("/live/forward.js");
+        const typed = (t) => Object.fromEntries(Object.entries(t).map(([k, v]) => [k, Float32Array.from(v)]));
+        const plain = { weights: typed(state.weights), statistics: typed(state.statistics) };
+        const steps = activations(plain, Float32Array.from(signals));
+        let step = steps.next(); while (!step.done) step = steps.next();
+        const parts = contributions(step.value, Float32Array.from(state.weights.wh));
+        return Array.from(logits(parts, mask, Float32Array.from(state.weights.bh))); }""",
+        {"state": as_json(model), "signals": dataset.x_test[:200].flatten().tolist(), "mask": mask},
+    )
+    gst.prunable_layers(model)["conv4"].mask.mask[:] = torch.tensor(mask, dtype=torch.float32)
+    with torch.no_grad():
+        expected = model(dataset.x_test[:200])
+    assert (torch.tensor(ours).view_as(expected) - expected).abs().max() < 1e-4
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_two_short_runs_learn_share_their_start_and_can_be_repeated_to_the_bit(page):
+    one, same = (page.evaluate(PAIR, SHORT) for _ in range(2))
+    assert one == same
+    hit, twin = one["told"]["hit"], one["told"]["twin"]
+    assert [message["kind"] for message in hit] == ["epoch", "event", "epoch", "event", "epoch", "end"]
+    assert [message["kind"] for message in twin] == ["epoch", "epoch", "epoch", "end"]
+    assert hit[0] == twin[0], "before the first event the two are one network"
+    assert hit[2]["loss"] > twin[1]["loss"], "half of the filters were zeroed"
+    assert twin[2]["loss"] < twin[0]["loss"] and twin[-1]["accuracy"] > 0.3
+    events = [message for message in hit if message["kind"] == "event"]
+    assert hit[-1]["instability"] == pytest.approx(np.mean([event["instability"] for event in events]))
+    assert all(event["hit"] == 32 and event["instability"] > 0 for event in events)
+    assert page.evaluate(PAIR, {**SHORT, "seed": 6})["told"]["twin"] != twin
+
+
+@pytest.mark.browser
+def test_training_pauses_goes_on_and_stops_when_it_is_told_to(page):
+    found = page.evaluate(
+        """async (settings) => {
+        const { Trainer, Stopped } = await import("/live/trainer.js");
+        const trainer = new Trainer(), wait = (ms) => new Promise((done) => setTimeout(done, ms));
+        let epochs = 0, first;
+        const started = new Promise((done) => (first = done));
+        const pair = trainer.pair(settings, (who, { kind }) => { if (kind === "epoch") { epochs++; first(); } }, { quick: true });
+        const outcome = pair.then(() => "ended", (error) => (error instanceof Stopped ? "stopped" : String(error)));
+        await started;
+        trainer.tell("pause");
+        await wait(300); // what was under way arrives
+        const atPause = epochs;
+        await wait(1200);
+        const whilePaused = epochs - atPause;
+        trainer.tell("go on");
+        await wait(1500);
+        const afterwards = epochs - atPause;
+        trainer.tell("stop");
+        const end = await outcome;
+        const again = await trainer.pair({ ...settings, epochs: 1 }, () => {}, { quick: true });
+        trainer.learners.forEach(({ worker }) => worker.terminate());
+        return { whilePaused, afterwards, end, again: again.twin.accuracy };
+      }""",
+        {**SHORT, "epochs": 60},
+    )
+    assert found["whilePaused"] == 0
+    assert found["afterwards"] > 0
+    assert found["end"] == "stopped"
+    assert found["again"] > 0.1
+
+
+@pytest.mark.browser
+def test_training_that_diverges_says_so(page):
+    message = page.evaluate(
+        """async (settings) => { const { Trainer } = await import("/live/trainer.js"); const trainer = new Trainer();
+        try { await trainer.pair(settings, () => {}, { quick: true }); return "no error"; }
+        catch (error) { return error.message; } finally { trainer.learners.forEach(({ worker }) => worker.terminate()); } }""",
+        {**SHORT, "learningRate": 1e30},
+    )
+    assert "diverged" in message
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_an_address_holds_an_experiment_and_a_bad_one_harms_nothing(page):
+    there_and_back = """async (wishes) => { const { fromAddress, toAddress, valid } = await import("/live/settings.js");
+      return wishes.map((wish) => [valid(wish), fromAddress(toAddress(valid(wish)))]); }"""
+    wishes = [
+        {},
+        {"intervention": "head", "dose": 0.5, "events": 9, "first": 5, "last": 37, "seed": 12, "weightDecay": 0.01},
+    ]
+    for settings, again in page.evaluate(there_and_back, wishes):
+        assert settings == again
+    bad = page.evaluate(
+        "async (addresses) => addresses.map((await import('/live/settings.js')).fromAddress)",
+        ["#dose=7&events=900&first=50&last=3&seed=-4", "#intervention=__proto__&target=<b>&learningRate=x", "#%%%"],
+    )
+    assert bad[0] | {"dose": 0.95, "events": 1, "first": 50, "last": 50, "seed": 0} == bad[0]
+    default = page.evaluate("async () => (await import('/live/settings.js')).DEFAULTS")
+    assert bad[1] == bad[2] == default
+
+
+@pytest.mark.browser
+def test_runs_are_written_with_the_columns_of_the_package(page):
+    text = page.evaluate(
+        """async () => { const { toCsv, DEFAULTS } = await import("/live/settings.js");
+        return toCsv([{ settings: DEFAULTS, hit: { accuracy: 0.86, instability: 0.1 }, twin: { accuracy: 0.83 }, gain: 3 }]); }"""
+    )
+    (row,) = csv.DictReader(io.StringIO(text))
+    recorded = gst.recorded("tradeoff").columns
+    ours = set(row) - {"twin_accuracy", "gain", "weight_decay", "learning_rate", "intervention", "layers"}
+    assert ours <= set(recorded) | {"start", "prune_fraction"}
+    assert row["final_accuracy"] == "0.86000" and row["n_events"] == "3" and row["start"] == "5" and row["end"] == "23"
+
+
+@pytest.mark.browser
+def test_means_and_intervals_are_student_s(page):
+    values = [1.0, 2.5, -0.3, 4.1]
+    ours = page.evaluate("async (v) => (await import('/live/statistics.js')).estimate(v)", values)
+    theirs = gst.statistics.mean_estimate(np.array(values), "test")
+    assert [ours["mean"], ours["low"], ours["high"]] == pytest.approx([theirs.value, theirs.low, theirs.high], abs=1e-3)

@@ -1,0 +1,171 @@
+"""The network that trains in the page is the package's: the same losses, logits and instabilities, in a real Chromium."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import gst_tutorial as gst
+from tools.live_pages import PROGRAM, as_json, bare_page, from_json
+
+pytestmark = pytest.mark.browser
+
+STEPS = 20
+TOLERANCE = 1e-4
+RATE = 2e-3
+PRUNED = list(range(0, 64, 3))
+N_TEST = 500
+
+TRAIN_STEPS = f"""async ({{ state, signals, labels, batches, test, rate, decay }}) => {{ {PROGRAM}
+  const train = {{ patches: patchesOf(Float32Array.from(signals)), labels: Uint8Array.from(labels), n: labels.length }};
+  const network = new Network(program, stateOf(state));
+  const losses = [];
+  for (const batch of batches) {{
+    const {{ patches, y }} = batchOf(train, batch);
+    losses.push(await network.step(patches, y, rate, decay));
+  }}
+  const logits = await network.logits(patchesOf(Float32Array.from(test)));
+  network.dispose();
+  return {{ losses, logits: Array.from(logits) }};
+}}"""
+
+HIT = f"""async ({{ state, settings, test, labels }}) => {{ {PROGRAM}
+  const {{ hit }} = await import("/live/training.js");
+  const {{ score }} = await import("/live/forward.js");
+  const accuracy = (logits, labels) => score(logits, labels).accuracy;
+  const {{ stream }} = await import("/live/random.js");
+  const network = new Network(program, stateOf(state));
+  const patches = patchesOf(Float32Array.from(test)), classes = Uint8Array.from(labels);
+  const before = accuracy(await network.logits(patches), classes);
+  const hitState = await network.read();
+  const chosen = hit(hitState, settings, 0, 1, stream(settings.seed, "targets"), stream(settings.seed, "directions"));
+  network.write(hitState);
+  const logits = await network.logits(patches);
+  const plain = (table) => Object.fromEntries(Object.entries(table).map(([name, values]) => [name, Array.from(values)]));
+  const after = await network.read();
+  network.dispose();
+  return {{ chosen, before, after: accuracy(logits, classes), logits: Array.from(logits),
+    weights: plain(after.weights), statistics: plain(after.statistics), mask: Array.from(after.mask) }};
+}}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    with bare_page(browser, tmp_path_factory.mktemp("parity")) as here:
+        yield here.page
+        assert here.problems == []
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return gst.load()
+
+
+@pytest.fixture(scope="module")
+def trained(dataset):
+    """A network that has learned something: three epochs, so that batch norm's statistics are not the first ones."""
+    torch.manual_seed(1)
+    model = gst.conv1d_net()
+    gst.train(model, dataset, gst.Recipe(epochs=3), 1)
+    return model.eval()
+
+
+def torch_steps(model, dataset, batches, decay=0.0):
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, weight_decay=decay)
+    losses = []
+    model.train()
+    for batch in batches:
+        loss = F.cross_entropy(model(dataset.x_train[batch]), dataset.y_train[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@torch.no_grad()
+def torch_logits(model, dataset):
+    return model.eval()(dataset.x_test[:N_TEST])
+
+
+@pytest.mark.parametrize(("pruned", "decay"), [((), 0.0), (PRUNED, 0.0), ((), 1e-2)], ids=["whole", "masked", "decay"])
+def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, pruned, decay):
+    torch.manual_seed(2)
+    model = gst.conv1d_net()
+    gst.prunable_layers(model)["conv4"].mask.mask[list(pruned)] = 0
+    batches = [torch.randperm(1000)[:100].tolist() for _ in range(STEPS)]
+    ours = page.evaluate(
+        TRAIN_STEPS,
+        {
+            "state": as_json(model),
+            "signals": dataset.x_train.flatten().tolist(),
+            "labels": dataset.y_train.tolist(),
+            "batches": batches,
+            "test": dataset.x_test[:N_TEST].flatten().tolist(),
+            "rate": RATE,
+            "decay": decay,
+        },
+    )
+    losses = torch_steps(model, dataset, batches, decay)
+    assert losses[-1] < 0.9 * losses[0], "nothing was learned, so equal losses would say nothing"
+    assert ours["losses"] == pytest.approx(losses, abs=TOLERANCE)
+    logits = torch_logits(model, dataset)
+    assert (torch.tensor(ours["logits"]).view_as(logits) - logits).abs().max() < TOLERANCE
+
+
+def intervene(model, name, chosen, hit_state):
+    """The same event, written down a second time in torch. Random directions are taken from the page."""
+    layer = gst.prunable_layers(model)["conv4"]
+    with torch.no_grad():
+        if name == "prune":
+            layer.mask.mask[chosen] = 0
+        elif name == "zero":
+            layer.conv.weight[chosen] = 0
+        elif name in ("shrink", "shrink-unseen"):
+            layer.conv.weight[chosen] *= 0.25
+            if name == "shrink-unseen":
+                layer.norm.running_mean[chosen] *= 0.25
+                layer.norm.running_var[chosen] = (layer.norm.running_var[chosen] + 1e-5) / 16 - 1e-5
+        elif name == "redirect":
+            from pages.live import load_page_state
+
+            other = gst.conv1d_net()
+            load_page_state(other, from_json(hit_state))
+            layer.conv.weight[chosen] = gst.prunable_layers(other)["conv4"].conv.weight[chosen]
+        elif name == "head":
+            # The page counts its inputs position by position, torch filter by filter.
+            model.head.weight[:, [(row % 64) * 10 + row // 64 for row in chosen]] = 0
+
+
+@pytest.mark.parametrize("target", ["smallest", "largest", "random"])
+@pytest.mark.parametrize("name", ["prune", "zero", "shrink", "shrink-unseen", "redirect", "head"])
+def test_every_intervention_is_the_one_that_torch_makes(page, dataset, trained, name, target):
+    model = copy.deepcopy(trained)
+    x, y = dataset.x_test[:N_TEST], dataset.y_test[:N_TEST]
+    settings = {"seed": 3, "intervention": name, "target": target, "dose": 0.4}
+    ours = page.evaluate(
+        HIT, {"state": as_json(model), "settings": settings, "test": x.flatten().tolist(), "labels": y.tolist()}
+    )
+    chosen = ours["chosen"]
+    expected = (
+        256 if name == "head" else 64 - 39 if name == "prune" else 26
+    )  # ceil(.6 * 64) stay; round(.4 * 64) are hit
+    assert len(set(chosen)) == len(chosen) == expected
+    if target != "random" and name != "head":
+        scores = gst.filter_scores(model, "conv4", "l2")
+        assert set(chosen) == set(scores.topk(expected, largest=target == "largest").indices.tolist())
+    norms = gst.filter_scores(model, "conv4", "l2")
+    before = torch_logits(model, dataset)
+    accuracy_before = gst.accuracy(model, x, y)
+    intervene(model, name, chosen, ours)
+    logits = torch_logits(model, dataset)
+    assert (torch.tensor(ours["logits"]).view_as(logits) - logits).abs().max() < TOLERANCE
+    instability = (accuracy_before - gst.accuracy(model, x, y)) / accuracy_before
+    assert (ours["before"] - ours["after"]) / ours["before"] == pytest.approx(instability, abs=1e-3)
+    if name == "shrink-unseen":
+        assert (logits - before).abs().max() < TOLERANCE, "a jolt that nobody sees must change no prediction"
+    else:
+        assert (logits - before).abs().max() > 0.1
+    if name == "redirect":
+        assert torch.allclose(gst.filter_scores(model, "conv4", "l2"), norms, rtol=1e-4)
