@@ -42,7 +42,7 @@ def bare_page(browser, folder: Path, body: str = "", **options) -> Iterator[Visi
 
 def as_json(model: torch.nn.Module) -> dict:
     """The page's state of a network, as playwright can carry it."""
-    from pages.live import page_state
+    from tools.pages.live import page_state
 
     state = {name: values.ravel().tolist() for name, values in page_state(model).items()}
     mask = dict(model.named_buffers())

@@ -89,8 +89,7 @@ def test_a_notebook_runs_alone_and_leaves_torch_as_it_is(wheel, oldest, tmp_path
     environment |= {"HOME": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")}
     printed = run(
         oldest,
-        "-m",
-        "tools.notebooks.colab",
+        ROOT / "tools" / "notebooks" / "colab.py",
         "--source",
         wheel,
         ROOT / "book" / name,
