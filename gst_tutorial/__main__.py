@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with _signals_stop():
             return {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from gst_tutorial import masks as models
+from gst_tutorial import masks
 from gst_tutorial.masks import CONVOLUTIONS, FilterMask, PrunableLayer, prunable_layers
 
 # What may stand between a pruned filter and the layer that reads it: each takes a channel of zeros to a channel of
@@ -209,7 +209,7 @@ def _remove_masks(model: nn.Module) -> None:
     for module in list(model.modules()):
         # torch.nn.utils.prune.remove finds its own hooks in the same way.
         for key, hook in list(module._forward_hooks.items()):
-            if getattr(hook, "__module__", None) == models.__name__:
+            if getattr(hook, "__module__", None) == masks.__name__:
                 del module._forward_hooks[key]
         if isinstance(getattr(module, "filter_mask", None), FilterMask):
             del module.filter_mask

@@ -1,6 +1,6 @@
 """The paper's networks for 32x32 images: VGG11, ResNet-18, ResNet-20 and ResNet-56, each with a `width`.
 
-Ordinary modules whose convolutions carry a `FilterMask`, as those of models.py. Images of other sizes fit, too: every
+Ordinary modules whose convolutions carry a `FilterMask`, as those of small.py. Images of other sizes fit, too: every
 halving rounds up. The weights lie in memory channel by channel last, which makes them up to twice as fast on a CPU.
 """
 

@@ -1,5 +1,6 @@
 """The results in the package are those of the studies, whole, and come out again when a run is repeated."""
 
+import json
 import subprocess
 import sys
 
@@ -89,3 +90,14 @@ def test_all_recorded_results_together_stay_small():
     from gst_tutorial.studies.recorded import FOLDER
 
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 900_000
+
+
+@each
+def test_configs_as_version_1_stored_them_name_the_same_recorded_runs(name, root):
+    """version_1.json: the fields of every recorded arm that were not at their default, as they were called then."""
+    old = json.loads((root / "tests" / "studies" / "version_1.json").read_text())[name]
+    frame = gst.recorded(name)
+    first = frame[frame.seed == frame.seed.iloc[0]]
+    assert set(old) == set(first.label)
+    for row in first.itertuples():
+        assert gst.RunConfig.from_dict({**old[row.label], "seed": row.seed}).hash == row.hash, row.label
