@@ -195,7 +195,10 @@ def _report(study: Study, frame, out: Path) -> None:
     table = finished.groupby("label", sort=False)[["final_accuracy", "best_accuracy", "instability"]].mean()
     if "none" in table.index and finished.seed.nunique() >= 3:
         table = table.join(100 * gains(finished)[["gain", "low", "high"]])
-    print(f"{study.sentence}\n\n{table.round(3).to_string(na_rep='')}\n")
+    print(study.sentence)
+    for explanation, expected in study.predictions.items():
+        print(f"  {explanation} expects: {expected}")
+    print(f"\n{table.round(3).to_string(na_rep='')}\n")
     from gst_tutorial.figures import plots
 
     out.mkdir(parents=True, exist_ok=True)

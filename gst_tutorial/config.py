@@ -17,7 +17,7 @@ from gst_tutorial import _arguments as check
 from gst_tutorial import interventions, pruning
 from gst_tutorial.data import dataset as data
 from gst_tutorial.networks import NETWORKS
-from gst_tutorial.pruning import PruneSchedule
+from gst_tutorial.pruning import EventEpochs, PruneSchedule, as_schedule
 from gst_tutorial.training import Recipe
 
 RESULTS_VERSION = 2  # raise it when the same config would give other numbers; stored results then no longer match
@@ -74,6 +74,19 @@ class Due(NamedTuple):
     n_events: int
 
 
+def _as_schedules(value):
+    """The schedule that is meant by a schedule, by epochs, by what either is in JSON, or by one of these per layer."""
+    if isinstance(value, dict):
+        return as_schedule(value["epochs"]) if "epochs" in value else PruneSchedule(**value)
+    if isinstance(value, EventEpochs):
+        return as_schedule(value.epochs)
+    if isinstance(value, (tuple, list)) and value:
+        if not any(isinstance(each, (dict, list, tuple, PruneSchedule, EventEpochs)) for each in value):
+            return as_schedule(value)
+        return tuple(map(_as_schedules, value))
+    return value
+
+
 @dataclasses.dataclass(frozen=True)
 class Events:
     """What happens to the network while it trains, when, and to which filters.
@@ -83,7 +96,8 @@ class Events:
         layers: names of the layers hit; None takes those of the network's entry in `gst.networks.NETWORKS`.
             `prune_fraction` and `schedule` are one value for all layers, or a tuple of as many.
         prune_fraction: fraction of a layer's original filters, over all events together.
-        schedule: the epochs of the events, a `PruneSchedule`; or "init": the whole fraction at once, before training.
+        schedule: when events come: a `PruneSchedule`, the epochs themselves, such as `(5, 7, 23)`, or "init": the whole
+            fraction at once, before training.
         score, target: which filters, see `gst.filter_scores` and `gst.choose_filters`.
         draws: interventions other than "prune": each event hits the filters that pruning would choose next ("new"), all
             chosen so far ("so far"), or `prune_fraction` of *all* filters, chosen afresh ("afresh"; may then be 1).
@@ -96,7 +110,7 @@ class Events:
     intervention: str = "none"
     layers: tuple[str, ...] | None = None
     prune_fraction: float | tuple[float, ...] = 0.9
-    schedule: PruneSchedule | str | tuple[PruneSchedule, ...] = PruneSchedule(5, 23, 9)
+    schedule: PruneSchedule | EventEpochs | str | tuple = PruneSchedule(5, 23, 9)
     score: str = "l2"
     target: str = "smallest"
     draws: str = "new"
@@ -123,6 +137,7 @@ class Events:
             object.__setattr__(self, "layers", _names("layers", self.layers))
             if not self.layers and self.intervention != "none":
                 raise ValueError(f"layers=() leaves intervention={self.intervention!r} nothing to hit.")
+        object.__setattr__(self, "schedule", _as_schedules(self.schedule))
         for argument in ("prune_fraction", "schedule"):
             value = getattr(self, argument)
             if isinstance(value, (tuple, list)):
@@ -136,8 +151,10 @@ class Events:
         for fraction in self.prune_fraction if isinstance(self.prune_fraction, tuple) else (self.prune_fraction,):
             check.real("prune_fraction", fraction, 0, 1, open_high=self.draws != "afresh")
         for schedule in self._schedules:
-            if not isinstance(schedule, PruneSchedule):
-                raise TypeError(f"schedule={schedule!r} must be a PruneSchedule(start, end, retrain_period) or 'init'.")
+            if not isinstance(schedule, (PruneSchedule, EventEpochs)):
+                raise TypeError(
+                    f"schedule={schedule!r} must be a PruneSchedule(start, end, retrain_period), epochs, or 'init'."
+                )
         if self.intervention in ("none", "prune"):
             for argument, unused in (("draws", "new"), ("restore", "no"), ("n_batches", 1)):
                 if getattr(self, argument) != unused:
@@ -150,7 +167,7 @@ class Events:
         object.__setattr__(self, "prune_fraction", as_floats(self.prune_fraction))
 
     @property
-    def _schedules(self) -> tuple[PruneSchedule, ...]:
+    def _schedules(self) -> tuple[PruneSchedule | EventEpochs, ...]:
         if self.schedule == INIT:
             return ()
         return self.schedule if isinstance(self.schedule, tuple) else (self.schedule,)
@@ -266,7 +283,7 @@ class RunConfig:
         return NETWORKS[self.model].layers if self.events.layers is None else self.events.layers
 
     @property
-    def plan(self) -> list[tuple[str, float, PruneSchedule | str]]:
+    def plan(self) -> list[tuple[str, float, PruneSchedule | EventEpochs | str]]:
         """(layer, prune_fraction, schedule) of every layer that events hit."""
         fractions, schedules = (
             value if isinstance(value, tuple) else (value,) * len(self.layers)
@@ -304,12 +321,7 @@ class RunConfig:
     def from_dict(cls, fields: dict) -> RunConfig:
         """A config from `to_dict`, also after a round trip through JSON, also from version 1 of the results."""
         fields = _from_version_1(fields) if "method" in fields else dict(fields)
-        as_schedule = lambda value: PruneSchedule(**value) if isinstance(value, dict) else value  # noqa: E731
         events = dict(fields.pop("events", {}))
-        schedule = events.get("schedule", Events.schedule)
-        events["schedule"] = (
-            tuple(map(as_schedule, schedule)) if isinstance(schedule, (list, tuple)) else as_schedule(schedule)
-        )
         task, recipe = Task(**fields.pop("task", {})), Recipe(**fields.pop("recipe", {}))
         return cls(task=task, recipe=recipe, events=Events(**events), **fields)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -48,6 +48,45 @@ class PruneSchedule:
     def n_events(self) -> int:
         """Number of pruning events."""
         return len(self.epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class EventEpochs:
+    """Pruning events after the training of these epochs (0-based), not evenly spaced. `as_schedule` makes it.
+
+    >>> EventEpochs((5, 7, 23)).n_events
+    3
+    """
+
+    epochs: tuple[int, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "epochs", tuple(check.integer("schedule", epoch, low=0) for epoch in self.epochs))
+        if not self.epochs or any(a >= b for a, b in zip(self.epochs, self.epochs[1:])):
+            raise ValueError(f"schedule={self.epochs} must be epochs that increase, at least one.")
+        check.plain_numbers(self)
+
+    start = property(lambda self: self.epochs[0], doc="The first event's epoch.")
+    end = property(lambda self: self.epochs[-1], doc="The last event's epoch.")
+    n_events = property(lambda self: len(self.epochs), doc="Number of pruning events.")
+
+    @property
+    def retrain_period(self) -> int:
+        """The shortest time between two events, in epochs."""
+        return min(b - a for a, b in zip(self.epochs, self.epochs[1:]))
+
+
+def as_schedule(epochs: Iterable[int]) -> PruneSchedule | EventEpochs:
+    """Events after these epochs. Evenly spaced ones are a `PruneSchedule`: one meaning, one value.
+
+    >>> as_schedule([5, 14, 23])
+    PruneSchedule(start=5, end=23, retrain_period=9)
+    >>> as_schedule([5, 7, 23])
+    EventEpochs(epochs=(5, 7, 23))
+    """
+    schedule = EventEpochs(tuple(epochs))
+    steps = {b - a for a, b in zip(schedule.epochs, schedule.epochs[1:])} or {1}
+    return PruneSchedule(schedule.start, schedule.end, steps.pop()) if len(steps) == 1 else schedule
 
 
 def kept_filters(n_filters: int, prune_fraction: float, n_events: int) -> list[int]:

@@ -28,13 +28,19 @@ class Recipe:
     """How a network is trained: optimizer, learning-rate schedule and what regularizes the loss.
 
     Attributes:
-        optimizer: "adam" or "sgd" (with `momentum`).
+        optimizer: "adam", "adamw" or "sgd" (with `momentum`).
         learning_rate: multiplied by `gamma` after each epoch in `milestones` (number of epochs trained by then).
         batch_size: examples per step. epochs: passes over the training set.
-        weight_decay: L2 penalty, as in `torch.optim`.
+        weight_decay: as in `torch.optim`: of "adam" and "sgd" an L2 penalty, *coupled*: Adam divides its gradient, too, by
+            the gradient's size; of "adamw" *decoupled* (Loshchilov & Hutter 2019): weights shrink by the factor
+            1 - learning rate * weight_decay at every step.
         momentum: of SGD; Adam ignores it.
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
         augment: "none", "shift_noise" (signals) or "crop_flip" (images).
+        label_noise: share of the training examples whose label is another class, drawn at random once. Accuracy on the
+            training set is measured with the right labels.
+        sam_radius: rho of sharpness-aware minimization (Foret et al., ICLR 2021): each step takes the gradient at the
+            weights plus rho times the normalized gradient, at twice the cost; 0 for none.
         weight_noise: see `gst.interventions.WeightNoise`; 0 for none. Needs a prunable network.
         precision: "float32", or "bf16": forward and backward pass in bfloat16 where torch deems it safe, weights and
             evaluation in float32. For GPUs of compute capability 8 or newer (older ones refuse); it also pays for
@@ -56,12 +62,14 @@ class Recipe:
     momentum: float = 0.9
     label_smoothing: float = 0.0
     augment: str = "none"
+    label_noise: float = 0.0
+    sam_radius: float = 0.0
     weight_noise: float = 0.0
     precision: str = "float32"
     compiled: bool = False
 
     def __post_init__(self):
-        check.one_of("optimizer", self.optimizer, ("adam", "sgd"))
+        check.one_of("optimizer", self.optimizer, ("adam", "adamw", "sgd"))
         check.real("learning_rate", self.learning_rate, 0, open_low=True)
         check.integer("batch_size", self.batch_size, low=1)
         check.integer("epochs", self.epochs, low=1)
@@ -70,7 +78,8 @@ class Recipe:
         object.__setattr__(self, "milestones", tuple(check.integer("milestones", m, low=1) for m in self.milestones))
         check.real("gamma", self.gamma, 0, 1, open_low=True)
         check.real("weight_decay", self.weight_decay, 0)
-        for share in ("momentum", "label_smoothing"):
+        check.real("sam_radius", self.sam_radius, 0)
+        for share in ("momentum", "label_smoothing", "label_noise"):
             check.real(share, getattr(self, share), 0, 1, open_high=True)
         check.one_of("augment", self.augment, AUGMENTATIONS)
         check.real("weight_noise", self.weight_noise, 0)
@@ -85,8 +94,9 @@ class Recipe:
     def build_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over all parameters of `model`."""
         common = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
-        if self.optimizer == "adam":
-            return torch.optim.Adam(model.parameters(), fused=True, **common)
+        if self.optimizer != "sgd":
+            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer]
+            return kind(model.parameters(), fused=True, **common)
         return torch.optim.SGD(model.parameters(), momentum=self.momentum, **common)
 
 
@@ -104,7 +114,7 @@ def train(
         model: from `(B, *input_shape)` to logits `(B, n_classes)`.
         dataset: see `gst.load`; on the model's device. Nothing in an epoch waits for that device.
         recipe: optimizer, schedule and what regularizes the loss. (Dropout is a layer of the network.)
-        seed: of batch order, augmentation and dropout, each a stream of its own.
+        seed: of batch order, augmentation, label noise and dropout, each a stream of its own.
         callbacks: functions `(epoch, step) -> None`, called before every batch with `step` = batches trained so far in
             this epoch, and once more when the epoch's last batch is trained (`step == recipe.steps_per_epoch(n)`),
             before the learning rate changes. Pruning events happen in that last call.
@@ -120,7 +130,8 @@ def train(
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, recipe.gamma)
     order = seeding.generator(seed, "batches")
-    x_train, y_train = dataset.x_train, dataset.y_train  # (N, C, ...), (N,)
+    x_train = dataset.x_train  # (N, C, ...)
+    y_train = noisy_labels(dataset.y_train, recipe.label_noise, dataset.n_classes, seed)  # (N,)
     augment = AUGMENTATIONS[recipe.augment]
     augmentation = seeding.generator(seed, "augmentation", x_train.device)
     reduced = torch.autocast(x_train.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
@@ -128,6 +139,11 @@ def train(
         _check_bf16(x_train.device)
     # The compiled function shares the model's tensors, so masks and noise set by callbacks reach it.
     forward = _compiled(model, x_train.device) if recipe.compiled else model
+
+    def loss_at(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        with reduced:
+            return F.cross_entropy(forward(x), y, label_smoothing=recipe.label_smoothing)  # of logits (B, n_classes)
+
     callbacks = list(callbacks)
     if recipe.weight_noise:  # first, so that all others see clean weights
         noise = seeding.generator(seed, "weight noise")
@@ -142,11 +158,12 @@ def train(
             for step, batch in enumerate(batches):
                 for callback in callbacks:
                     callback(epoch, step)
-                with reduced:
-                    logits = forward(augment(x_train[batch], augmentation))  # (B, n_classes)
-                    loss = F.cross_entropy(logits, y_train[batch], label_smoothing=recipe.label_smoothing)
+                x, y = augment(x_train[batch], augmentation), y_train[batch]
+                loss = loss_at(x, y)
                 optimizer.zero_grad()
                 loss.backward()
+                if recipe.sam_radius:
+                    _gradient_above(model, recipe.sam_radius, lambda x=x, y=y: loss_at(x, y))
                 optimizer.step()
                 total += loss.detach() * len(batch)
             losses.append(total.item() / len(y_train))
@@ -158,6 +175,44 @@ def train(
     if recipe.compiled:
         optimizer.zero_grad()  # CUDA graphs own the memory of the gradients, and the next run's overwrite it
     return losses
+
+
+def noisy_labels(y: torch.Tensor, share: float, n_classes: int, seed: int) -> torch.Tensor:
+    """A copy of the labels `y`, int64 `(N,)`, of which round(share * N) are another class, each equally likely."""
+    if not share:
+        return y
+    generator = seeding.generator(seed, "label noise")
+    wrong = torch.randperm(len(y), generator=generator)[: round(share * len(y))]
+    shift = torch.randint(1, n_classes, (len(wrong),), generator=generator)
+    noisy = y.clone()
+    noisy[wrong.to(y.device)] = (y.cpu()[wrong] + shift).remainder(n_classes).to(y.device)
+    return noisy
+
+
+def _gradient_above(model: nn.Module, radius: float, loss: Callable[[], torch.Tensor]) -> None:
+    """Replace the gradient by the one at weights + radius * gradient / |gradient|; the weights come back to the bit.
+
+    Batch norm's running statistics belong to the weights, not to the point above them, and are left alone.
+    """
+    with torch.no_grad():
+        parameters = [p for p in model.parameters() if p.grad is not None]
+        length = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in parameters]))
+        at = [p.detach().clone() for p in parameters]
+        for p in parameters:
+            p += p.grad * (radius / length.clamp_min(torch.finfo(p.dtype).tiny))
+            p.grad = None
+    statistics = [m for m in model.modules() if getattr(m, "track_running_stats", False)]
+    kept = [(m, m.momentum) for m in statistics]
+    for m in statistics:
+        m.momentum = 0.0
+    try:
+        loss().backward()
+    finally:
+        for m, momentum in kept:
+            m.momentum = momentum
+        with torch.no_grad():
+            for p, value in zip(parameters, at):
+                p.copy_(value)
 
 
 def _compiled(model: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:

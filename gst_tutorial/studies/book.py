@@ -260,6 +260,159 @@ def pipelines_doses() -> Study:
     return Study("pipelines-doses", question, arms, TEN_SEEDS)
 
 
+# --- what is a jolt made of? Each explanation says beforehand what it expects -----------------------------------------
+
+# From here on the seed also chooses the examples, so that an interval covers the split.
+SPLITS = BASE.replace(data_seed=None)
+HALF = SPLITS.replace(intervention="zero", target="random", draws="afresh", prune_fraction=0.5, schedule=NINE_EVENTS)
+HEAD = HALF.replace(intervention="zero_inputs", layers=("head",))
+RANDOM_80 = SPLITS.replace(intervention="prune", target="random", prune_fraction=0.8, schedule=THREE_EVENTS)
+RATES = (2e-3, 1e-2)
+TUNED_RATE = 2e-2  # the best of `anatomy-tuning`, and the best decay of AdamW without and with wrong labels
+ADAMW_DECAY = {0.0: 1.0, 0.2: 1.0}
+
+
+def anatomy_tuning() -> Study:
+    arms = [
+        Arm(SPLITS.replace(learning_rate=rate), {"learning_rate": rate})
+        for rate in (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+    ]
+    for share in ADAMW_DECAY:
+        for decay in (0.1, 0.3, 1.0, 3.0, 10.0):
+            config = SPLITS.replace(optimizer="adamw", weight_decay=decay, label_noise=share)
+            arms.append(Arm(config, {"optimizer": "AdamW", "weight_decay": decay, "label_noise": share}))
+    question = "Which learning rate, and which decay of AdamW, is best without pruning? (Seeds that are not reported.)"
+    return Study("anatomy-tuning", question, arms, TUNING_SEEDS)
+
+
+def interventions() -> dict[str, RunConfig]:
+    """The jolts of `anatomy`, by the words of the book: nine events on a random half, unless they say otherwise."""
+    hit = lambda name, **changes: HALF.replace(intervention=name, **changes)  # noqa: E731
+    return {
+        "none": SPLITS,
+        "prune 80%": RANDOM_80,
+        "prune 80% at init": RANDOM_80.replace(schedule=INIT),
+        "prune half": HALF.replace(intervention="prune", draws="new"),
+        "zero": hit("zero"),
+        "zero, norm given back": hit("zero", restore="norm"),
+        "shrink": hit("scale"),
+        "shrink, unseen": hit("rescale"),
+        "shrink all, unseen": hit("rescale", prune_fraction=1.0),
+        "grow": hit("scale", size=4.0),
+        "grow, unseen": hit("rescale", size=4.0),
+        "redirect": hit("redirect"),
+        "noise, same norm": hit("gaussian_same_norm"),
+        "zero the head's inputs": HEAD,
+        "reset the moments": hit("reset_moments"),
+    }
+
+
+def anatomy() -> Study:
+    arms = [
+        Arm(config.replace(learning_rate=rate), {"what": what, "learning_rate": rate})
+        for rate in RATES
+        for what, config in interventions().items()
+    ]
+    arms.append(Arm(SPLITS.replace(learning_rate=TUNED_RATE), {"what": "none", "learning_rate": TUNED_RATE}))
+    return Study(
+        "anatomy",
+        "What is a jolt made of: the drop, the step length, forgetting, or size?",
+        arms,
+        predictions={
+            "noise, instability": "The gain follows the drop: nothing from a shrink that nobody sees, most from the largest.",
+            "step length": "The gain follows the norm after the event: shrinking helps, seen or unseen; growing harms; a "
+            "new direction of the same norm does nothing.",
+            "forgetting": "A new direction helps as much as zeroing; shrinking, which forgets nothing, does nothing.",
+            "size": "Pruned at initialization gains what pruned in events gains; jolts, which remove nothing, do nothing.",
+            "learning rate": "With the rate tuned, no jolt helps any more.",
+        },
+    )
+
+
+def evenly(start: int, end: int, n_events: int) -> tuple[int, ...]:
+    """Epochs of `n_events` events from `start` to `end`, as even as whole epochs allow."""
+    return tuple(round(start + (end - start) * i / (n_events - 1)) for i in range(n_events))
+
+
+def dose_way_end() -> Study:
+    """How much, how abruptly, how late: filters drawn at random, first event after epoch 5."""
+    arms = [Arm(SPLITS, {"way": "none"})]
+    for dose in (0.2, 0.4, 0.6, 0.8, 0.9):
+        config = RANDOM_80.replace(prune_fraction=dose)
+        arms.append(Arm(config.replace(schedule=INIT), {"way": "at init", "dose": dose}))
+        for n in (2, 19):
+            events = config.replace(schedule=evenly(5, 23, n))
+            arms.append(Arm(events, {"way": f"{n} events", "dose": dose, "end": 23}))
+    for dose in (0.8, 0.9):
+        for n in (2, 9):
+            for end in (23, 31, 35, 39):
+                if (n, end) != (2, 23):
+                    late = RANDOM_80.replace(prune_fraction=dose, schedule=evenly(5, end, n))
+                    arms.append(Arm(late, {"way": f"{n} events", "dose": dose, "end": end}))
+    return Study(
+        "dose-way-end",
+        "What decides the gain: how much is pruned, how abruptly, or how late?",
+        arms,
+        curves=("events",),
+        predictions={
+            "instability": "At every dose two events gain more than nineteen, which gain more than none at all (at init).",
+            "dose": "At every dose the three ways gain the same, and the gain grows with the dose up to some dose.",
+            "time left": "At one dose and one instability the gain falls with the epoch of the last event.",
+        },
+    )
+
+
+def resets_and_decay() -> Study:
+    """Partial resets help least beside a tuned decay, and again under label noise (Zaidi et al. 2022)."""
+    decays = {"no decay": {}} | {f"coupled {d}": {"weight_decay": d} for d in (0.03, 0.1, 0.3)} | {"AdamW, tuned": {}}
+    jolts = interventions()
+    arms = []
+    for share in (0.0, 0.2):
+        for decay, changes in decays.items():
+            if decay == "AdamW, tuned":
+                changes = {"optimizer": "adamw", "weight_decay": ADAMW_DECAY[share]}
+            for what in ("none", "prune 80%", "redirect", "zero the head's inputs"):
+                config = jolts[what].replace(label_noise=share, **changes)
+                arms.append(Arm(config, {"label_noise": share, "decay": decay, "what": what}))
+    return Study(
+        "resets-and-decay",
+        "What is left of the gain beside a tuned weight decay, and under label noise?",
+        arms,
+        TEN_SEEDS,
+        predictions={
+            "resets (Zaidi et al.)": "The gain shrinks with the strength of the decay and comes back under label noise.",
+            "regularization": "Beside a tuned decay, coupled or not, the gain is gone, with wrong labels as well.",
+        },
+    )
+
+
+def dose_splits() -> Study:
+    doses = sorted((*DOSES, 0.85, 0.9, 0.92))
+    arms = [Arm(SPLITS, {"method": "none"})]
+    for target in TARGETS:
+        for dose in doses:
+            config = SPLITS.replace(intervention="prune", target=target, prune_fraction=dose, schedule=THREE_EVENTS)
+            arms.append(Arm(config, {"target": target, "dose": dose}))
+    return Study(
+        "dose-splits",
+        "Does the dose-response curve hold over twenty splits of the data?",
+        arms,
+        predictions={
+            "as recorded": "The gains of `dose`, up to the width of the intervals; the fall begins beyond 85%."
+        },
+    )
+
+
+def tradeoff_splits() -> Study:
+    arms = [Arm(arm.config.replace(data_seed=None), arm.factors) for arm in tradeoff().arms]
+    return Study(
+        "tradeoff-splits",
+        "Does the tradeoff in the paper's protocol hold over twenty splits of the data?",
+        arms,
+        predictions={"as recorded": "The mean within-seed correlation of `tradeoff`, up to the width of its interval."},
+    )
+
+
 WIDTHS, TRAINING_SETS = (0.125, 0.25, 0.5, 1.0), (250, 1000, 4000)
 
 
@@ -331,6 +484,7 @@ def studies() -> list[Study]:
     """All of them."""
     return [
         landing(), tradeoff(), tradeoff_aligned(), dose(), scores(), data(), jolts(), noise(), regularizers_tuning(),
-        regularizers(), flatness(), pipelines_tuning(), pipelines(), pipelines_doses(), width(), cifar10_small(),
+        regularizers(), flatness(), anatomy_tuning(), anatomy(), dose_way_end(), resets_and_decay(), dose_splits(),
+        tradeoff_splits(), pipelines_tuning(), pipelines(), pipelines_doses(), width(), cifar10_small(),
         cifar10_width(),
     ]  # fmt: skip

@@ -27,7 +27,7 @@ _SAID = {
     "weight_decay": "weight decay {}",
     "dropout": "dropout {}",
     "sam_radius": "SAM {}",
-    "label_noise": "label noise {:.0%}",
+    "label_noise": "{:.0%} wrong labels",
     "epochs": "{} epochs",
 }
 
@@ -71,6 +71,7 @@ class Study:
         arms: the settings; also accepted as a mapping from labels to configs.
         seeds: the reported seeds.
         curves: what else is recorded with the package, besides a row per run: "events", "epochs".
+        predictions: what each explanation expects, by its name; written down before the study ran.
 
     Raises:
         ValueError: no arm, two with the same label, no seed, or one seed twice.
@@ -81,6 +82,7 @@ class Study:
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...] = tuple(range(20))
     curves: tuple[str, ...] = ()
+    predictions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         arms = self.arms
