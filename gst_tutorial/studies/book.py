@@ -269,7 +269,7 @@ HEAD = HALF.replace(intervention="zero_inputs", layers=("head",))
 RANDOM_80 = SPLITS.replace(intervention="prune", target="random", prune_fraction=0.8, schedule=THREE_EVENTS)
 RATES = (2e-3, 1e-2)
 TUNED_RATE = 2e-2  # the best of `anatomy-tuning`, and the best decay of AdamW without and with wrong labels
-ADAMW_DECAY = {0.0: 1.0, 0.2: 1.0}
+ADAMW_DECAY = {0.0: 3.0, 0.2: 10.0}
 
 
 def anatomy_tuning() -> Study:
@@ -278,7 +278,7 @@ def anatomy_tuning() -> Study:
         for rate in (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
     ]
     for share in ADAMW_DECAY:
-        for decay in (0.1, 0.3, 1.0, 3.0, 10.0):
+        for decay in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0):
             config = SPLITS.replace(optimizer="adamw", weight_decay=decay, label_noise=share)
             arms.append(Arm(config, {"optimizer": "AdamW", "weight_decay": decay, "label_noise": share}))
     question = "Which learning rate, and which decay of AdamW, is best without pruning? (Seeds that are not reported.)"
