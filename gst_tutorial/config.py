@@ -21,7 +21,7 @@ from gst_tutorial.pruning import EventEpochs, PruneSchedule, as_schedule
 from gst_tutorial.training import Recipe
 
 RESULTS_VERSION = 2  # raise it when the same config would give other numbers; stored results then no longer match
-MEASURES = ("flatness", "curvature")
+MEASURES = ("flatness", "curvature", "sharpness")
 INIT = "init"  # the schedule of pruning at initialization
 
 
@@ -198,7 +198,8 @@ class RunConfig:
         recipe: training, see `Recipe`.
         events: what happens, when, and to which filters, see `Events`.
         measures: extra measurements of the trained network: "flatness", see `gst.flatness.measure_flatness`; "curvature",
-            the part of it that a larger network can afford.
+            the part of it that a larger network can afford; "sharpness", see `gst.flatness.measure_sharpness`, which
+            compares runs that differ in loss, weights and size.
         evaluate_every: measure test accuracy after every n-th epoch (and always at events and at the end). Changes no
             other number; studies that only need the final accuracy run in half the time with 10.
         device: "cpu", "cuda" or another of torch's; the data lie there, too. A GPU gives other numbers: its

@@ -10,12 +10,18 @@ from gst_tutorial.flatness.hessian import (
 )
 from gst_tutorial.flatness.landscape import flat_radius, loss_surface, perturbation_curve, random_directions
 from gst_tutorial.flatness.loss import SampleLoss
-from gst_tutorial.flatness.measures import ScaledLogits, match_loss, measure_curvature, measure_flatness
+from gst_tutorial.flatness.measures import (
+    ScaledLogits,
+    match_loss,
+    measure_curvature,
+    measure_flatness,
+    measure_sharpness,
+)
 from gst_tutorial.flatness.spectrum import hutchinson_trace, top_eigenvalues
 
 __all__ = [
     "SampleLoss", "ScaledLogits", "filter_normalized_operator", "filter_normalized_sharpness", "flat_radius",
     "gradient_covariance_trace", "hessian_eigenvalues", "hessian_operator", "hessian_trace", "hutchinson_trace",
-    "loss_surface", "match_loss", "measure_curvature", "measure_flatness", "perturbation_curve", "random_directions",
-    "top_eigenvalues",
+    "loss_surface", "match_loss", "measure_curvature", "measure_flatness", "measure_sharpness", "perturbation_curve",
+    "random_directions", "top_eigenvalues",
 ]  # fmt: skip

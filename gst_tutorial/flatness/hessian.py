@@ -126,7 +126,7 @@ def hessian_trace(at: SampleLoss, n_probes: int = 50, *, seed: int = 0) -> Trace
 
 
 @on_sample
-def filter_normalized_operator(at: SampleLoss) -> LinearOperator:
+def filter_normalized_operator(at: SampleLoss, scales: np.ndarray | None = None) -> LinearOperator:
     """D H D with D = diag(`filter_scales`): curvature per *relative* change of the weights, which has no scale.
 
     Why: multiply the weights of a filter f in front of batch norm by a > 0 (and its running statistics with them, as
@@ -136,8 +136,13 @@ def filter_normalized_operator(at: SampleLoss) -> LinearOperator:
     and so do its eigenvalues and its trace. (Exactly, if batch norm's epsilon is 0; otherwise nearly.) The same holds
     if one layer of a ReLU network without biases is multiplied by a and another divided by it. Biases and batch
     norm's parameters have D = 0: they do not take part.
+
+    Args:
+        at: or `model, x, y`.
+        scales: the diagonal of D, flat `(n,)`; None takes `filter_scales` of the whole network.
     """
-    operator, scales = hessian_operator(at), filter_scales(at.model)
+    operator = hessian_operator(at)
+    scales = filter_scales(at.model) if scales is None else at.directions("scales", scales)
 
     def product(vector):
         return scales * operator.matvec(scales * np.asarray(vector).reshape(-1))

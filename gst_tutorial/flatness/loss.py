@@ -205,15 +205,27 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return parameters
 
 
-def filter_scales(model: nn.Module) -> np.ndarray:
+def filter_scales(model: nn.Module, counted: np.ndarray | None = None) -> np.ndarray:
     """Per trainable parameter, the root-mean-square weight of its filter, flat `(n,)`; 0 for biases and batch norm.
 
     A filter is everything that makes one output: `weight[f]` of a convolution, a row of a linear layer.
+
+    Args:
+        model: the network.
+        counted: flat bool `(n,)`, the weights over which the mean is taken, those of a pruned network that are left for
+            instance; None takes all. A filter of which none counts has 0.
     """
+    parameters = trainable_parameters(model)
+    if counted is None:
+        parts = [torch.ones(p.numel(), dtype=torch.bool) for p in parameters.values()]
+    else:
+        parts = torch.from_numpy(counted).split([p.numel() for p in parameters.values()])
     scales = []
-    for p in trainable_parameters(model).values():
+    for p, part in zip(parameters.values(), parts, strict=True):
         weights = p.detach().cpu().double().reshape(p.shape[0] if p.dim() > 1 else 1, -1)  # (filters, weights of each)
-        rms = weights.square().mean(dim=1, keepdim=True).sqrt() * (p.dim() > 1)
+        part = part.reshape(weights.shape)
+        squares, n = (weights.square() * part).sum(dim=1, keepdim=True), part.sum(dim=1, keepdim=True).clamp_min(1)
+        rms = (squares / n).sqrt() * (p.dim() > 1)
         scales.append(rms.expand_as(weights).reshape(-1))
     return torch.cat(scales).numpy()
 

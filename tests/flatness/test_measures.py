@@ -1,5 +1,6 @@
 """Matched loss, and every measure of a run, against closed forms and the single functions."""
 
+import copy
 import math
 import types
 
@@ -7,11 +8,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.sparse.linalg import LinearOperator
 from torch import nn
 
 import gst_tutorial as gst
+from gst_tutorial.flatness import measures
 from gst_tutorial.flatness.hessian import gradient_covariance_trace, hessian_eigenvalues, hessian_operator
-from gst_tutorial.flatness.measures import ScaledLogits, match_loss, measure_curvature, measure_flatness
+from gst_tutorial.flatness.measures import (
+    ScaledLogits,
+    match_loss,
+    measure_curvature,
+    measure_flatness,
+    measure_sharpness,
+)
 
 
 class Fixed(nn.Module):
@@ -139,9 +148,9 @@ def test_a_matched_loss_out_of_reach_is_nan_and_the_rest_is_measured(trained, da
     ],
 )
 def test_a_bad_argument_of_a_set_of_measures_is_named_before_any_work(trained, dataset, change, error, words):
-    for measures in (measure_flatness, measure_curvature):
+    for measure in (measure_flatness, measure_curvature, measure_sharpness):
         with pytest.raises(error, match=words):
-            measures(**{"model": trained, "dataset": dataset} | change)
+            measure(**{"model": trained, "dataset": dataset} | change)
 
 
 def test_a_diverged_network_is_refused_and_not_called_flat(trained, dataset):
@@ -151,3 +160,136 @@ def test_a_diverged_network_is_refused_and_not_called_flat(trained, dataset):
         measure_flatness(trained, dataset)
     with pytest.raises(FloatingPointError, match="not finite"):
         match_loss(trained, dataset.x_train, dataset.y_train, 0.5)
+
+
+# --- sharpness: at equal loss, per relative change of the weights -------------------------------------------------
+
+
+def plain(x, y):
+    """A dataset whose training and test examples are the same."""
+    return types.SimpleNamespace(x_train=x, y_train=y, x_test=x, y_test=y)
+
+
+def sharpness(model, dataset, **options):
+    return measure_sharpness(model, dataset, **({"matched_loss": 0.9} | options))
+
+
+def test_sharpness_of_softmax_regression_is_its_closed_form():
+    generator = torch.Generator().manual_seed(3)
+    x, model = torch.randn(30, 2, generator=generator).double(), nn.Linear(2, 3).double()
+    y = model(x).argmax(dim=1)
+    y[:4] = (y[:4] + 1) % 3
+    found = measure_sharpness(model, plain(x, y), matched_loss=0.9)
+    s = match_loss(model, x, y, 0.9).scale
+    p = torch.softmax(s * model(x), dim=1).detach().numpy()
+    # H = 1/N sum s^2 (diag(p) - p p^T) (x) x x^T in the weights; D = |w_c| / sqrt(2) for the row w_c of class c
+    hessian = sum(
+        s**2 * np.kron(np.diag(each) - np.outer(each, each), np.outer(a, a)) for each, a in zip(p, x.numpy())
+    ) / len(x)
+    d = np.repeat(model.weight.detach().norm(dim=1).numpy() / math.sqrt(2), 2)
+    normalized = d[:, None] * hessian * d
+    for split in ("train", "test"):
+        # five eigenvalues are all that are not zero, so that the trace is exact
+        assert found[f"{split}_matched_normalized_max"] == pytest.approx(np.linalg.eigvalsh(normalized)[-1], rel=1e-6)
+        assert found[f"{split}_matched_normalized_trace"] == pytest.approx(np.trace(normalized), rel=1e-6)
+
+
+@pytest.fixture
+def exact(trained):
+    """`trained` in double precision, with epsilon 0 in batch norm: rescaled filters are then the same function exactly."""
+    for module in trained.double().modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.eps = 0.0
+    return trained
+
+
+def in_double(dataset):
+    return types.SimpleNamespace(
+        **{name: value.double() if name[0] == "x" else value for name, value in vars(dataset).items()}
+    )
+
+
+@torch.no_grad()
+def lengthen_filters(model, factors):
+    layer = gst.prunable_layers(model)["conv2"]
+    layer.conv.weight *= factors[:, None, None]
+    layer.norm.running_mean *= factors
+    layer.norm.running_var *= factors**2
+
+
+@torch.no_grad()
+def scale_the_head(model, factor):
+    model.head.weight *= factor
+    model.head.bias *= factor
+
+
+@torch.no_grad()
+def move_from_batch_norm_to_the_head(model, factor):
+    norm = gst.prunable_layers(model)["conv2"].norm
+    norm.weight *= factor
+    norm.bias *= factor
+    model.head.weight /= factor
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: lengthen_filters(model, torch.tensor([0.2, 1.0, 3.0, 10.0]).double()),
+        lambda model: scale_the_head(model, 7.0),
+        lambda model: move_from_batch_norm_to_the_head(model, 3.0),
+    ],
+    ids=["longer filters under batch norm", "larger logits", "two layers of a ReLU network"],
+)
+def test_sharpness_does_not_see_a_change_that_changes_no_decision(exact, dataset, change):
+    dataset = in_double(dataset)
+    before, other = sharpness(exact, dataset), copy.deepcopy(exact)
+    change(other)
+    assert torch.equal(*(m.eval()(dataset.x_test).argmax(dim=1) for m in (exact, other)))
+    assert sharpness(other, dataset) == pytest.approx(before, rel=1e-4)
+    # what it is for: the plain Hessian does see it
+    traces = [gst.flatness.hessian_trace(m, dataset.x_train, dataset.y_train).trace for m in (exact, other)]
+    assert abs(traces[1] / traces[0] - 1) > 0.2
+
+
+def test_a_masked_network_is_as_sharp_as_the_same_network_with_its_filters_cut_out(exact, dataset):
+    dataset = in_double(dataset)
+    whole = sharpness(exact, dataset, matched_loss=1.05)
+    for name in ("conv1", "conv2"):
+        gst.prune_filters(exact, name, 0.5)
+    # with every eigenvalue known the trace has no error of its probes: the two networks differ in size, hence in probes
+    n = sum(p.numel() for p in gst.compact(exact).parameters())
+    masked = sharpness(exact, dataset, k=n, matched_loss=1.05)
+    assert all(map(math.isfinite, masked.values()))
+    assert masked != pytest.approx(whole, rel=0.01)
+    assert sharpness(gst.compact(exact), dataset, k=n, matched_loss=1.05) == pytest.approx(masked, rel=1e-6)
+    with torch.no_grad():  # pruned filters, and what reads them, may hold anything
+        for layer in gst.prunable_layers(exact).values():
+            layer.conv.weight[~layer.mask.kept] *= 100
+        exact.head.weight.view(3, 4, -1)[:, ~gst.prunable_layers(exact)["conv2"].mask.kept] += 5
+    assert sharpness(exact, dataset, k=n, matched_loss=1.05) == pytest.approx(masked, rel=1e-6)
+
+
+def test_sharpness_goes_with_a_run_and_stands_beside_the_other_measures():
+    config = gst.RunConfig(width=0.25, n_train=100, n_test=100, epochs=2, batch_size=50, milestones=())
+    result = gst.run(config.replace(measures=("curvature", "sharpness"), schedule=gst.PruneSchedule(0, 0, 1)))
+    alone = measure_sharpness(result.model, result.dataset)
+    assert set(alone) == {f"{s}_matched_normalized_{name}" for s in ("train", "test") for name in ("max", "trace")}
+    assert not set(alone) & set(measure_flatness(result.model, result.dataset, 20, 20, k=2))
+    assert {name: result.numbers[name] for name in alone} == pytest.approx(alone, rel=1e-3, nan_ok=True)
+
+
+def test_a_sharpness_takes_about_32_products_a_sample(exact, dataset, monkeypatch):
+    products, real = [], measures.filter_normalized_operator
+
+    def counted(at, scales):
+        operator = real(at, scales)
+        return LinearOperator(operator.shape, lambda v: products.append(1) or operator.matvec(v), dtype=np.float64)
+
+    monkeypatch.setattr(measures, "filter_normalized_operator", counted)
+    sharpness(exact, in_double(dataset))
+    assert len(products) <= 70
+
+
+def test_a_sharpness_out_of_reach_is_nan(trained, dataset):
+    dataset.y_train = dataset.y_train.roll(1)  # labels that the network gets wrong
+    assert all(math.isnan(value) for value in measure_sharpness(trained, dataset, matched_loss=0.01).values())
