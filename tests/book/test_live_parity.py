@@ -7,7 +7,9 @@ import torch
 from torch.nn import functional as F
 
 import gst_tutorial as gst
+from gst_tutorial import interventions
 from tools.live_pages import PROGRAM, as_json, bare_page, from_json
+from tools.pages.live import load_page_state
 
 pytestmark = pytest.mark.browser
 
@@ -115,32 +117,26 @@ def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, pruned,
     assert (torch.tensor(ours["logits"]).view_as(logits) - logits).abs().max() < 10 * TOLERANCE
 
 
-def intervene(model, name, chosen, hit_state):
-    """The same event, written down a second time in torch. Random directions are taken from the page."""
-    layer = gst.prunable_layers(model)["conv4"]
+def intervene(model, name, chosen, ours):
+    """The same event by the package's own function. Random directions, which it would draw itself, are the page's."""
     with torch.no_grad():
-        if name == "prune":
-            layer.mask.mask[chosen] = 0
-        elif name == "zero":
-            layer.conv.weight[chosen] = 0
-        elif name in ("shrink", "shrink-unseen"):
-            layer.conv.weight[chosen] *= 0.25
-            if name == "shrink-unseen":
-                layer.norm.running_mean[chosen] *= 0.25
-                layer.norm.running_var[chosen] = (layer.norm.running_var[chosen] + 1e-5) / 16 - 1e-5
-        elif name == "redirect":
-            from tools.pages.live import load_page_state
-
-            other = gst.conv1d_net()
-            load_page_state(other, from_json(hit_state))
-            layer.conv.weight[chosen] = gst.prunable_layers(other)["conv4"].conv.weight[chosen]
-        elif name == "head":
+        if name == "zero_inputs":
+            layer = interventions.PrunableLayer("head", model.head, None, None)
             # The page counts its inputs position by position, torch filter by filter.
-            model.head.weight[:, [(row % 64) * 10 + row // 64 for row in chosen]] = 0
+            chosen = [(row % 64) * 10 + row // 64 for row in chosen]
+        else:
+            layer = gst.prunable_layers(model)["conv4"]
+        if name == "redirect":
+            other = gst.conv1d_net()
+            load_page_state(other, from_json(ours))
+            layer.conv.weight[chosen] = gst.prunable_layers(other)["conv4"].conv.weight[chosen]
+        else:
+            site = interventions.Site(model, layer, torch.tensor(chosen), torch.tensor([]), torch.Generator())
+            interventions.INTERVENTIONS[name].apply(site)
 
 
 @pytest.mark.parametrize("target", ["smallest", "largest", "random"])
-@pytest.mark.parametrize("name", ["prune", "zero", "shrink", "shrink-unseen", "redirect", "head"])
+@pytest.mark.parametrize("name", ["prune", "zero", "scale", "rescale", "redirect", "zero_inputs"])
 def test_every_intervention_is_the_one_that_torch_makes(page, dataset, trained, name, target):
     model = copy.deepcopy(trained)
     x, y = dataset.x_test[:N_TEST], dataset.y_test[:N_TEST]
@@ -150,10 +146,10 @@ def test_every_intervention_is_the_one_that_torch_makes(page, dataset, trained, 
     )
     chosen = ours["chosen"]
     expected = (
-        256 if name == "head" else 64 - 39 if name == "prune" else 26
+        256 if name == "zero_inputs" else 64 - 39 if name == "prune" else 26
     )  # ceil(.6 * 64) stay; round(.4 * 64) are hit
     assert len(set(chosen)) == len(chosen) == expected
-    if target != "random" and name != "head":
+    if target != "random" and name != "zero_inputs":
         scores = gst.filter_scores(model, "conv4", "l2")
         assert set(chosen) == set(scores.topk(expected, largest=target == "largest").indices.tolist())
     norms = gst.filter_scores(model, "conv4", "l2")
@@ -164,7 +160,7 @@ def test_every_intervention_is_the_one_that_torch_makes(page, dataset, trained, 
     assert (torch.tensor(ours["logits"]).view_as(logits) - logits).abs().max() < TOLERANCE
     instability = (accuracy_before - gst.accuracy(model, x, y)) / accuracy_before
     assert (ours["before"] - ours["after"]) / ours["before"] == pytest.approx(instability, abs=1e-3)
-    if name == "shrink-unseen":
+    if name == "rescale":
         assert (logits - before).abs().max() < TOLERANCE, "a jolt that nobody sees must change no prediction"
     else:
         assert (logits - before).abs().max() > 0.1
