@@ -304,7 +304,15 @@ def test_an_address_holds_an_experiment_and_a_bad_one_harms_nothing(page):
       return wishes.map((wish) => [valid(wish), fromAddress(toAddress(valid(wish)))]); }"""
     wishes = [
         {},
-        {"intervention": "zero_inputs", "dose": 0.5, "events": 9, "first": 5, "last": 37, "seed": 12, "weightDecay": 0.01},
+        {
+            "intervention": "zero_inputs",
+            "dose": 0.5,
+            "events": 9,
+            "first": 5,
+            "last": 37,
+            "seed": 12,
+            "weightDecay": 0.01,
+        },
     ]
     for settings, again in page.evaluate(there_and_back, wishes):
         assert settings == again
