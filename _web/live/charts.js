@@ -116,6 +116,21 @@ export async function curves(element, lines, { low = 10 } = {}) {
   };
 }
 
+/**
+ * A few values side by side: a signal, a channel. `set` takes a list for each line.
+ * @param {HTMLElement} element @param {Line[]} lines @param {{x: string, n: number, range: [number, number]}} options
+ */
+export async function traces(element, lines, { x, n, range }) {
+  const positions = Array.from({ length: n }, (_, i) => i + 1);
+  let values = lines.map(() => new Array(n).fill(0));
+  const { draw } = await chart(element, {
+    scales: { x: { time: false }, y: { range: () => range } },
+    axes: [axis(element, { label: x, size: 30 }), axis(element, { size: 28, incrs: [1, 2, 5] })],
+    series: [{}, ...lines.map(({ colour, dash, width = 2 }) => ({ stroke: () => colourOf(element, colour), dash, width, points: { show: false } }))],
+  }, () => [positions, ...values]);
+  return (/** @type {number[][]} */ ...next) => { values = next; draw(); };
+}
+
 /** Where the learning rate falls. */
 function milestones(/** @type {Element} */ element, /** @type {any} */ plot) {
   const { ctx, bbox } = plot, ratio = devicePixelRatio;

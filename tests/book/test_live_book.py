@@ -10,6 +10,8 @@ from tools.browser import NARROW, WIDE, accessibility_problems, serve, sideways_
 pytestmark = pytest.mark.browser
 
 FIRST, LIVE = "book/index.html", "book/live.html"
+CHAPTER_1, CHAPTER_3 = "book/01_pruning_basics.html", "book/03_the_tradeoff.html"
+PAGES = {FIRST: 1, LIVE: 4, CHAPTER_1: 1, CHAPTER_3: 1}  # and their live figures
 THEME_RULES = ("label-content-name-mismatch", "region")  # what the book's theme breaks by itself
 ASKED_LIMIT = 300_000  # bytes, compressed, for a reader who trains
 FIRST_LOAD_LIMIT = 600_000
@@ -208,6 +210,27 @@ def test_moved_events_get_the_recorded_answer_or_say_that_nobody_recorded_them(b
         assert here.problems == []
 
 
+def test_in_chapter_1_a_filter_shows_its_channel_and_score_and_falls_silent_when_it_is_cut(browser, address):
+    with visit(browser, address) as here:
+        here.open(CHAPTER_1)
+        figure = form(here, "click")
+        near(here, figure)
+        words = figure.locator(".gst-listen .gst-note")
+        figure.locator(".gst-filter").nth(20).hover()
+        assert re.match(r"Filter 21: score \(length of its weights\) \d\.\d\d, \d+ of 64", words.nth(1).inner_text())
+        assert "what the head reads" in words.nth(1).inner_text()
+        figure.locator(".gst-filter").nth(20).click()
+        assert "multiplied by 0" in words.nth(1).inner_text()
+        before = words.nth(0).inner_text()
+        assert re.match(r"It is a \d; the network says \d", before)
+        answers = {before}
+        for _ in range(5):
+            figure.get_by_role("button", name="Another signal").click()
+            answers.add(words.nth(0).inner_text())
+        assert len(answers) > 1
+        assert here.problems == []
+
+
 @pytest.mark.slow
 def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, address):
     with visit(browser, address) as here:
@@ -228,14 +251,16 @@ def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, addres
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", [FIRST, LIVE])
+@pytest.mark.parametrize("page", PAGES)
 def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser, address, page, theme):
     with visit(browser, address, color_scheme=theme, viewport=NARROW, reduced_motion="reduce") as here:
         here.open(page)
-        near(here, form(here, "click"))
-        form(here, "click").get_by_role("button", name="Cut half").click()
-        if page == LIVE:
+        if page != CHAPTER_3:
+            near(here, form(here, "click"))
+            form(here, "click").get_by_role("button", name="Cut half").click()
+        if page in (LIVE, CHAPTER_3):
             form(here, "timeline").get_by_role("button", name="2 big, early").click()
+        if page == LIVE:
             here.page.locator(".gst-experiment").hover()
             here.page.wait_for_selector(".gst-experiment .uplot")
         for viewport in (NARROW, WIDE):
@@ -245,18 +270,18 @@ def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser,
         assert accessibility_problems(here.page, within="main", allowed=THEME_RULES) == []
 
 
-@pytest.mark.parametrize("page", [FIRST, LIVE])
+@pytest.mark.parametrize("page", PAGES)
 def test_without_scripts_words_stand_in_every_place_and_lead_somewhere(browser, address, page):
     with visit(browser, address, java_script_enabled=False) as here:
         here.open(page)
         places = here.page.locator("[data-gst-live]")
-        assert places.count() == (1 if page == FIRST else 4)
+        assert places.count() == PAGES[page]
         for place in places.all():
             assert place.is_visible()
             assert len(place.inner_text()) > 80
         if page == FIRST:
             assert here.page.locator("#fig-landing img").is_visible()
-        else:
+        elif page == LIVE:
             assert places.first.locator("a[href^='https://colab.research.google.com/']").count() == 1
 
 
@@ -273,7 +298,7 @@ def test_without_workers_the_reader_is_told_and_the_filters_still_answer(browser
         assert here.problems == []
 
 
-@pytest.mark.parametrize("page", [FIRST, LIVE])
+@pytest.mark.parametrize("page", PAGES)
 def test_opened_from_a_file_the_page_says_in_a_sentence_how_to_train(browser, html, page):
     context = browser.new_context(offline=True)
     tab = context.new_page()
@@ -281,7 +306,9 @@ def test_opened_from_a_file_the_page_says_in_a_sentence_how_to_train(browser, ht
     tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto((html / page).as_uri())
-    for place in tab.locator("[data-gst-live]").all():
+    places = tab.locator("[data-gst-live]").all()
+    assert len(places) == PAGES[page]
+    for place in places:
         assert "python -m http.server" in place.inner_text()
     if page == FIRST:
         assert tab.locator("#fig-landing img").is_visible()
