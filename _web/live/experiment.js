@@ -74,7 +74,7 @@ export function mount(root) {
     paused = !paused;
     trainer.tell(paused ? "pause" : "go on");
     pause.textContent = paused ? "Go on" : "Pause";
-    if (paused) text.textContent = "Paused.";
+    text.textContent = paused ? "Paused." : "Both networks learn on.";
   }, { disabled: true });
   const stop = button("Stop", () => trainer.tell("stop"), { disabled: true });
   const csv = button("Download your runs (CSV)", () => download(toCsv(runs)), { disabled: true });
