@@ -147,7 +147,7 @@ function milestones(/** @type {Element} */ element, /** @type {any} */ plot) {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(i ? "÷100" : bbox.width < 280 * ratio ? "÷10" : "rate ÷10", x + 3 * ratio, bbox.top + bbox.height - 5 * ratio);
+    ctx.fillText(i ? "÷100" : bbox.width < 230 * ratio ? "÷10" : "rate ÷10", x + 3 * ratio, bbox.top + bbox.height - 5 * ratio);
   });
   ctx.restore();
 }
