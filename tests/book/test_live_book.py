@@ -2,10 +2,12 @@
 
 import gzip
 import re
+import shutil
 
 import pytest
 
 from tools.browser import NARROW, WIDE, accessibility_problems, serve, sideways_overflow, visit
+from tools.publish import archive as make_archive
 
 pytestmark = pytest.mark.browser
 
@@ -144,6 +146,28 @@ def test_a_pair_trains_joins_the_clouds_and_can_be_taken_home(browser, address, 
         lines = download.value.path().read_text().splitlines()
         assert len(lines) == 2 and lines[1].startswith("prune,conv4,random,0.5,1,1,1,0.002,0,4,")
         assert weight(answers) <= ASKED_LIMIT
+        assert here.problems == []
+
+
+@pytest.mark.slow
+def test_ten_seeds_show_mean_and_interval_as_they_come_and_stop_when_told_to(browser, address):
+    with visit(browser, address) as here:
+        here.open(f"{LIVE}#dose=0.5&events=1&first=1")
+        figure, words = (
+            here.page.locator(".gst-experiment"),
+            "document.querySelector('.gst-experiment .gst-{}').textContent",
+        )
+        figure.get_by_role("button", name="Ten seeds").click()
+        result = words.format("result")
+        here.page.wait_for_function(f"{result}.startsWith('Mean gain over 2 pairs')", timeout=180_000)
+        number = r"[+−]\d+\.\d"
+        assert re.match(
+            rf"Mean gain over 2 pairs: {number} points \(95% interval {number} to {number}\)",
+            here.page.evaluate(result),
+        )
+        figure.get_by_role("button", name="Stop").click()
+        here.page.wait_for_function(f"{words.format('text')} === 'Stopped.'")
+        assert figure.get_by_role("button", name="Ten seeds").is_enabled()
         assert here.problems == []
 
 
@@ -298,14 +322,23 @@ def test_without_workers_the_reader_is_told_and_the_filters_still_answer(browser
         assert here.problems == []
 
 
+@pytest.fixture(scope="module")
+def unpacked(html, tmp_path_factory):
+    """The book as a reader without a network has it: the archive, unzipped."""
+    folder = tmp_path_factory.mktemp("archive")
+    archive = make_archive.write(html, folder)
+    shutil.unpack_archive(archive, folder)
+    return folder / archive.stem
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_opened_from_a_file_the_page_says_in_a_sentence_how_to_train(browser, html, page):
+def test_opened_from_a_file_the_archive_says_in_a_sentence_how_to_train(browser, unpacked, page):
     context = browser.new_context(offline=True)
     tab = context.new_page()
     errors = []
     tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto((html / page).as_uri())
+    tab.goto((unpacked / page).as_uri())
     places = tab.locator("[data-gst-live]").all()
     assert len(places) == PAGES[page]
     for place in places:
@@ -314,6 +347,15 @@ def test_opened_from_a_file_the_page_says_in_a_sentence_how_to_train(browser, ht
         assert tab.locator("#fig-landing img").is_visible()
     context.close()
     assert errors == []
+
+
+def test_served_as_that_sentence_says_the_archive_trains(browser, unpacked):
+    with serve(unpacked) as address, visit(browser, address) as here:
+        here.open("index.html")
+        here.page.wait_for_url(f"**/{FIRST}")
+        form(here, "click").get_by_role("button", name="Train on").click()
+        here.page.wait_for_selector("[data-gst-live=click][data-gain]", timeout=120_000)
+        assert here.problems == []
 
 
 def test_scripts_of_the_experiment_are_on_no_page_that_has_none(html):
