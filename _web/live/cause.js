@@ -13,8 +13,8 @@ const CASES = [
   {
     name: "seen and unseen",
     question: "Nine times, half of the filters shrink to a quarter. In one network predictions change, in the other batch norm's memory shrinks along and none does. Which ends better?",
-    a: ["shrink, visibly", { ...NINE, intervention: "shrink" }],
-    b: ["shrink, unseen", { ...NINE, intervention: "shrink-unseen" }],
+    a: ["shrink, visibly", { ...NINE, intervention: "scale" }],
+    b: ["shrink, unseen", { ...NINE, intervention: "rescale" }],
   },
   {
     name: "size and direction",

@@ -116,6 +116,21 @@ export async function curves(element, lines, { low = 10 } = {}) {
   };
 }
 
+/**
+ * A few values side by side: a signal, a channel. What it returns takes the range and a list for each line.
+ * @param {HTMLElement} element @param {Line[]} lines @param {{x: string, n: number}} options
+ */
+export async function traces(element, lines, { x, n }) {
+  const positions = Array.from({ length: n }, (_, i) => i + 1);
+  let values = lines.map(() => new Array(n).fill(0)), range = [0, 1];
+  const { draw } = await chart(element, {
+    scales: { x: { time: false }, y: { range: () => range } },
+    axes: [axis(element, { label: x, size: 30 }), axis(element, { size: 28, incrs: [0.1, 0.2, 0.5, 1, 2, 5] })],
+    series: [{}, ...lines.map(({ colour, dash, width = 2 }) => ({ stroke: () => colourOf(element, colour), dash, width, points: { show: false } }))],
+  }, () => [positions, ...values]);
+  return (/** @type {[number, number]} */ limits, /** @type {ArrayLike<number>[]} */ ...next) => { range = limits; values = next; draw(); };
+}
+
 /** Where the learning rate falls. */
 function milestones(/** @type {Element} */ element, /** @type {any} */ plot) {
   const { ctx, bbox } = plot, ratio = devicePixelRatio;
@@ -132,7 +147,7 @@ function milestones(/** @type {Element} */ element, /** @type {any} */ plot) {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(i ? "÷100" : "rate ÷10", x + 3 * ratio, bbox.top + bbox.height - 5 * ratio);
+    ctx.fillText(i ? "÷100" : bbox.width < 230 * ratio ? "÷10" : "rate ÷10", x + 3 * ratio, bbox.top + bbox.height - 5 * ratio);
   });
   ctx.restore();
 }
@@ -155,7 +170,7 @@ export async function scatter(element, clouds, { x, y, xRange, yRange }) {
     element,
     {
       scales: { x: { time: false, range: () => xRange }, y: { range } },
-      axes: [axis(element, { label: x, size: 30, incrs: [0.2, 1, 2, 5, 10, 20, 50] }), axis(element, { label: y, size: 38, incrs: [1, 2, 5, 10, 20] })],
+      axes: [axis(element, { label: x, size: 30, incrs: [0.2, 0.5, 1, 2, 5, 10, 20, 50] }), axis(element, { label: y, size: 38, incrs: [1, 2, 5, 10, 20] })],
       series: [{}, { show: false }],
       hooks: {
         draw: [(/** @type {any} */ plot) => {

@@ -36,6 +36,7 @@ export function mount(root) {
     ["19 small, early", { first: 5, last: 23, events: 19 }],
     ["2 big, late", { first: 4, last: 40, events: 2 }],
   ]);
+  const presets = stops.map(([name, some]) => el("button", { type: "button", "aria-pressed": "false", onclick: () => change(some) }, name));
   const facts = Object.fromEntries(["instability", "epochs left", "gain"].map((name) => [name, el("dd", {}, "–")]));
   const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Drag the two handles, or press one of the four.");
   const train = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train this one here");
@@ -43,7 +44,7 @@ export function mount(root) {
   boxes.forEach((box) => box.append(el("p", { class: "gst-note" }, "The recorded settings stand here as soon as you move something.")));
   const figure = el("figure", { class: "gst-live gst-confounder", "aria-label": "Move the pruning events along the training" },
     el("p", { class: "gst-title" }, "Same 90%, other times. What makes the gain?"),
-    el("div", { class: "gst-presets", role: "group", "aria-label": "Settings" }, ...stops.map(([name, some]) => el("button", { type: "button", onclick: () => change(some) }, name))),
+    el("div", { class: "gst-presets", role: "group", "aria-label": "Settings" }, ...presets),
     line.element,
     el("div", { class: "gst-fields" }, events.field, target.field),
     el("dl", { class: "gst-facts" }, ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", {}, name), value))),
@@ -83,6 +84,8 @@ export function mount(root) {
     line.set(settings.first, settings.last, settings.events);
     events.set(settings.events);
     target.control.value = settings.target;
+    presets.forEach((button, i) => button.setAttribute("aria-pressed",
+      String(Object.entries(stops[i][1]).every(([name, value]) => settings[/** @type {keyof typeof settings} */ (name)] === value))));
     const when = eventEpochs(settings.first, settings.last, settings.events), left = epochsLeft(when);
     facts["epochs left"].textContent = String(left);
     if (!charts) return;

@@ -44,7 +44,7 @@ export function mount(root) {
     line.set(settings.first, settings.last, settings.events);
     what.control.value = settings.intervention;
     target.control.value = settings.target;
-    target.control.disabled = settings.intervention === "head"; // it chooses inputs, at random
+    target.control.disabled = settings.intervention === "zero_inputs"; // it chooses inputs, at random
     dose.control.max = INTERVENTIONS[settings.intervention].removes ? 95 : 100;
     dose.set(Math.round(100 * settings.dose));
     events.set(settings.events);
@@ -74,7 +74,7 @@ export function mount(root) {
     paused = !paused;
     trainer.tell(paused ? "pause" : "go on");
     pause.textContent = paused ? "Go on" : "Pause";
-    if (paused) text.textContent = "Paused.";
+    text.textContent = paused ? "Paused." : "Both networks learn on.";
   }, { disabled: true });
   const stop = button("Stop", () => trainer.tell("stop"), { disabled: true });
   const csv = button("Download your runs (CSV)", () => download(toCsv(runs)), { disabled: true });

@@ -7,6 +7,7 @@ import { CLASSES, FILTERS, copyState } from "./shapes.js";
 import { norms, choose } from "./interventions.js";
 import { loadJson, loadSignals, loadState } from "./data.js";
 import { loadCharts, curves } from "./charts.js";
+import { listener } from "./channels.js";
 import { stream } from "./random.js";
 import { DEFAULTS } from "./settings.js";
 import { percent, signed } from "./statistics.js";
@@ -18,7 +19,10 @@ const EARLIER = 4; // tries that stay on the chart
 
 const yieldToPage = () => new Promise((done) => setTimeout(done));
 
-/** @param {HTMLElement} root the first picture's numbers stand in its data-first, or come in a small file */
+/**
+ * @param {HTMLElement} root the first picture's numbers stand in its data-first, or come in a small file; with data-channels
+ *   (chapter 1) it shows what a filter says about one signal
+ */
 export async function mount(root) {
   const first = root.dataset.first ? JSON.parse(root.dataset.first) : await loadJson("first.json");
   const mask = new Uint8Array(FILTERS).fill(1);
@@ -38,6 +42,7 @@ export async function mount(root) {
   const classes = el("div", { class: "gst-classes", role: "img" }, ...bars.map((bar, k) => el("span", {}, el("s", {}, bar), String(k))));
   const chartBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Test accuracy over the epochs" },
     el("p", { class: "gst-note" }, "It has learned for 13 of 60 epochs. Cut something, and see the curve fall; train on, and see what becomes of it."));
+  const channels = "channels" in root.dataset ? listener() : null;
   const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Sweep over many, or let chance choose.");
   const cut = (/** @type {string} */ words, /** @type {number} */ n, /** @type {any} */ target) =>
     el("button", { type: "button", onclick: () => cutSome(n, target) }, words);
@@ -53,6 +58,7 @@ export async function mount(root) {
         chartBox,
         el("div", { class: "gst-controls" }, go))),
     text,
+    channels?.element ?? "",
     el("p", { class: "gst-note" }, "A small network in the middle of its training, and 1,000 signals it has never seen. Little bars: for which of the ten classes a filter speaks. ",
       el("a", { href: new URL("../../book/live.html", import.meta.url).href }, "More to try"), "."));
   root.replaceChildren(figure);
@@ -68,6 +74,7 @@ export async function mount(root) {
   };
   const update = () => {
     tiles.forEach((tile, c) => tile.setAttribute("aria-pressed", String(!mask[c])));
+    channels?.show(cursor, mask);
     if (!network) return null;
     const found = score(logits(network.parts, mask, network.state.weights.bh), network.labels);
     const n = show(found.accuracy, found.right.map((right, k) => right / found.all[k]));
@@ -128,6 +135,7 @@ export async function mount(root) {
       begin(touched);
       touched = null;
     }
+    if (tile && grid.contains(tile)) channels?.show(Number(tile.dataset.filter), mask);
     if (sweep >= 0 && tile && grid.contains(tile)) hitTile(Number(tile.dataset.filter), sweep);
   });
   const stopSweep = () => {
@@ -157,6 +165,7 @@ export async function mount(root) {
     cursor = c;
     tiles[c].tabIndex = 0;
     tiles[c].focus({ preventScroll: true });
+    channels?.show(c, mask);
   };
   grid.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const move = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 8, ArrowUp: -8, Home: -cursor, End: FILTERS - 1 - cursor }[event.key];
@@ -195,6 +204,7 @@ export async function mount(root) {
       { key: "hit", colour: "--gst-hit" },
     ]);
     network = { state, about, parts, labels: test.labels, whole, norms: norms(state) };
+    await channels?.start(network, test.signals, step.value);
     chart.set("past", about.curve.map((/** @type {number} */ accuracy, /** @type {number} */ epoch) => [epoch, accuracy]));
     root.dataset.ready = "";
     const accuracy = update();

@@ -1,5 +1,6 @@
 /**
- * What an event does to a network. Each intervention changes a state of plain arrays; none knows how training works.
+ * What an event does to a network. Each intervention changes a state of plain arrays; none knows how training works. Their
+ * names are those of `gst_tutorial.interventions`.
  *
  * @typedef {import("./shapes.js").State} State
  * @typedef {import("./random.js").Random} Random
@@ -10,10 +11,10 @@ import { EPS, FILTERS, POSITIONS, CLASSES, CHANNELS } from "./shapes.js";
 import { normal, permutation } from "./random.js";
 
 const INPUTS = 3 * CHANNELS[3]; // weights of one filter
-const SHRINK = 0.25;
+const SIZE = 0.25; // the package's usual one
 
 /** Multiply the weights of some filters. @param {State} state @param {number[]} chosen @param {number} factor */
-function scale(state, chosen, factor) {
+function scaleWeights(state, chosen, factor) {
   const w = state.weights.w4; // (INPUTS, FILTERS)
   for (let i = 0; i < INPUTS; i++) for (const c of chosen) w[i * FILTERS + c] *= factor;
 }
@@ -30,25 +31,25 @@ export const INTERVENTIONS = {
     words: "set to zero",
     sentence: "Their weights become zero. Nothing is removed: they may grow again at once.",
     removes: false,
-    act: (state, chosen) => scale(state, chosen, 0),
+    act: (state, chosen) => scaleWeights(state, chosen, 0),
   },
-  shrink: {
+  scale: {
     words: "shrink, visibly",
     sentence: "Their weights shrink to a quarter. Batch norm's memory does not know, so predictions change.",
     removes: false,
-    act: (state, chosen) => scale(state, chosen, SHRINK),
+    act: (state, chosen) => scaleWeights(state, chosen, SIZE),
   },
-  "shrink-unseen": {
+  rescale: {
     words: "shrink, unseen",
     sentence: "Their weights shrink to a quarter, and batch norm's memory with them: no prediction changes.",
     removes: false,
     act: (state, chosen) => {
-      scale(state, chosen, SHRINK);
+      scaleWeights(state, chosen, SIZE);
       const { m4, v4 } = state.statistics;
       for (const c of chosen) {
-        m4[c] *= SHRINK;
+        m4[c] *= SIZE;
         // Batch norm divides by sqrt(variance + eps); only with this variance is the quotient what it was.
-        v4[c] = SHRINK ** 2 * (v4[c] + EPS) - EPS;
+        v4[c] = SIZE ** 2 * (v4[c] + EPS) - EPS;
       }
     },
   },
@@ -65,7 +66,7 @@ export const INTERVENTIONS = {
       }
     },
   },
-  head: {
+  zero_inputs: {
     words: "forget in the head",
     sentence: "The filters stay as they are; the last layer forgets what it had made of a random share of its inputs.",
     removes: false,
@@ -98,12 +99,12 @@ export function choose(scores, candidates, n, target, random) {
 }
 
 /**
- * Which filters (for `head`: which inputs of the head) one event hits.
+ * Which filters (for `zero_inputs`: which inputs of the head) one event hits.
  * @param {State} state @param {string} name of the intervention @param {Target} target
  * @param {number} n how many filters @param {number} share of the head's inputs @param {Random} random
  */
 export function targets(state, name, target, n, share, random) {
-  if (name === "head") {
+  if (name === "zero_inputs") {
     const inputs = POSITIONS * FILTERS;
     return permutation(inputs, random).slice(0, Math.round(share * inputs));
   }

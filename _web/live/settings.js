@@ -34,12 +34,12 @@ export const PRESETS = [
   {
     name: "a jolt that nobody sees",
     words: "Nine times a random half of the filters shrinks, batch norm's memory with it. No prediction changes.",
-    settings: { intervention: "shrink-unseen", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
+    settings: { intervention: "rescale", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
   },
   {
     name: "forget in the head",
     words: "Nine times the last layer forgets a random half of its inputs. No filter is touched.",
-    settings: { intervention: "head", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
+    settings: { intervention: "zero_inputs", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
   },
 ];
 
@@ -84,7 +84,7 @@ export function toCsv(runs) {
     "seed", "final_accuracy", "instability", "twin_accuracy", "gain"];
   const rows = runs.map(({ settings: s, hit, twin, gain }) => {
     const when = eventEpochs(s.first, s.last, s.events);
-    return [s.intervention, s.intervention === "head" ? "head" : "conv4", s.target, s.dose, when[0], when[when.length - 1], when.length,
+    return [s.intervention, s.intervention === "zero_inputs" ? "head" : "conv4", s.target, s.dose, when[0], when[when.length - 1], when.length,
       s.learningRate, s.weightDecay, s.seed, hit.accuracy.toFixed(5), hit.instability.toFixed(5), twin.accuracy.toFixed(5), gain.toFixed(3)];
   });
   return [columns, ...rows].map((row) => row.join(",")).join("\n") + "\n";
@@ -97,7 +97,7 @@ export function inWords(s) {
   const when = eventEpochs(s.first, s.last, s.events), n = when.length;
   const { sentence, removes } = INTERVENTIONS[s.intervention];
   const whose = s.target === "random" ? "chosen at random" : `with the ${s.target} weights`;
-  const what = s.intervention === "head" ? `${percent(s.dose)} of the head's inputs` : `${percent(s.dose)} of the last layer's 64 filters, ${whose}`;
+  const what = s.intervention === "zero_inputs" ? `${percent(s.dose)} of the head's inputs` : `${percent(s.dose)} of the last layer's 64 filters, ${whose}`;
   const how = removes ? `in ${n === 1 ? "one step" : `${n} steps`}` : n === 1 ? "once" : `at each of ${n} events`;
   const at = n === 1 ? `after epoch ${when[0]}` : `from epoch ${when[0]} to ${when[n - 1]}`;
   const left = epochsLeft(when);

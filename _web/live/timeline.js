@@ -12,7 +12,7 @@ export function timeline(change) {
   const place = (/** @type {number} */ epoch) => `${(100 * epoch) / LAST_EPOCH}%`;
   const ends = [0, ...MILESTONES, EPOCHS];
   const phases = el("div", { class: "gst-phases", "aria-hidden": "true" }, ...["full learning rate", "÷10", "÷100"].map((words, i) =>
-    el("span", { style: `flex:${ends[i + 1] - ends[i]} 1 0` }, words)));
+    el("span", { style: `flex:${ends[i + 1] - ends[i]} 1 0` }, el("b", {}, words))));
   const ticks = el("div", { "aria-hidden": "true" });
   const handles = ["first event", "last event"].map((name, i) => el("button", {
     type: "button", role: "slider", class: `gst-handle${i ? " gst-last" : ""}`, "aria-label": `${name}, epoch`,
@@ -48,6 +48,7 @@ export function timeline(change) {
   function draw() {
     handles.forEach((handle, i) => {
       handle.style.left = place(values[i]);
+      handle.dataset.epoch = String(values[i]); // shown below it
       handle.setAttribute("aria-valuenow", String(values[i]));
       handle.setAttribute("aria-valuetext", `epoch ${values[i]}`);
     });

@@ -2,14 +2,18 @@
 
 import gzip
 import re
+import shutil
 
 import pytest
 
 from tools.browser import NARROW, WIDE, accessibility_problems, serve, sideways_overflow, visit
+from tools.publish import archive as make_archive
 
 pytestmark = pytest.mark.browser
 
 FIRST, LIVE = "book/index.html", "book/live.html"
+CHAPTER_1, CHAPTER_3 = "book/01_pruning_basics.html", "book/03_the_tradeoff.html"
+PAGES = {FIRST: 1, LIVE: 4, CHAPTER_1: 1, CHAPTER_3: 1}  # and their live figures
 THEME_RULES = ("label-content-name-mismatch", "region")  # what the book's theme breaks by itself
 ASKED_LIMIT = 300_000  # bytes, compressed, for a reader who trains
 FIRST_LOAD_LIMIT = 600_000
@@ -145,6 +149,28 @@ def test_a_pair_trains_joins_the_clouds_and_can_be_taken_home(browser, address, 
         assert here.problems == []
 
 
+@pytest.mark.slow
+def test_ten_seeds_show_mean_and_interval_as_they_come_and_stop_when_told_to(browser, address):
+    with visit(browser, address) as here:
+        here.open(f"{LIVE}#dose=0.5&events=1&first=1")
+        figure, words = (
+            here.page.locator(".gst-experiment"),
+            "document.querySelector('.gst-experiment .gst-{}').textContent",
+        )
+        figure.get_by_role("button", name="Ten seeds").click()
+        result = words.format("result")
+        here.page.wait_for_function(f"{result}.startsWith('Mean gain over 2 pairs')", timeout=180_000)
+        number = r"[+−]\d+\.\d"
+        assert re.match(
+            rf"Mean gain over 2 pairs: {number} points \(95% interval {number} to {number}\)",
+            here.page.evaluate(result),
+        )
+        figure.get_by_role("button", name="Stop").click()
+        here.page.wait_for_function(f"{words.format('text')} === 'Stopped.'")
+        assert figure.get_by_role("button", name="Ten seeds").is_enabled()
+        assert here.problems == []
+
+
 def test_presets_and_controls_change_the_settings_their_words_and_the_address(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
@@ -208,6 +234,27 @@ def test_moved_events_get_the_recorded_answer_or_say_that_nobody_recorded_them(b
         assert here.problems == []
 
 
+def test_in_chapter_1_a_filter_shows_its_channel_and_score_and_falls_silent_when_it_is_cut(browser, address):
+    with visit(browser, address) as here:
+        here.open(CHAPTER_1)
+        figure = form(here, "click")
+        near(here, figure)
+        words = figure.locator(".gst-listen .gst-note")
+        figure.locator(".gst-filter").nth(20).hover()
+        assert re.match(r"Filter 21: score \(length of its weights\) \d\.\d\d, \d+ of 64", words.nth(1).inner_text())
+        assert "what the head reads" in words.nth(1).inner_text()
+        figure.locator(".gst-filter").nth(20).click()
+        assert "multiplied by 0" in words.nth(1).inner_text()
+        before = words.nth(0).inner_text()
+        assert re.match(r"It is a \d; the network says \d", before)
+        answers = {before}
+        for _ in range(5):
+            figure.get_by_role("button", name="Another signal").click()
+            answers.add(words.nth(0).inner_text())
+        assert len(answers) > 1
+        assert here.problems == []
+
+
 @pytest.mark.slow
 def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, address):
     with visit(browser, address) as here:
@@ -228,14 +275,16 @@ def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, addres
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", [FIRST, LIVE])
+@pytest.mark.parametrize("page", PAGES)
 def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser, address, page, theme):
     with visit(browser, address, color_scheme=theme, viewport=NARROW, reduced_motion="reduce") as here:
         here.open(page)
-        near(here, form(here, "click"))
-        form(here, "click").get_by_role("button", name="Cut half").click()
-        if page == LIVE:
+        if page != CHAPTER_3:
+            near(here, form(here, "click"))
+            form(here, "click").get_by_role("button", name="Cut half").click()
+        if page in (LIVE, CHAPTER_3):
             form(here, "timeline").get_by_role("button", name="2 big, early").click()
+        if page == LIVE:
             here.page.locator(".gst-experiment").hover()
             here.page.wait_for_selector(".gst-experiment .uplot")
         for viewport in (NARROW, WIDE):
@@ -245,18 +294,18 @@ def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser,
         assert accessibility_problems(here.page, within="main", allowed=THEME_RULES) == []
 
 
-@pytest.mark.parametrize("page", [FIRST, LIVE])
+@pytest.mark.parametrize("page", PAGES)
 def test_without_scripts_words_stand_in_every_place_and_lead_somewhere(browser, address, page):
     with visit(browser, address, java_script_enabled=False) as here:
         here.open(page)
         places = here.page.locator("[data-gst-live]")
-        assert places.count() == (1 if page == FIRST else 4)
+        assert places.count() == PAGES[page]
         for place in places.all():
             assert place.is_visible()
             assert len(place.inner_text()) > 80
         if page == FIRST:
             assert here.page.locator("#fig-landing img").is_visible()
-        else:
+        elif page == LIVE:
             assert places.first.locator("a[href^='https://colab.research.google.com/']").count() == 1
 
 
@@ -273,20 +322,40 @@ def test_without_workers_the_reader_is_told_and_the_filters_still_answer(browser
         assert here.problems == []
 
 
-@pytest.mark.parametrize("page", [FIRST, LIVE])
-def test_opened_from_a_file_the_page_says_in_a_sentence_how_to_train(browser, html, page):
+@pytest.fixture(scope="module")
+def unpacked(html, tmp_path_factory):
+    """The book as a reader without a network has it: the archive, unzipped."""
+    folder = tmp_path_factory.mktemp("archive")
+    archive = make_archive.write(html, folder)
+    shutil.unpack_archive(archive, folder)
+    return folder / archive.stem
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_opened_from_a_file_the_archive_says_in_a_sentence_how_to_train(browser, unpacked, page):
     context = browser.new_context(offline=True)
     tab = context.new_page()
     errors = []
     tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto((html / page).as_uri())
-    for place in tab.locator("[data-gst-live]").all():
+    tab.goto((unpacked / page).as_uri())
+    places = tab.locator("[data-gst-live]").all()
+    assert len(places) == PAGES[page]
+    for place in places:
         assert "python -m http.server" in place.inner_text()
     if page == FIRST:
         assert tab.locator("#fig-landing img").is_visible()
     context.close()
     assert errors == []
+
+
+def test_served_as_that_sentence_says_the_archive_trains(browser, unpacked):
+    with serve(unpacked) as address, visit(browser, address) as here:
+        here.open("index.html")
+        here.page.wait_for_url(f"**/{FIRST}")
+        form(here, "click").get_by_role("button", name="Train on").click()
+        here.page.wait_for_selector("[data-gst-live=click][data-gain]", timeout=120_000)
+        assert here.problems == []
 
 
 def test_scripts_of_the_experiment_are_on_no_page_that_has_none(html):

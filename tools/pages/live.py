@@ -248,6 +248,8 @@ if __name__ == "__main__":
             any(not (FOLDER / name).exists() or (FOLDER / name).read_bytes() != data for name, data in files.items())
         )
     network, model = network_files()
+    # The first picture shows what the page will compute, hence from weights as the page has them.
+    load_page_state(model, unpack_state(network["trained.bin"], json.loads(network["trained.json"])["scales"]))
     first = first_numbers(model)
     network["first.json"] = _json(first)
     FOLDER.mkdir(parents=True, exist_ok=True)

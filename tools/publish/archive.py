@@ -20,6 +20,8 @@ TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 READ_ME = """The Generalization-Stability Tradeoff, version {version}
 
 Unpack this archive and open index.html in a browser. Search, formulas and figures work without a network.
+Figures that train need a server, as browsers run no modules from files: run "python -m http.server" in this folder and open
+http://localhost:8000/.
 Text and figures: CC BY 4.0. Code: MIT.
 """
 
