@@ -102,6 +102,21 @@ def test_several_layers_are_pruned_each_on_its_own_schedule():
     assert list(result.events.sparsity)[-1] == pytest.approx((8 + 57) / 96)
 
 
+def test_a_schedule_may_be_any_epochs_and_means_the_same_however_it_is_written():
+    uneven = SMALL.replace(intervention="prune", schedule=(0, 1, 4))
+    assert uneven.event_epochs == (0, 1, 4)
+    assert gst.RunConfig.from_dict(json.loads(json.dumps(uneven.to_dict()))) == uneven
+    assert gst.run(uneven).events.epoch.tolist() == [0, 1, 4]
+    even = SMALL.replace(intervention="prune", schedule=(0, 2, 4))
+    assert even.hash == SMALL.replace(intervention="prune", schedule=gst.PruneSchedule(0, 4, 2)).hash != uneven.hash
+    per_layer = SMALL.replace(
+        intervention="prune", layers=("conv3", "conv4"), schedule=((0, 1, 4), gst.PruneSchedule(2, 2, 1))
+    )
+    assert per_layer.event_epochs == (0, 1, 2, 4)
+    with pytest.raises(ValueError, match=r"schedule=.*increase"):
+        SMALL.replace(intervention="prune", schedule=(4, 1))
+
+
 def test_one_fraction_and_one_schedule_hold_for_all_layers():
     result = gst.run(SMALL.replace(intervention="prune", layers=("conv3", "conv4"), prune_fraction=0.5))
     assert [gst.sparsity(result.model, [name]) for name in ("conv3", "conv4")] == [0.5, 0.5]

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import gst_tutorial as gst
-from gst_tutorial import seeding
+from gst_tutorial import seeding, training
 
 QUICK = gst.Recipe(epochs=3, batch_size=60, milestones=())
 
@@ -41,6 +41,10 @@ def weights(model):
         ({"weight_decay": 0.1}, lambda p: torch.optim.Adam(p, 2e-3, weight_decay=0.1, fused=False)),
         ({"label_smoothing": 0.2}, lambda p: torch.optim.Adam(p, 2e-3, fused=False)),
         (
+            {"optimizer": "adamw", "weight_decay": 3.0},
+            lambda p: torch.optim.AdamW(p, 2e-3, weight_decay=3.0, fused=False),
+        ),
+        (
             {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.5, "weight_decay": 0.01},
             lambda p: torch.optim.SGD(p, 0.05, momentum=0.5, weight_decay=0.01),
         ),
@@ -68,6 +72,47 @@ def test_it_trains_as_a_loop_written_independently(dataset, changes, build):
         optimizer.param_groups[0]["lr"] *= 0.5
     assert losses == pytest.approx(expected, rel=1e-3)
     assert torch.allclose(weights(ours), weights(theirs), atol=1e-3)
+
+
+def test_sam_takes_the_gradient_a_radius_up_the_slope_and_leaves_batch_norm_to_the_weights_below(dataset):
+    radius, recipe = 0.3, gst.Recipe("sgd", 0.1, batch_size=200, epochs=2, milestones=(), momentum=0.0)
+    ours, theirs, once = fresh(), fresh(), fresh()
+    gst.train(ours, dataset, dataclasses.replace(recipe, sam_radius=radius), seed=3)
+    gst.train(once, dataset, dataclasses.replace(recipe, epochs=1), seed=3)
+    order = seeding.generator(3, "batches")
+    for _ in range(2):  # Foret et al. 2021, equations 2 and 3, on the whole training set as one batch
+        batch = torch.randperm(200, generator=order)
+        x, y, names = dataset.x_train[batch], dataset.y_train[batch], [name for name, _ in theirs.named_parameters()]
+        below = dict(theirs.named_parameters())
+        gradient = torch.autograd.grad(F.cross_entropy(theirs(x), y), [below[n] for n in names])
+        length = torch.cat([g.flatten() for g in gradient]).norm()
+        above = copy.deepcopy(theirs)
+        with torch.no_grad():
+            for p, g in zip(above.parameters(), gradient):
+                p += radius * g / length
+        gradient = torch.autograd.grad(F.cross_entropy(above(x), y), list(above.parameters()))
+        with torch.no_grad():
+            for n, g in zip(names, gradient):
+                below[n] -= 0.1 * g
+    assert torch.allclose(weights(ours), weights(theirs), atol=1e-5)
+    assert torch.allclose(ours.bn1.running_var, theirs.bn1.running_var, atol=1e-5)
+    assert not torch.allclose(weights(ours), weights(once), atol=1e-3)
+
+
+def test_wrong_labels_are_another_class_as_many_as_asked_and_drawn_from_a_stream_of_their_own(dataset):
+    y = dataset.y_train
+    noisy = training.noisy_labels(y, 0.2, 10, seed=3)
+    assert int((noisy != y).sum()) == 40 and noisy.min() >= 0 and noisy.max() <= 9
+    assert torch.equal(noisy, training.noisy_labels(y, 0.2, 10, seed=3))
+    assert not torch.equal(noisy, training.noisy_labels(y, 0.2, 10, seed=4))
+    many = training.noisy_labels(torch.zeros(90_000, dtype=torch.int64), 1 - 1e-9, 10, seed=0)
+    counts = torch.bincount(many, minlength=10)
+    assert counts[0] == 0 and (counts[1:] - 10_000).abs().max() < 500  # five standard deviations
+    # Batches stay the same: with no label changed by a tiny share, nothing changes.
+    plain, tiny = fresh(), fresh()
+    gst.train(plain, dataset, QUICK, seed=3)
+    gst.train(tiny, dataset, dataclasses.replace(QUICK, label_noise=1e-9), seed=3)
+    assert torch.equal(weights(plain), weights(tiny))
 
 
 def test_the_loss_falls(dataset):
@@ -229,7 +274,9 @@ def test_a_diverged_epoch_is_named_when_it_comes_later(dataset):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"optimizer": "adamw"}, ValueError, "optimizer='adamw'.*Did you mean 'adam'"),
+        ({"optimizer": "adamm"}, ValueError, "optimizer='adamm'.*Did you mean 'adam'"),
+        ({"label_noise": 1}, ValueError, "label_noise=1"),
+        ({"sam_radius": -0.1}, ValueError, r"sam_radius=-0\.1"),
         ({"optimizer": None}, ValueError, "optimizer=None"),
         ({"learning_rate": 0}, ValueError, "learning_rate=0 must lie in"),
         ({"learning_rate": -1e-3}, ValueError, r"learning_rate=-0\.001"),
