@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from gst_tutorial import _arguments
 from gst_tutorial.exercises import (
+    anatomy,
     flatness,
     images,
     instability,
@@ -28,6 +29,7 @@ _CHECKS: dict[str, Check] = {
     **tradeoff.CHECKS,
     **noise.CHECKS,
     **flatness.CHECKS,
+    **anatomy.CHECKS,
     **pipelines.CHECKS,
     **images.CHECKS,
     **network.CHECKS,

@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 7, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 8, see `gst_tutorial.exercises`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _papers_protocol(answer) -> str:
 
 
 CHECKS: dict[str, Check] = {
-    "7.1": Number(
+    "8.1": Number(
         13,
         0,
         "Twelve filters would be fewer than a tenth: the number kept is rounded up.",
@@ -50,7 +50,7 @@ CHECKS: dict[str, Check] = {
             52: "That is 512 filters pruned by 0.9. A quarter of the width has 128.",
         },
     ),
-    "7.2": Number(
+    "8.2": Number(
         68,
         0,
         "68 events of about seven filters each, against 7 events of about 66: the same total, a tenth of the jolt.",
@@ -61,7 +61,7 @@ CHECKS: dict[str, Check] = {
             37: "That is conv5, whose pruning ends at epoch 150.",
         },
     ),
-    "7.3": Letter(
+    "8.3": Letter(
         "b",
         "The mask takes the shortcut with it: otherwise a pruned channel would still carry what the block was given.",
         {
@@ -69,5 +69,5 @@ CHECKS: dict[str, Check] = {
             "c": "The mask multiplies the batch norm's output: its shift is gone, too.",
         },
     ),
-    "7.4": _papers_protocol,
+    "8.4": _papers_protocol,
 }

@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 6, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 7, see `gst_tutorial.exercises`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _careful_engineer(answer) -> str:
 
 
 CHECKS: dict[str, Check] = {
-    "6.1": _careful_engineer,
-    "6.2": Number(
+    "7.1": _careful_engineer,
+    "7.2": Number(
         0.999**600,
         0.005,
         "After 600 steps about half is left: a filter that the data do not hold up fades.",
@@ -35,7 +35,7 @@ CHECKS: dict[str, Check] = {
             0.999: "That is what one step leaves. 600 steps multiply that factor 600 times.",
         },
     ),
-    "6.3": Number(
+    "7.3": Number(
         1.0,
         0.02,
         "A fifth of 5 points: the same relative benefit looks four times smaller where less is left to gain.",
@@ -46,7 +46,7 @@ CHECKS: dict[str, Check] = {
             3.8: "The gain does not scale with the accuracy but with the errors that are left.",
         },
     ),
-    "6.4": Letter(
+    "7.4": Letter(
         "c",
         "Both methods then had the same chance, and neither was judged on the seeds it was chosen on.",
         {

@@ -183,7 +183,7 @@ def flatness() -> Study:
     )
 
 
-# Pipelines of chapter 6. SGD's learning rate and momentum are the paper's (half the rate did better on the seeds of
+# Pipelines of chapter 7. SGD's learning rate and momentum are the paper's (half the rate did better on the seeds of
 # `pipelines-tuning`); the strengths of the regularizers are the best found there.
 OPTIMIZERS = {"Adam": BASE, "SGD": BASE.replace(optimizer="sgd", learning_rate=0.1)}
 DECAYS = {"Adam": (0.1, 0.3, 0.6), "SGD": (3e-3, 1e-2, 3e-2)}

@@ -57,7 +57,7 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
     ),
     "C4": (
         "It holds in standard pipelines: SGD with momentum, weight decay, augmentation, residual networks.",
-        "06_standard_pipelines",
+        "07_standard_pipelines",
         [
             *((f"unstable pruning, {pipeline}", "pipelines", gain("pipelines", f"{pipeline}, unstable", f"{pipeline}, none"), ABOVE)
               for pipeline in ("SGD, plain", *(f"{o}, {added}" for o in ("Adam", "SGD")

@@ -1,0 +1,58 @@
+"""Checks for the exercises of chapter 6, see `gst_tutorial.exercises`."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number
+
+
+def _unseen_shrink(answer) -> str:
+    if not callable(answer):
+        raise NotYet("The answer should be the function itself: check('6.2', unseen), without calling it.")
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(6, 4, 3, generator=generator)
+    mean, var = torch.randn(6, generator=generator), torch.rand(6, generator=generator) + 0.5
+    x = torch.randn(8, 4, 20, generator=generator)
+    found = answer(weight.clone(), mean.clone(), var.clone(), 0.25)
+    if found is None:
+        raise NotYet("The function returns None so far.")
+    if not isinstance(found, (tuple, list)) or len(found) != 3:
+        raise NotYet("The function should return three tensors: weight, running mean, running variance.")
+    after = [torch.as_tensor(part) for part in found]
+    if not torch.allclose(after[0], 0.25 * weight):
+        raise NotYet("The weights should be multiplied by the factor.")
+    if not torch.allclose(after[1], 0.25 * mean, rtol=1e-4, atol=1e-6):
+        raise NotYet("The running mean is off: the output of the convolution is 1/4 as large, and so is its mean.")
+    if torch.allclose(after[2], 0.25 * var, rtol=1e-4):
+        raise NotYet("A variance is a mean of squares: when all values shrink by a factor, it shrinks by its square.")
+    output = lambda w, m, v: F.batch_norm(F.conv1d(x, w), m, v, eps=0.0)  # noqa: E731
+    if not torch.allclose(output(*after), output(weight, mean, var), rtol=1e-3, atol=1e-4):
+        raise NotYet("The output behind batch norm changed: look at the running variance again.")
+    return "Weights, mean and variance move together, and no prediction does."
+
+
+CHECKS: dict[str, Check] = {
+    "6.1": Number(
+        16.0,
+        0.1,
+        "The gradient is four times as large and the filter a quarter as long: the two multiply.",
+        {
+            4.0: "That is one of two effects. The gradient of a scale-free function also grows when the weights shrink.",
+            0.25: "A shorter filter turns further, not less.",
+            1.0: "The function is the same, the geometry is not: a step has a length, and so has the filter.",
+            0.0625: "That is the factor upside down: a shorter filter turns further.",
+        },
+    ),
+    "6.2": _unseen_shrink,
+    "6.3": Letter(
+        "b",
+        "A new direction of the old length keeps the step length and forgets everything; it gains, so forgetting acts.",
+        {
+            "a": "Zeroing drops accuracy, forgets, and makes the filters short: three suspects act at once.",
+            "c": "An unseen shrink forgets nothing; what it gains is evidence for step length.",
+            "d": "Moments hold no knowledge of the task beyond some batches; nothing is forgotten by resetting them.",
+        },
+    ),
+}
