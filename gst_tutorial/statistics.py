@@ -99,25 +99,34 @@ def _inside(r: float) -> float:
     return float(np.clip(r, -0.999999, 0.999999))  # Fisher's z of a perfect correlation is infinite
 
 
-def within_seed_correlation(
+def within_seed_correlations(
     frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", cluster: str = "seed"
-) -> Estimate:
-    """Correlation of two columns over the runs of one seed, averaged over seeds: what seeds differ in plays no part.
-
-    The interval is Student's t on the seeds' correlations, cut off at -1 and 1.
+) -> pd.Series:
+    """Correlation of two columns over the runs of each seed, indexed by seed.
 
     Args:
         frame: a row per run; rows with a missing `x` or `y` are left out, and so are seeds in which one does not vary.
         x, y, kind: see `correlation`. cluster: the column that names the seed.
+    """
+    check.one_of("kind", kind, ("kendall", "pearson"))
+    statistic = _kendall if kind == "kendall" else _pearson
+    parts = {seed: part[[x, y]].to_numpy(float).T for seed, part in frame.dropna(subset=[x, y]).groupby(cluster)}
+    found = {seed: statistic(*columns) for seed, columns in parts.items() if np.ptp(columns, axis=1).all()}
+    return pd.Series(found, dtype=float, name=f"{kind.capitalize()} correlation of {x} and {y} within a {cluster}")
+
+
+def within_seed_correlation(
+    frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", cluster: str = "seed"
+) -> Estimate:
+    """Mean of `within_seed_correlations` (see there): what seeds differ in plays no part.
+
+    The interval is Student's t on the seeds' correlations, cut off at -1 and 1.
 
     Raises:
         ValueError: fewer than 3 seeds are left.
     """
-    check.one_of("kind", kind, ("kendall", "pearson"))
-    statistic = _kendall if kind == "kendall" else _pearson
-    parts = [part[[x, y]].to_numpy(float).T for _, part in frame.dropna(subset=[x, y]).groupby(cluster)]
-    found = [statistic(*columns) for columns in parts if np.ptp(columns, axis=1).all()]
-    e = mean_estimate(np.array(found), f"{kind.capitalize()} correlation of {x} and {y} within a {cluster}")
+    found = within_seed_correlations(frame, x, y, kind, cluster)
+    e = mean_estimate(found, found.name)
     return dataclasses.replace(e, low=max(e.low, -1.0), high=min(e.high, 1.0))
 
 

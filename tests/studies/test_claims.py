@@ -1,58 +1,92 @@
-"""Verdicts follow from intervals by rule."""
+"""Verdicts follow from numbers by rule."""
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 import gst_tutorial as gst
-from gst_tutorial.statistics import Estimate
 from gst_tutorial.studies import claims
+from gst_tutorial.studies.claims import ABOVE, AGREES, BELOW, NO_EFFECT, NO_GAIN, NO_LOSS, OPEN, OPPOSITE, Test
 from tools.pages.claims import ledger
 
+# Twenty numbers with mean 0 and standard deviation 1.
+SPREAD = pd.Series(stats.zscore(np.random.default_rng(0).normal(size=20), ddof=1))
+
+
+def a_test(mean, deviation, predicted, **changes):
+    return Test("what", "dose", lambda: mean + deviation * SPREAD, predicted, **changes)
+
 
 @pytest.mark.parametrize(
-    ("agreements", "expected"),
-    [([True, True], "reproduced"), ([True, False], "partly"), ([False], "not reproduced"), ([], "not tested yet")],
-)
-def test_a_verdict_counts_the_tests_that_agree(agreements, expected):
-    assert claims.verdict(agreements) == expected
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "predicted", "agrees"),
+    ("mean", "deviation", "predicted", "expected"),
     [
-        (0.1, 0.2, claims.ABOVE, True),
-        (-0.1, 0.2, claims.ABOVE, False),
-        (-0.2, -0.1, claims.BELOW, True),
-        (-0.1, 0.2, claims.BELOW, False),
-        (-0.1, 0.2, claims.NOT_ABOVE, True),
-        (0.1, 0.2, claims.NOT_ABOVE, False),
+        (0.03, 0.01, ABOVE, AGREES),
+        (0.03, 0.01, BELOW, OPPOSITE),
+        (-0.03, 0.01, ABOVE, OPPOSITE),
+        (-0.03, 0.01, BELOW, AGREES),
+        (0.001, 0.005, ABOVE, NO_EFFECT),  # bounded: by a quarter of a point, well below one
+        (0.001, 0.05, ABOVE, OPEN),  # too few seeds to tell
+        (0.001, 0.005, NO_GAIN, AGREES),
+        (-0.03, 0.01, NO_GAIN, AGREES),
+        (0.03, 0.01, NO_GAIN, OPPOSITE),
+        (0.008, 0.02, NO_GAIN, OPEN),
+        (0.03, 0.01, NO_LOSS, AGREES),
+        (-0.03, 0.01, NO_LOSS, OPPOSITE),
     ],
 )
-def test_agreement_needs_the_whole_interval_on_the_predicted_side(low, high, predicted, agrees):
-    estimate = Estimate("x", (low + high) / 2, low, high, 20)
-    assert claims.AGREES[predicted](estimate.sign) is agrees
+def test_an_outcome_says_whether_the_numbers_agree_and_no_effect_needs_the_bound(mean, deviation, predicted, expected):
+    assert claims.evaluate([a_test(mean, deviation, predicted)])[0].outcome == expected
+
+
+def test_p_values_are_corrected_within_the_claim():
+    alone = claims.evaluate([a_test(0.003, 0.005, ABOVE)])[0]
+    family = [Test(f"test {i}", "dose", lambda: 0.003 + 0.005 * SPREAD, ABOVE) for i in range(20)]
+    assert alone.p == pytest.approx(stats.ttest_1samp(0.003 + 0.005 * SPREAD, 0).pvalue)
+    assert [r.p for r in claims.evaluate(family)] == pytest.approx([min(1, 20 * alone.p)] * 20)
+    assert alone.outcome == AGREES
+    assert claims.evaluate(family)[0].outcome != AGREES
 
 
 @pytest.mark.parametrize(
-    ("tests", "expected"),
+    ("protocol", "controls", "expected"),
     [
-        ([(20, True), (20, False), (5, False)], "partly"),  # without the third it would be the same
-        ([(20, True), (5, False)], "partly, on few seeds"),
-        ([(5, True)], "reproduced, on few seeds"),
-        ([(20, True), (10, True)], "reproduced"),
+        ([AGREES, AGREES], [AGREES], claims.REPRODUCED),
+        ([AGREES], [], claims.REPRODUCED),
+        ([AGREES], [AGREES, OPEN], claims.PROTOCOL_ONLY),
+        ([AGREES], [OPEN, NO_EFFECT], claims.CONTRADICTED),
+        ([AGREES], [OPPOSITE], claims.CONTRADICTED),
+        ([AGREES, OPEN], [AGREES], claims.IN_PART),
+        ([AGREES, OPEN], [OPPOSITE], claims.CONTRADICTED),
+        ([OPEN, OPPOSITE], [AGREES], claims.NOT_REPRODUCED),
+        ([], [AGREES], claims.NOT_TESTABLE),
     ],
 )
-def test_a_verdict_says_when_it_needs_tests_of_few_seeds(tests, expected):
-    results = [("what", "study", Estimate("x", 1, 0, 2, n), claims.ABOVE, agrees) for n, agrees in tests]
-    assert claims.outcome_of(results) == expected
+def test_a_verdict_follows_from_outcomes_in_the_protocol_and_in_controls(protocol, controls, expected):
+    outcomes = [(outcome, False) for outcome in protocol] + [(outcome, True) for outcome in controls]
+    assert claims.verdict(outcomes) == expected
+    assert expected in claims.RULES
+
+
+def test_few_seeds_give_no_verdict():
+    few = Test("few", "dose", lambda: 0.03 + 0.01 * SPREAD[:5], ABOVE)
+    assert claims.evaluate([few]) == []
+    assert claims.verdict_of([]) == claims.NOT_TESTABLE
+
+
+def test_a_drop_alone_that_changes_no_number_is_no_effect():
+    zeros = Test("zeros", "dose", lambda: 0 * SPREAD, ABOVE, control=True)
+    assert claims.evaluate([zeros])[0].outcome == NO_EFFECT
 
 
 def test_every_claim_of_the_paper_has_a_row():
-    assert list(claims.CLAIMS) == [f"C{i}" for i in range(1, 9)]
+    assert [key for key in claims.CLAIMS if key != "dose"] == [f"C{i}" for i in range(1, 9)]
     page = ledger()
-    assert all(f"| C{i} |" in page for i in range(1, 9))
+    assert all(f"| {key} |" in page for key in claims.CLAIMS)
 
 
-def test_every_test_of_a_claim_names_a_study_of_the_book():
+def test_every_test_of_a_claim_names_a_study_of_the_book_and_is_named_once():
     for _, _, tests in claims.CLAIMS.values():
-        for what, study, _, _ in tests:
-            assert study in gst.studies.names(), what
+        assert len({test.what for test in tests}) == len(tests)
+        for test in tests:
+            assert test.study in gst.studies.names(), test.what
