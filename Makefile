@@ -15,9 +15,13 @@ UV      := _build/uv/bin/uv
 # What README promises for `make book` and `make test`.
 OLDEST_PYTHON := 3.11.2
 NEWEST_PYTHON := 3.13
+# What README promises for the package; each has a file of the oldest versions that it works with.
+PACKAGE_PYTHONS := 3.10 3.11 3.12 3.13
 # No address of an index, no path, no reason behind a line: the same file on every machine.
 LOCK_STYLE  := --no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes tools/lock_excludes.txt
 LOCK_HEADER := \# Written by `make lock` from requirements.in. No hashes: the CPU builds of torch have others than the default build.
+OLDEST_STYLE  := $(LOCK_STYLE) --excludes tools/oldest/excludes.txt --only-binary :all:
+OLDEST_HEADER := \# Written by `make lock` from the lower bounds of pyproject.toml: on this Python, the oldest with wheels. Without torch.
 
 # One thread per process: test workers and notebook kernels are processes, and two cores have no room for more.
 export OMP_NUM_THREADS := 1
@@ -47,7 +51,7 @@ help:
 	@echo "make archive      the book as one zip that works without a network, in _build"
 	@echo "make pdf          the book as one PDF, in _build (needs Chromium)"
 	@echo "make repository REPO=owner/name    set the name of the repository wherever it is used"
-	@echo "make lock         write requirements.txt anew from requirements.in, and check it on the oldest and newest Python"
+	@echo "make lock         write requirements.txt and tools/oldest anew, and check them on each Python that README names"
 	@echo "make clean        remove what was built; .venv stays"
 
 # ---- set-up ----
@@ -137,14 +141,21 @@ repository: $(READY)
 	$(BIN)/python -m tools.publish.repository "$(REPO)"
 
 # One file for every Python that README names. Pins that are in it already stay unless requirements.in changes them, and a
-# package gets one version for all Pythons where there is one. The loop at the end installs nothing: it resolves the new file
-# for the oldest and the newest Python, wheels only, and names what does not fit.
-lock: $(UV) requirements.in
+# package gets one version for all Pythons where there is one. The oldest versions differ from Python to Python, since an old
+# release has no wheels for a newer Python: a file each. `check-lock` installs nothing: it resolves the files for the Pythons
+# that they are for, wheels only, and names what does not fit.
+lock: $(UV) requirements.in pyproject.toml
 	$(UV) pip compile --quiet $(LOCK_STYLE) --universal --fork-strategy fewest --python-version $(OLDEST_PYTHON) \
 	  --no-strip-extras requirements.in --output-file requirements.txt
 	@sed -i.old '1i $(LOCK_HEADER)' requirements.txt && rm requirements.txt.old
 	@! grep -E '^(nvidia|cuda|triton)' requirements.txt || { \
 	  echo "error: requirements.txt has GPU libraries (above): add them to tools/lock_excludes.txt" >&2; exit 1; }
+	@for version in $(PACKAGE_PYTHONS); do \
+	  file=tools/oldest/$$version.txt && \
+	  $(UV) pip compile --quiet $(OLDEST_STYLE) --universal --resolution lowest-direct --upgrade --python-version $$version \
+	    pyproject.toml tools/oldest/colab.in --output-file $$file && \
+	  sed -i.old '1i $(OLDEST_HEADER)' $$file && rm $$file.old || exit 1; \
+	done
 	@$(MAKE) --no-print-directory check-lock
 
 check-lock: $(UV)
@@ -152,6 +163,12 @@ check-lock: $(UV)
 	  $(UV) pip compile --quiet $(LOCK_STYLE) --python-version $$version --only-binary :all: requirements.txt >/dev/null && \
 	  echo "requirements.txt resolves on Python $$version" || \
 	  { echo "error: requirements.txt does not resolve on Python $$version" >&2; exit 1; }; \
+	done
+	@for version in $(PACKAGE_PYTHONS); do \
+	  file=tools/oldest/$$version.txt && \
+	  $(UV) pip compile --quiet $(OLDEST_STYLE) --python-version $$version pyproject.toml $$file >/dev/null && \
+	  echo "$$file resolves on Python $$version" || \
+	  { echo "error: $$file does not resolve on Python $$version" >&2; exit 1; }; \
 	done
 
 # The resolver has an environment of its own, so that .venv holds what requirements.txt says and nothing else.

@@ -14,23 +14,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("book/*.ipynb"))
-# The lower bounds of pyproject.toml at their last bug fix, with the IPython and ipykernel of Colab's generation.
-OLDEST = [
-    "numpy==1.26.4",
-    "scipy==1.15.3",
-    "pandas==2.0.3",
-    "joblib==1.4.2",
-    "safetensors==0.4.5",
-    "scikit-learn==1.3.2",
-    "tqdm==4.65.2",
-    "matplotlib==3.7.5",
-    "ipywidgets==7.7.1",
-    "ipython==7.34.0",
-    "ipykernel==6.29.5",
-]
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+# Written by `make lock`: for each Python the lower bounds of pyproject.toml, or the oldest later versions with wheels.
+OLDEST = {path.stem: path for path in ROOT.glob("tools/oldest/3.*.txt")}
 pytestmark = pytest.mark.slow
 
 
@@ -40,13 +31,33 @@ def run(*command, **options):
     return finished.stdout
 
 
-def test_the_oldest_versions_are_the_lower_bounds_of_the_package():
+def pins(python: str) -> dict[str, str]:
+    """The version of every package in the oldest environment of one Python."""
+    lines = OLDEST[python].read_text().splitlines()
+    return dict(line.split(" ;")[0].split("==") for line in lines if not line.startswith("#"))
+
+
+def bounds() -> dict[str, Requirement]:
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    bounds = dict(dependency.split(">=") for dependency in dependencies)
-    for name, version in (pin.split("==") for pin in OLDEST):
-        if name in bounds:
-            assert version.startswith(bounds[name] + ".") or version == bounds[name]
-    assert set(bounds) - {pin.split("==")[0] for pin in OLDEST} == {"torch", "mnist1d"}
+    return {each.name: each for each in map(Requirement, dependencies)}
+
+
+@pytest.mark.parametrize("python", sorted(OLDEST))
+def test_the_oldest_versions_satisfy_the_package_and_leave_torch_out(python):
+    assert bounds().keys() - pins(python).keys() == {"torch"}
+    for name in bounds().keys() - {"torch"}:
+        assert pins(python)[name] in bounds()[name].specifier
+
+
+def test_where_wheels_exist_the_oldest_versions_are_the_lower_bounds_themselves():
+    for name in bounds().keys() - {"torch"}:
+        (bound,) = bounds()[name].specifier
+        assert Version(pins("3.11")[name]).public.split(".post")[0] in (bound.version, f"{bound.version}.0")
+
+
+def test_every_python_that_the_readme_names_has_its_oldest_versions():
+    first, last = re.search(r"Python 3\.(\d+) to 3\.(\d+)", (ROOT / "README.md").read_text()).groups()
+    assert set(OLDEST) == {f"3.{minor}" for minor in range(int(first), int(last) + 1)}
 
 
 @pytest.fixture(scope="session")
@@ -59,12 +70,13 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="session")
 def oldest():
     """Python of an environment with the oldest versions, laid over this one, which lends it torch. Kept in _build."""
-    key = hashlib.sha256(repr((OLDEST, sys.version)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(OLDEST[HERE].read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / "_build" / f"oldest-{key}"
     python = folder / "bin" / "python"
     if not (folder / "complete").is_file():
         run(sys.executable, "-m", "venv", "--clear", folder)
-        run(python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *OLDEST)
+        quietly = ("--disable-pip-version-check", "--quiet", "--only-binary=:all:")
+        run(python, "-m", "pip", "install", *quietly, "-r", OLDEST[HERE])
         own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
         # Searched after the environment's own folder, so that the old versions win.
         (own / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -78,7 +90,7 @@ def test_the_old_versions_are_the_ones_that_are_imported(oldest):
         "-c",
         "import numpy, pandas, ipywidgets, torch; print(numpy.__version__, pandas.__version__, ipywidgets.__version__)",
     )
-    assert versions.split() == ["1.26.4", "2.0.3", "7.7.1"]
+    assert versions.split() == [pins(HERE)[name] for name in ("numpy", "pandas", "ipywidgets")]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
