@@ -8,6 +8,7 @@ within the family (Holm). "No effect" needs a bound (two one-sided tests). Nobod
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 
 import pandas as pd
@@ -22,7 +23,8 @@ from gst_tutorial.statistics import (
     within_seed_correlations,
 )
 from gst_tutorial.studies.book import pipeline_configs
-from gst_tutorial.studies.recorded import recorded, recorded_names
+from gst_tutorial.studies.recorded import recorded as read_recorded
+from gst_tutorial.studies.recorded import recorded_names
 
 ENOUGH_SEEDS = 10  # a claim without a test of as many is not testable here
 LEVEL = 0.05
@@ -30,6 +32,9 @@ LEVEL = 0.05
 BOUNDS = {"points": 0.01, "correlation": 0.1}
 ABOVE, BELOW, NO_GAIN, NO_LOSS = "above zero", "below zero", "no gain of a point", "no loss of a point"
 AGREES, OPPOSITE, NO_EFFECT, OPEN = "agrees", "the opposite", "no effect beyond the bound", "open"
+
+
+recorded = functools.lru_cache(read_recorded)  # a claim's tests read the same few studies
 
 
 @dataclasses.dataclass(frozen=True)
