@@ -6,6 +6,7 @@ Run it alone: python -m benchmarks live        (with --quick two seeds instead o
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 import time
@@ -36,12 +37,9 @@ PAIR = """async (settings) => {
   const { hit, twin } = await trainer.pair(settings, () => {});
   return { hit, twin, seconds: (performance.now() - start) / 1000 };
 }"""
-# Long tasks are the frames that a page could not draw in time; gaps are what the eye sees, whoever was at fault.
+# What the eye sees, whoever was at fault.
 WATCH = """() => {
-  window.long = [];
   window.gaps = [];
-  new PerformanceObserver((list) => window.long.push(...list.getEntries().map((entry) => entry.duration / 1000)))
-    .observe({ type: "longtask", buffered: false });
   let last = performance.now();
   const frame = (now) => { window.gaps.push((now - last) / 1000); last = now; requestAnimationFrame(frame); };
   requestAnimationFrame(frame);
@@ -242,23 +240,38 @@ def _click_row(browser, address: str) -> dict:
 
 
 def _frames_row(browser, address: str) -> dict:
+    """The longest task of the page's thread, by the clock and in processor time: on a busy machine the clock also counts
+    how long the page waited for its turn."""
     with visit(browser, address) as here:
         here.open("book/live.html")
         here.page.get_by_role("button", name="a jolt that nobody sees").click()
         here.page.get_by_role("button", name="Train a pair").click()
         here.page.wait_for_function("document.querySelector('.gst-experiment output').textContent.includes('learning')")
         here.page.evaluate(WATCH)
+        browser.start_tracing(page=here.page, categories=["toplevel"])
         here.page.wait_for_selector("[data-gst-live=experiment][data-runs]", timeout=120_000)
-        long, gaps = (np.array(here.page.evaluate(f"window.{name}")) for name in ("long", "gaps"))
-    worst = float(long.max()) if len(long) else 0.0
+        clock, own = _tasks(browser.stop_tracing())
+        gaps = np.array(here.page.evaluate("window.gaps"))
+    load = psutil.getloadavg()[0]
     return row(
         "longest task of the page while two networks train",
-        f"{len(long)} above 50 ms" + (f", longest {1000 * worst:.0f} ms" if len(long) else ""),
+        f"{1000 * clock.max():.0f} ms by the clock, {1000 * own.max():.0f} ms of processor time",
         f"limit, {1000 * FRAME_LIMIT:.0f} ms",
-        ratio=FRAME_LIMIT / max(worst, 1e-9) if len(long) else 1.0,
-        note=f"{_verdict(worst, FRAME_LIMIT, 's')}; {len(gaps)} frames, gap between two: 95% under "
+        ratio=FRAME_LIMIT / clock.max(),
+        note=f"{_verdict(clock.max(), FRAME_LIMIT, 's')}, with {load:.1f} jobs running; {(clock > FRAME_LIMIT).sum()} of "
+        f"{len(clock)} tasks are longer; {len(gaps)} frames, gap between two: 95% under "
         f"{1000 * np.quantile(gaps, 0.95):.0f} ms, longest {1000 * gaps.max():.0f} ms",
     )
+
+
+def _tasks(trace: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds by the clock and in processor time of every task of the page's thread, from a trace of Chromium."""
+    events = json.loads(trace)["traceEvents"]
+    pages = {
+        (e["pid"], e["tid"]) for e in events if e["name"] == "thread_name" and e["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [e for e in events if e["name"].endswith("::RunTask") and "tdur" in e and (e["pid"], e["tid"]) in pages]
+    return tuple(np.array([task[kind] for task in tasks]) / 1e6 for kind in ("dur", "tdur"))
 
 
 def _weight_rows(browser, address: str) -> list[dict]:
