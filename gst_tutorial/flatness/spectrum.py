@@ -15,8 +15,9 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from gst_tutorial import _arguments as check
 
-# A Lanczos basis larger than this (bytes) is kept in single precision: the top 100 of a million parameters then fit
-# in 2 GB, eigenvectors included.
+# Were its basis larger than this (bytes), ARPACK is not asked: it holds the basis, the eigenvectors and a copy of them at
+# once. `_thick_restart_lanczos` has one basis, smaller and in single precision: the top 100 of a million parameters then
+# fit in 1.5 GB, with all that PyTorch brings.
 LARGE_BASIS = 500_000_000
 
 # From SciPy 1.17 on, eigsh draws its rare restart vectors from `rng`. Fixed, equal operators give equal results.
@@ -61,7 +62,8 @@ def top_eigenvalues(
     r"""The k extreme eigenvalues of a symmetric operator by implicitly restarted Lanczos.
 
     The solver is ARPACK's (Lehoucq, Sorensen, Yang, *ARPACK Users' Guide*, 1998) through `scipy.sparse.linalg.eigsh`.
-    Its start vector is fixed, so equal operators give equal results. An operator hardly larger than k is made dense.
+    Its start vector is fixed, so equal operators give equal results. An operator hardly larger than k is made dense; one
+    that is very large is solved in single precision by the same iteration in another form, which needs half the memory.
 
     The second-difference matrix of size n has the eigenvalues 2 - 2 cos(j pi / (n + 1)), j = 1 ... n:
 
@@ -105,15 +107,16 @@ def top_eigenvalues(
     if basis_size >= n:
         dense = np.stack([product(unit) for unit in np.eye(n)], axis=1)
         values, vectors = np.linalg.eigh((dense + dense.T) / 2)
-        order = np.argsort({"LM": -np.abs(values), "LA": -values, "SA": values}[which], kind="stable")[:k]
+        order = _wanted_first(values, which)[:k]
         values, vectors = values[order], vectors[:, order]
     else:
-        dtype = np.float32 if basis_size * n * 8 > LARGE_BASIS else np.float64
-        start = np.random.default_rng(0).standard_normal(n).astype(dtype)
+        start = np.random.default_rng(0).standard_normal(n)
         if not product(start).any():  # only the zero operator maps a random vector to zero, and ARPACK fails on it
             values, vectors = np.zeros(k), np.eye(n, k)
+        elif basis_size * n * 8 > LARGE_BASIS:
+            values, vectors = _thick_restart_lanczos(product, start, k, which, tol, max_restarts)
         else:
-            counted = LinearOperator((n, n), matvec=product, dtype=dtype)
+            counted = LinearOperator((n, n), matvec=product, dtype=np.float64)
             options = dict(which=which, tol=tol, ncv=basis_size, v0=start, maxiter=max_restarts, **FIXED_RESTARTS)
             try:
                 values, vectors = eigsh(counted, k, **options)
@@ -128,15 +131,81 @@ def top_eigenvalues(
         for row, column in enumerate(order):
             residuals[row] = np.linalg.norm(product(vectors[:, column]) - eigenvalues[row] * vectors[:, column])
         precision = float(np.finfo(operator.dtype).eps) if precision is None else precision
-        noise = 10 * precision * np.abs(values).max(initial=0.0)
+        noise = 10 * max(precision, np.finfo(vectors.dtype).eps) * np.abs(values).max(initial=0.0)
         converged = residuals <= tol * np.abs(eigenvalues) + noise  # False for NaN
     if not converged.all():
         warnings.warn(f"{k - converged.sum()} of {k} eigenpairs did not converge", RuntimeWarning, stacklevel=2)
     rows = None
     if return_vectors:
-        rows = np.full((k, n), np.nan, dtype=vectors.dtype)
-        rows[: len(order)] = vectors.T[order]
+        in_place = vectors.dtype == np.float32 and np.array_equal(order, np.arange(k))  # a copy of these would be large
+        rows = vectors.T if in_place else np.full((k, n), np.nan, dtype=vectors.dtype)
+        if not in_place:
+            rows[: len(order)] = vectors.T[order]
     return Eigenvalues(eigenvalues, residuals, converged, products, rows)
+
+
+def _wanted_first(values: np.ndarray, which: str) -> np.ndarray:
+    """The order in which the wanted end of a spectrum comes first."""
+    return np.argsort({"LM": -np.abs(values), "LA": -values, "SA": values}[which], kind="stable")
+
+
+def _thick_restart_lanczos(product, start: np.ndarray, k: int, which: str, tol: float, max_restarts: int):
+    """The extreme eigenvalues `(<= k,)` that converged and their vectors `(n, <= k)`, float32, in one basis that is reused.
+
+    Wu, Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems*, 2000: when the basis is full, its
+    best approximate eigenvectors replace it, and the iteration goes on from them. In exact arithmetic this is ARPACK's
+    implicit restart; here the vectors are rotated in place, a few columns at a time.
+    """
+    n, size = len(start), k + max(20, k // 4)
+    generator, eps = np.random.default_rng(1), np.finfo(np.float32).eps
+    basis = np.empty((size + 1, n), dtype=np.float32)  # rows, orthonormal
+    projected = np.zeros((size, size))  # basis A basis^T
+    basis[0] = start / np.linalg.norm(start)
+    kept = 0
+    for restart in range(max_restarts):
+        for j in range(kept, size):
+            vector, known = product(basis[j]).astype(np.float32), basis[: j + 1]
+            length = np.linalg.norm(vector)
+            column, vector = _orthogonalized(vector, known)
+            projected[: j + 1, j] = projected[j, : j + 1] = column
+            coupling = float(np.linalg.norm(vector))
+            if coupling <= eps * length:  # A maps the span of the basis into itself: go on in a new direction
+                coupling = 0.0
+                _, vector = _orthogonalized(generator.standard_normal(n, dtype=np.float32), known)
+            basis[j + 1] = vector / np.linalg.norm(vector)
+        values, rotation = np.linalg.eigh(projected)
+        order = _wanted_first(values, which)
+        values, rotation = values[order], rotation[:, order]
+        # ARPACK's criterion: the residual of each approximate eigenvector, without a product.
+        converged = coupling * np.abs(rotation[-1, :k]) <= tol * np.maximum(eps ** (2 / 3), np.abs(values[:k]))
+        done = converged.all() or restart == max_restarts - 1
+        # More than k are kept as pairs converge, or the last ones would converge slowly.
+        kept = k if done else k + min(int(converged.sum()), (size - k) // 2)
+        _rotate(basis[:size], rotation[:, :kept].astype(np.float32))
+        basis[kept] = basis[size]
+        projected[:] = 0
+        projected[range(kept), range(kept)] = values[:kept]
+        if done:
+            break
+    found = slice(k) if converged.all() else np.flatnonzero(converged)
+    return values[:k][found], basis[:k][found].T
+
+
+def _orthogonalized(vector: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A vector's coefficients in the rows of an orthonormal basis, and what remains of it. Twice is enough (Kahan)."""
+    total = np.zeros(len(basis))
+    for _ in range(2):
+        coefficients = basis @ vector
+        vector = vector - coefficients @ basis
+        total += coefficients
+    return total, vector
+
+
+def _rotate(basis: np.ndarray, rotation: np.ndarray, columns: int = 10_000) -> None:
+    """Replace the first rows of `basis` by `rotation^T basis`, without a second basis."""
+    for first in range(0, basis.shape[1], columns):
+        block = basis[:, first : first + columns]
+        block[: rotation.shape[1]] = rotation.T @ block
 
 
 @dataclass(frozen=True)

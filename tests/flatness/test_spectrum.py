@@ -52,6 +52,40 @@ def test_the_zero_matrix_has_zero_eigenvalues():
     assert not top_eigenvalues(LinearOperator((500, 500), matvec=np.zeros_like, dtype=float), 4).eigenvalues.any()
 
 
+@pytest.fixture
+def large(monkeypatch):
+    """Every operator counts as a very large one, which is solved in single precision and one basis."""
+    monkeypatch.setattr(spectrum, "LARGE_BASIS", 0)
+
+
+@pytest.mark.parametrize("which", ["LM", "LA", "SA"])
+def test_a_very_large_operator_has_the_same_eigenpairs_in_single_precision(large, which):
+    d = np.where(np.arange(2000) % 3 == 0, -1, 1) * 0.95 ** np.arange(2000)
+    result = top_eigenvalues(aslinearoperator(np.diag(d)), 40, which=which, precision=1e-7, return_vectors=True)
+    ends = {"LM": d, "LA": np.sort(d)[::-1], "SA": np.sort(d)}[which][:40]
+    assert result.n_products > 1 + 60 + 40  # more than one basis full: it was restarted
+    assert result.converged.all()
+    np.testing.assert_allclose(result.eigenvalues, ends, atol=1e-6)
+    np.testing.assert_allclose(result.vectors @ result.vectors.T, np.eye(40), atol=1e-5)
+    np.testing.assert_allclose(d * result.vectors, result.eigenvalues[:, None] * result.vectors, atol=1e-4)
+
+
+def test_a_very_large_operator_of_low_rank_gives_the_same_bits_twice(large):
+    A = aslinearoperator(np.diag(np.concatenate([[3.0, 2.0, 1.0], np.zeros(397)])))
+    first, second = top_eigenvalues(A, 6), top_eigenvalues(A, 6)
+    np.testing.assert_allclose(first.eigenvalues, [3, 2, 1, 0, 0, 0], atol=1e-6)
+    assert np.array_equal(first.eigenvalues, second.eigenvalues)
+
+
+def test_pairs_of_a_very_large_operator_that_did_not_converge_are_marked(large):
+    A = aslinearoperator(np.diag(np.concatenate([[5.0, -4.0], np.linspace(1, 1.01, 1998)])))
+    with pytest.warns(RuntimeWarning, match="did not converge"):
+        result = top_eigenvalues(A, 10, tol=1e-5, precision=1e-7, max_restarts=1, return_vectors=True)
+    np.testing.assert_allclose(result.eigenvalues[:2], [5, -4], rtol=1e-5)
+    assert result.converged.tolist() == np.isfinite(result.eigenvalues).tolist() == [True] * 2 + [False] * 8
+    assert np.isnan(result.vectors[2:]).all()
+
+
 def test_every_product_is_counted():
     calls = []
     A = LinearOperator((300, 300), matvec=lambda v: calls.append(1) or np.arange(300) * v.ravel(), dtype=float)
