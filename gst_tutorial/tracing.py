@@ -362,6 +362,7 @@ class _Trace(_Modules):
         self.placements: dict[nn.Module, Placement] = {}
         self.skipped: dict[nn.Module, str] = {}
         self.cause: dict[nn.Module, str] = {}  # what last made a convolution's zeros something else
+        self.given: dict[nn.Module, torch.Tensor | None] = {}  # labels of what a module was given first
         self.gates: set[nn.Module] = set()
         self.read_by: dict[nn.Module, set[nn.Module | None]] = {}
         self.bit: dict[nn.Module, int] = {}
@@ -436,6 +437,9 @@ class _Trace(_Modules):
         return None if labels is None else -labels.abs()
 
     # --- modules ---
+
+    def entered(self, module: nn.Module, inputs) -> None:
+        self.given[module] = self.value(inputs[0]).labels if inputs and isinstance(inputs[0], torch.Tensor) else None
 
     def left(self, module: nn.Module, output) -> Any:
         if not isinstance(output, torch.Tensor):
@@ -584,7 +588,7 @@ class _Trace(_Modules):
         if name == "copy":
             return [None if before[1].labels is None else before[1].labels.expand(outputs[0].shape)]
         if name in MOVING:
-            return self._moved(name, func, args, kwargs, tensors, before)
+            return self._moved(name, func, args, kwargs, tensors, before, outputs)
         if name in ("convolution", "_convolution", "conv_depthwise2d", "mkldnn_convolution"):
             return [self._convolved(tensors, before, outputs[0], args, kwargs)]
         if "batch_norm" in name or name in MIXING_NORMS:
@@ -602,7 +606,7 @@ class _Trace(_Modules):
             return [self._elementwise(name, func, args, kwargs, tensors, before, outputs[0])]
         raise _Unknown(f"goes into {name}() in {self.here()}")
 
-    def _moved(self, name, func, args, kwargs, tensors, before):
+    def _moved(self, name, func, args, kwargs, tensors, before, outputs):
         by_key = {_key(tensor): value for tensor, value in zip(tensors, before)}
         if name in ("index", "gather", "index_select") and any(value.labels is not None for value in before[1:]):
             raise _Unknown(f"is an index in {self.here()}")
@@ -624,8 +628,13 @@ class _Trace(_Modules):
             if tuple(moved_args[1]) != tuple(moved_args[0].shape):
                 raise _Unknown(f"goes into {name}() in {self.here()}")
             return [moved_args[0]]  # the same numbers, said to lie in memory in another order
-        if name == "constant_pad_nd":  # the padding belongs to nobody
-            moved_args = moved_args[:2]
+        if name == "constant_pad_nd":
+            labels, pad, value = moved_args[0], moved_args[1], (moved_args[2] if len(moved_args) > 2 else 0)
+            rows = labels.flatten(2) if labels.dim() > 2 else labels.unsqueeze(-1)
+            if len(pad) // 2 <= labels.dim() - 2 and (rows == rows[..., :1]).all():  # a channel gets a border
+                own = rows[..., 0].view(*labels.shape[:2], *[1] * (labels.dim() - 2)).expand(outputs[0].shape)
+                return [own if value == 0 else self.unclean(own, self.here())]
+            moved_args = moved_args[:2]  # the padding belongs to nobody
         if func._schema.name.endswith("_"):
             raise _Unknown(f"goes into {name}_() in {self.here()}")
         return _tensors(func(*moved_args, **moved_kwargs))
@@ -640,14 +649,17 @@ class _Trace(_Modules):
         leaf = self.stack[-1] if self.stack else None
         for owner in owners:
             self.read_by.setdefault(owner, set()).add(leaf)
-        if leaf in self.names and self.watch.calls[leaf] == 1 and owners:
-            dim, index = _along_one_dimension(labels)
-            if dim is None:
-                return
-            for owner in owners:
-                own = index.abs() - self.first_label[owner]
-                own = torch.where((own >= 0) & (own < owner.out_channels), own, -1).long()
-                reader = Reader(self.names[leaf], dim, tuple(own.tolist()))
+        labels = self.given.get(leaf)
+        if labels is None or self.watch.calls[leaf] != 1:
+            return
+        dim, index = _along_one_dimension(labels)
+        if dim is None:
+            return
+        for owner in owners:
+            own = index.abs() - self.first_label[owner]
+            inside = (own >= 0) & (own < owner.out_channels)
+            if inside.any() and not (index[inside] < 0).any():
+                reader = Reader(self.names[leaf], dim, tuple(torch.where(inside, own, -1).long().tolist()))
                 if reader not in self.placements[owner].readers:
                     self.placements[owner].readers.append(reader)
 
@@ -661,10 +673,11 @@ class _Trace(_Modules):
         groups, channels = arguments.get("groups", 1), x.shape[1]
         if groups == channels > 1 and not arguments.get("transposed", False) and weight.dim() == x.dim():
             rows = labels.flatten(2) if labels.dim() > 2 else labels.unsqueeze(2)
-            if (rows == rows[..., :1]).all():
-                own = rows[..., 0].repeat_interleave(output.shape[1] // channels, dim=1)
-                own = own.view(*own.shape, *[1] * (output.dim() - 2)).expand(output.shape)
-                return own if arguments.get("bias") is None else self.unclean(own, self.here())
+            if not (rows == rows[..., :1]).all():
+                raise _Unknown(f"meets others within one channel of {self.here()}")
+            own = rows[..., 0].repeat_interleave(output.shape[1] // channels, dim=1)
+            own = own.view(*own.shape, *[1] * (output.dim() - 2)).expand(output.shape)
+            return own if arguments.get("bias") is None else self.unclean(own, self.here())
         self._read(labels, self.here())
         return None
 
@@ -883,6 +896,8 @@ def _compressed(labels: torch.Tensor) -> torch.Tensor | None:
 
 def _along_one_dimension(labels: torch.Tensor) -> tuple[int | None, torch.Tensor]:
     """The one dimension that labels vary along, and the labels along it; None if there are several."""
+    if labels.dim() == 0:
+        return None, labels
     small = _small(labels)
     dims = [1, *[dim for dim in range(labels.dim()) if dim != 1]] if labels.dim() > 1 else [0]
     for dim in dims:
@@ -954,7 +969,8 @@ def prove(model: nn.Module, example: Any, layers: dict[str, Any], plan: Plan) ->
             n = layer.mask.n_filters
             layer.mask.mask[torch.randperm(n, generator=generator)[: n // 2].to(layer.mask.mask.device)] = 0
         own = {name: _own_parameters(layer) for name, layer in layers.items()}
-        outputs = _read_and_differentiate(model, example, layers, plan, own, generator)
+        _read_and_differentiate(model, example, layers, plan, own, generator)
+        outputs = _outputs(model, example)  # again: without gradients, attention may take other kernels
         if _changed(model, example, outputs, own, layers):
             for name in layers:
                 if _changed(model, example, outputs, {name: own[name]}, layers):
@@ -983,7 +999,7 @@ def _same_random_numbers():
         yield
 
 
-def _read_and_differentiate(model, example, layers, plan, own, generator) -> list[torch.Tensor]:
+def _read_and_differentiate(model, example, layers, plan, own, generator) -> None:
     handles = []
 
     def checked(name: str, reader: Reader, kept: torch.Tensor):
@@ -1031,7 +1047,12 @@ def _read_and_differentiate(model, example, layers, plan, own, generator) -> lis
                 gradient = by_parameter[id(p)]
                 if gradient is not None and (gradient[~layer.mask.kept.to(p.device)] != 0).any():
                     raise _failed(name, "pruned filters get a gradient")
-    return [tensor.detach() for tensor in outputs]
+
+
+@torch.no_grad()
+def _outputs(model, example) -> list[torch.Tensor]:
+    with _same_random_numbers():
+        return [tensor for tensor in _tensors(call(model, example)) if tensor.is_floating_point()]
 
 
 @torch.no_grad()
@@ -1044,8 +1065,7 @@ def _changed(model, example, outputs, own, layers) -> bool:
             saved.append((p, p.detach().clone()))
             p[pruned.to(p.device)] += 3
     try:
-        with _same_random_numbers():
-            after = [t for t in _tensors(call(model, example)) if t.is_floating_point()]
+        after = _outputs(model, example)
     finally:
         for p, before in saved:
             p.copy_(before)
