@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from gst_tutorial.masks import PrunableLayer, prunable_layers, remove_masks
 from gst_tutorial.tracing import CONVOLUTIONS
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
 # What may stand between a pruned filter and the layer that reads it: each takes a channel of zeros to a channel of
 # zeros, and no other channel is changed by it. A sigmoid or a batch norm would turn the zeros into a constant.
 POINTWISE = (
@@ -37,7 +39,7 @@ POOLING_FUNCTIONS = {
 FLATTEN_FUNCTIONS = {torch.flatten, "flatten"}
 
 
-def compact(model: nn.Module) -> nn.Module:
+def compact(model: nn.Module, *, skip_uncuttable: bool = False) -> nn.Module:
     """A copy of `model` without its pruned filters, and without masks. `model` itself is not changed.
 
     With K of a layer's C filters kept, the convolution's weight `(C, C_in, ...)` becomes `(K, C_in, ...)`, its batch
@@ -56,6 +58,8 @@ def compact(model: nn.Module) -> nn.Module:
 
     Args:
         model: a prunable network, see `make_prunable`.
+        skip_uncuttable: cut what can be cut, and leave the mask on every other pruned layer instead of an error. Those
+            layers are then `prunable_layers` of the copy, and their `mask.uncut` says why.
 
     Raises:
         ValueError: no masks, a layer with every filter pruned, or a pruned filter whose output goes where it cannot be
@@ -67,48 +71,68 @@ def compact(model: nn.Module) -> nn.Module:
     if not layers:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     pruned = {name: layer for name, layer in layers.items() if not layer.mask.kept.all()}
-    for name, layer in pruned.items():
-        if not layer.mask.kept.any():
-            raise ValueError(f"Layer {name!r} has no filter left: nothing would reach the layers behind it.")
-    readers = _find_readers(model, pruned) if pruned else {}
+    readers, uncut = _find_readers(model, pruned) if pruned else ({}, {})
+    if uncut and not skip_uncuttable:
+        raise next(iter(uncut.values()))
 
     small = copy.deepcopy(model)
-    for name, layer in pruned.items():
-        kept = layer.mask.kept
-        own = prunable_layers(small)[name]
-        _keep_outputs(own, kept)
-        for reader in readers[name]:
+    own = prunable_layers(small)
+    for name, found in readers.items():
+        kept = layers[name].mask.kept
+        _keep_outputs(own[name], kept)
+        for reader in found:
             _keep_inputs(small.get_submodule(reader), kept)
-    remove_masks(small)
+    for name, reason in uncut.items():
+        own[name].mask.uncut = str(reason)
+    remove_masks(small, keep=uncut)
     return small
 
 
 # --- who reads a filter? ---------------------------------------------------------------------------------------------
 
 
-def _find_readers(model: nn.Module, layers: dict[str, PrunableLayer]) -> dict[str, list[str]]:
-    """For each layer, the names of the convolutions and linear layers that read its filters."""
-    layers = {name: (layer.conv.groups, _name_of(model, layer.norm)) for name, layer in layers.items()}
+class _Tracer(fx.Tracer):
+    """Norms of other libraries are steps, too, as PyTorch's own are."""
+
+    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
+        return isinstance(module, BATCH_NORMS) or super().is_leaf_module(module, path)
+
+
+def _find_readers(
+    model: nn.Module, layers: dict[str, PrunableLayer]
+) -> tuple[dict[str, list[str]], dict[str, ValueError]]:
+    """For each layer, the names of the convolutions and linear layers that read its filters, or why it cannot be cut."""
+    parts = {
+        name: (layer.conv.groups, _name_of(model, layer.norm), bool(layer.mask.kept.any()))
+        for name, layer in layers.items()
+    }
     model = copy.deepcopy(model)  # followed without its masks: they are no steps of its own
     remove_masks(model)
     try:
-        graph = fx.Tracer().trace(model)
+        graph = _Tracer().trace(model)
     except Exception as error:  # a forward pass with `if` on the data, a wrapper: tracing fails in many ways
-        raise ValueError(
+        refusal = ValueError(
             f"model={type(model).__name__} cannot be compacted: torch.fx could not follow its forward pass ({error})."
-        ) from error
-    readers = {}
-    for name, (groups, norm) in layers.items():
-        last = _only_call(model, graph, name, name)
-        if norm is not None:
-            following = _only_call(model, graph, norm, name)
-            if list(last.users) != [following]:
-                raise _refusal(name, "is read by others than its batch norm")
-            last = following
-        if groups != 1:
-            raise _refusal(name, f"is computed in {groups} groups, which must stay equally large")
-        readers[name] = _readers_of(last, model, graph, name)
-    return readers
+        )
+        refusal.__cause__ = error
+        return {}, dict.fromkeys(layers, refusal)
+    readers, uncut = {}, {}
+    for name, (groups, norm, any_kept) in parts.items():
+        try:
+            if not any_kept:
+                raise ValueError(f"Layer {name!r} has no filter left: nothing would reach the layers behind it.")
+            last = _only_call(model, graph, name, name)
+            if norm is not None:
+                following = _only_call(model, graph, norm, name)
+                if list(last.users) != [following]:
+                    raise _refusal(name, "is read by others than its batch norm")
+                last = following
+            if groups != 1:
+                raise _refusal(name, f"is computed in {groups} groups, which must stay equally large")
+            readers[name] = _readers_of(last, model, graph, name)
+        except ValueError as refusal:
+            uncut[name] = refusal
+    return readers, uncut
 
 
 def _name_of(model: nn.Module, wanted: nn.Module | None) -> str | None:

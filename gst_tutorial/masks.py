@@ -206,16 +206,23 @@ def put_masks(model: nn.Module, plan: Plan) -> None:
             module.masked_by = (*module.masked_by, (mask, site.dim, index))
 
 
-def remove_masks(model: nn.Module) -> None:
-    """Take all masks and all that was noted about them out of `model`."""
+def remove_masks(model: nn.Module, keep: Iterable[str] = ()) -> None:
+    """Take the masks and all that was noted about them out of `model`, but leave those of the layers named in `keep`."""
+    kept = {model.get_submodule(name).has_mask[0] for name in keep}
     for module in list(model.modules()):
-        for key, hook in list(module._forward_hooks.items()):
-            if hook is _apply_masks:
-                del module._forward_hooks[key]
-        if isinstance(getattr(module, "filter_mask", None), FilterMask):
+        if "masked_by" in module.__dict__:
+            module.masked_by = tuple(entry for entry in module.masked_by if entry[0] in kept)
+            if not module.masked_by:
+                del module.masked_by
+                for key, hook in list(module._forward_hooks.items()):
+                    if hook is _apply_masks:
+                        del module._forward_hooks[key]
+        mask = getattr(module, "filter_mask", None)
+        if isinstance(mask, FilterMask) and mask not in kept:
             del module.filter_mask
-        for name in ("masked_by", "has_mask", "without_mask"):
-            module.__dict__.pop(name, None)
+        if "has_mask" in module.__dict__ and module.has_mask[0] not in kept:
+            del module.has_mask
+        module.__dict__.pop("without_mask", None)
 
 
 def prunable_layers(model: nn.Module) -> PrunableLayers:

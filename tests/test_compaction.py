@@ -315,3 +315,28 @@ def test_a_network_without_masks_and_something_else_are_refused():
         compact(nn.Sequential(nn.Conv1d(1, 2, 3)))
     with pytest.raises(TypeError, match="not str"):
         compact("model")
+
+
+# --- cutting what can be cut ---------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_cut_stays_masked_with_its_reason_where_that_is_asked_for():
+    model = pruned(gst.make_prunable(torchvision().models.resnet18(num_classes=4), IMAGES))
+    small = compact(model, skip_uncuttable=True)
+    assert largest_difference(model, small, IMAGES) < TOLERANCE
+    assert n_parameters(small) < 0.7 * n_parameters(model)
+    left = gst.prunable_layers(small)
+    inner = [name for name in gst.prunable_layers(model) if name.startswith("layer") and name.endswith("conv1")]
+    assert set(left) == set(gst.prunable_layers(model)) - set(inner)
+    assert "an addition (a shortcut)" in left["layer1.0.conv2"].mask.uncut
+    assert gst.sparsity(small, ["layer1.0.conv2"]) == gst.sparsity(model, ["layer1.0.conv2"])
+    gst.prune_filters(small, "layer1.0.conv2", keep=1)  # and can be pruned further
+    assert gst.sparsity(small, ["layer1.0.conv2"]) == 63 / 64
+
+
+def test_a_network_that_cannot_be_followed_or_has_an_empty_layer_stays_masked():
+    model = pruned(gst.conv1d_net())
+    gst.prunable_layers(model)["conv3"].mask.mask.zero_()
+    small = compact(model, skip_uncuttable=True)
+    assert list(gst.prunable_layers(small)) == ["conv3"]
+    assert torch.allclose(small(torch.ones(2, 1, 40)), model(torch.ones(2, 1, 40)), atol=TOLERANCE)
