@@ -12,8 +12,10 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from gst_tutorial import masks
-from gst_tutorial.masks import CONVOLUTIONS, FilterMask, PrunableLayer, prunable_layers
+from gst_tutorial.masks import PrunableLayer, prunable_layers, remove_masks
+from gst_tutorial.tracing import CONVOLUTIONS
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 # What may stand between a pruned filter and the layer that reads it: each takes a channel of zeros to a channel of
 # zeros, and no other channel is changed by it. A sigmoid or a batch norm would turn the zeros into a constant.
@@ -37,7 +39,7 @@ POOLING_FUNCTIONS = {
 FLATTEN_FUNCTIONS = {torch.flatten, "flatten"}
 
 
-def compact(model: nn.Module) -> nn.Module:
+def compact(model: nn.Module, *, skip_uncuttable: bool = False) -> nn.Module:
     """A copy of `model` without its pruned filters, and without masks. `model` itself is not changed.
 
     With K of a layer's C filters kept, the convolution's weight `(C, C_in, ...)` becomes `(K, C_in, ...)`, its batch
@@ -46,8 +48,8 @@ def compact(model: nn.Module) -> nn.Module:
     `(C_out, C * S)` becomes `(C_out, K * S)`. The output is the masked network's up to rounding: in evaluation mode,
     and in training mode where no dropout draws random numbers.
 
-    The copy is an ordinary network of smaller layers. Call `make_prunable` on it to prune it further; an optimizer
-    has to be made anew.
+    The copy is an ordinary network of smaller layers. Call `make_prunable` on it, with an example, to prune it further;
+    an optimizer has to be made anew.
 
     The path from filter to reader is followed with `torch.fx`, and may hold pooling, flatten, dropout and activations
     that map 0 to 0. Sequential networks and torchvision's VGG have nothing else; in residual networks it is true of
@@ -56,6 +58,8 @@ def compact(model: nn.Module) -> nn.Module:
 
     Args:
         model: a prunable network, see `make_prunable`.
+        skip_uncuttable: cut what can be cut, and leave the mask on every other pruned layer instead of an error. Those
+            layers are then `prunable_layers` of the copy, and their `mask.uncut` says why.
 
     Raises:
         ValueError: no masks, a layer with every filter pruned, or a pruned filter whose output goes where it cannot be
@@ -65,21 +69,22 @@ def compact(model: nn.Module) -> nn.Module:
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
     layers = prunable_layers(model)
     if not layers:
-        raise ValueError("model has no filter masks; call make_prunable(model) first.")
+        raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     pruned = {name: layer for name, layer in layers.items() if not layer.mask.kept.all()}
-    for name, layer in pruned.items():
-        if not layer.mask.kept.any():
-            raise ValueError(f"Layer {name!r} has no filter left: nothing would reach the layers behind it.")
-    readers = _find_readers(model, pruned) if pruned else {}
+    readers, uncut = _find_readers(model, pruned) if pruned else ({}, {})
+    if uncut and not skip_uncuttable:
+        raise next(iter(uncut.values()))
 
     small = copy.deepcopy(model)
-    for name, layer in pruned.items():
-        kept = layer.mask.kept
-        own = prunable_layers(small)[name]
-        _keep_outputs(own, kept)
-        for reader in readers[name]:
+    own = prunable_layers(small)
+    for name, found in readers.items():
+        kept = layers[name].mask.kept
+        _keep_outputs(own[name], kept)
+        for reader in found:
             _keep_inputs(small.get_submodule(reader), kept)
-    _remove_masks(small)
+    for name, reason in uncut.items():
+        own[name].mask.uncut = str(reason)
+    remove_masks(small, keep=uncut)
     return small
 
 
@@ -87,33 +92,51 @@ def compact(model: nn.Module) -> nn.Module:
 
 
 class _Tracer(fx.Tracer):
-    """Records which module is called on whose output, without data. Masks are recorded, not looked into."""
+    """Norms of other libraries are steps, too, as PyTorch's own are."""
 
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
-        return isinstance(module, FilterMask) or super().is_leaf_module(module, path)
+        return isinstance(module, BATCH_NORMS) or super().is_leaf_module(module, path)
 
 
-def _find_readers(model: nn.Module, layers: dict[str, PrunableLayer]) -> dict[str, list[str]]:
-    """For each layer, the names of the convolutions and linear layers that read its filters."""
+def _find_readers(
+    model: nn.Module, layers: dict[str, PrunableLayer]
+) -> tuple[dict[str, list[str]], dict[str, ValueError]]:
+    """For each layer, the names of the convolutions and linear layers that read its filters, or why it cannot be cut."""
+    parts = {
+        name: (layer.conv.groups, _name_of(model, layer.norm), bool(layer.mask.kept.any()))
+        for name, layer in layers.items()
+    }
+    model = copy.deepcopy(model)  # followed without its masks: they are no steps of its own
+    remove_masks(model)
     try:
         graph = _Tracer().trace(model)
     except Exception as error:  # a forward pass with `if` on the data, a wrapper: tracing fails in many ways
-        raise ValueError(
+        refusal = ValueError(
             f"model={type(model).__name__} cannot be compacted: torch.fx could not follow its forward pass ({error})."
-        ) from error
-    names = {module: name for name, module in model.named_modules()}
-    readers = {}
-    for name, layer in layers.items():
-        last = _only_call(model, graph, name, name)
-        if layer.norm is not None:
-            following = _only_call(model, graph, names[layer.norm], name)
-            if list(last.users) != [following]:
-                raise _refusal(name, "is read by others than its batch norm")
-            last = following
-        if layer.conv.groups != 1:
-            raise _refusal(name, f"is computed in {layer.conv.groups} groups, which must stay equally large")
-        readers[name] = _readers_of(last, model, graph, name)
-    return readers
+        )
+        refusal.__cause__ = error
+        return {}, dict.fromkeys(layers, refusal)
+    readers, uncut = {}, {}
+    for name, (groups, norm, any_kept) in parts.items():
+        try:
+            if not any_kept:
+                raise ValueError(f"Layer {name!r} has no filter left: nothing would reach the layers behind it.")
+            last = _only_call(model, graph, name, name)
+            if norm is not None:
+                following = _only_call(model, graph, norm, name)
+                if list(last.users) != [following]:
+                    raise _refusal(name, "is read by others than its batch norm")
+                last = following
+            if groups != 1:
+                raise _refusal(name, f"is computed in {groups} groups, which must stay equally large")
+            readers[name] = _readers_of(last, model, graph, name)
+        except ValueError as refusal:
+            uncut[name] = refusal
+    return readers, uncut
+
+
+def _name_of(model: nn.Module, wanted: nn.Module | None) -> str | None:
+    return next((name for name, module in model.named_modules() if module is wanted), None)
 
 
 def _readers_of(start: fx.Node, model: nn.Module, graph: fx.Graph, layer: str) -> list[str]:
@@ -203,13 +226,3 @@ def _select(module: nn.Module, name: str, kept: torch.Tensor, dim: int) -> None:
     if isinstance(tensor, nn.Parameter):
         selected = nn.Parameter(selected, requires_grad=tensor.requires_grad)
     setattr(module, name, selected)
-
-
-def _remove_masks(model: nn.Module) -> None:
-    for module in list(model.modules()):
-        # torch.nn.utils.prune.remove finds its own hooks in the same way.
-        for key, hook in list(module._forward_hooks.items()):
-            if getattr(hook, "__module__", None) == masks.__name__:
-                del module._forward_hooks[key]
-        if isinstance(getattr(module, "filter_mask", None), FilterMask):
-            del module.filter_mask

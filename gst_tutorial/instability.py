@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import inspect
 import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 
-from gst_tutorial.masks import evaluation_mode
+from gst_tutorial.masks import evaluation_mode, prunable_layers
 
 
 @torch.no_grad()
@@ -26,7 +28,11 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
         model: a classifier from `(B, ...)` to logits `(B, n_classes)`.
         x: `(N, ...)` examples. y: `(N,)` int64 labels.
         batch_size: examples per forward pass.
+
+    Raises:
+        ValueError: no examples, another number of labels, or a mask of the model is lost (see `prunable_layers`).
     """
+    prunable_layers(model)
     if len(x) != len(y) or len(y) == 0:
         raise ValueError(
             f"x has {len(x)} examples and y has {len(y)}: there must be as many, and no example is too few."
@@ -157,8 +163,30 @@ def measure_instability(
 
     Yields:
         An `Instability`, filled when the block ends. If the block raises, it stays NaN.
+
+    Raises:
+        ValueError: a network that `evaluate` uses has a mask that nothing applies (see `prunable_layers`): what was
+            pruned would be measured as if it were there.
     """
     found = Instability()
-    before = evaluate()
+    before = _evaluated(evaluate)
     yield found
-    vars(found).update(vars(instability_of(before, evaluate(), n_examples)))
+    vars(found).update(vars(instability_of(before, _evaluated(evaluate), n_examples)))
+
+
+def _evaluated(evaluate: Callable[[], float | torch.Tensor]) -> float | torch.Tensor:
+    for model in _networks_of(evaluate):
+        prunable_layers(model)  # an error if a mask is lost
+    return evaluate()
+
+
+def _networks_of(function) -> list[nn.Module]:
+    """The networks that a function names, as variables around it, arguments bound to it, or its object."""
+    values = [getattr(function, "__self__", None)]
+    if isinstance(function, functools.partial):
+        values += [*function.args, *function.keywords.values()]
+        function = function.func
+    if inspect.isfunction(function):
+        variables = inspect.getclosurevars(function)
+        values += [*variables.nonlocals.values(), *variables.globals.values(), *(function.__defaults__ or ())]
+    return [value for value in values if isinstance(value, nn.Module)]

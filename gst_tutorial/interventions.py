@@ -343,7 +343,9 @@ class WeightNoise:
             for layer in prunable_layers(model).values()
         ]
         if not self.layers:
-            raise ValueError("weight_noise needs a network with filter masks; call make_prunable(model) first.")
+            raise ValueError(
+                "weight_noise needs a network with filter masks; call make_prunable(model, example_input) first."
+            )
         self.size, self.steps_per_epoch, self.generator = size, steps_per_epoch, generator
         self._on: list[tuple[torch.Tensor, torch.Tensor]] = []
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from gst_tutorial import tracing
+from gst_tutorial.tracing import CONVOLUTIONS, Plan
 
 
 class FilterMask(nn.Module):
@@ -47,11 +47,11 @@ class FilterMask(nn.Module):
     @property
     def sparsity(self) -> float:
         """Fraction of the filters that are pruned, in [0, 1]."""
-        return 1.0 - self.mask.mean().item()
+        return 1.0 - self.mask.float().mean().item()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = (1, -1) + (1,) * (x.dim() - 2)  # (1, C, 1) for signals, (1, C, 1, 1) for images
-        return x * self.mask.view(shape)
+        return x * self.mask.to(x.dtype).view(shape)
 
     def extra_repr(self) -> str:
         return f"{int(self.mask.sum())} of {self.n_filters} kept"
@@ -67,134 +67,234 @@ class PrunableLayer:
     mask: FilterMask
 
 
-def _apply_filter_mask(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
-    return module.filter_mask(output)
+class PrunableLayers(dict):
+    """Name of a convolution -> `PrunableLayer`, and `skipped`: name -> reason, for the convolutions without a mask."""
+
+    def __init__(self, layers: dict[str, PrunableLayer], skipped: dict[str, str]):
+        super().__init__(layers)
+        self.skipped = skipped
+
+    def __str__(self) -> str:
+        lines = []
+        for layer in self.values():
+            behind = "conv output" if layer.norm is None else type(layer.norm).__name__
+            more = len(layer.mask.sites) - 1
+            lines.append(f"{layer.name}: {layer.mask.n_filters} filters, mask behind {behind}"
+                         + (f" and at {more} more place{'s' * (more > 1)}" if more else ""))  # fmt: skip
+        return "\n".join([*lines, *(f"{name}: no mask, {reason}" for name, reason in self.skipped.items())])
 
 
-def _apply_mask_of_the_layer_before(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
-    # A depthwise convolution passes the zeros on, but the batch norm behind it would shift them.
-    return module.masks_before[0](output)
+def _apply_masks(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
+    """The hook of every module whose output is masked. What it multiplies by lies in `module.masked_by`."""
+    for mask, dim, index in module.masked_by:
+        if mask is getattr(module, "filter_mask", None):
+            output = mask(output)
+        else:
+            factor = mask.mask if index is None else _spread(mask.mask, index)
+            shape = [1] * output.dim()
+            shape[dim] = -1
+            output = output * factor.to(output.device, output.dtype).view(shape)
+    return output
 
 
-def _apply_last_conv_mask(block: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
-    # relu(0 + shortcut) * 0 is what a block without shortcut on that channel would give: the shortcut is not added.
-    return block.get_submodule(block.last_masked).filter_mask(output)
+def _spread(mask: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """The mask's value for each position along a dimension that also holds other channels: there, 1."""
+    index = index.to(mask.device)
+    return torch.where(index < 0, 1.0, mask[index.clamp_min(0)])
 
 
-def make_prunable(model: nn.Module, layers: Iterable[str] | None = None, *, verbose: bool = False) -> nn.Module:
-    """Put a `FilterMask` behind every convolution of `model`, or behind the named ones. The model is changed in place.
+def make_prunable(
+    model: nn.Module,
+    example_input: Any = None,
+    layers: Iterable[str] | None = None,
+    *,
+    verbose: bool = False,
+) -> nn.Module:
+    """Put a `FilterMask` behind every convolution of `model` whose filters can be silenced. The model is changed in place.
 
-    The mask multiplies the output of the batch norm that follows the convolution: the next module registered in the
-    same parent, if it is a batch norm of as many channels. Where there is none, the mask multiplies the convolution's
-    own output (its bias is then masked, too). In a residual block (a module with a `shortcut` or `downsample` beside
-    its convolutions, or torchvision's with `use_res_connect`) the shortcut is not added on channels pruned in the
-    block's last convolution. Left alone are convolutions inside a shortcut, those of a squeeze-and-excitation gate (a
-    zero there is not silence), and depthwise ones: their channels belong to the layer before, whose mask multiplies
-    the depthwise output, too.
+    One example is passed through the network to see where each filter's channel goes, whatever the modules are called.
+    The mask multiplies the output of the batch norm that alone reads the convolution, else the convolution's own output
+    (its bias is then masked, too). Where zeros become something else further on (a group norm's shift, a depthwise
+    convolution's bias, a batch norm behind a concatenation) it multiplies that module's output as well, so that each
+    layer that reads the channel sees exactly zero. On channels pruned in the last convolution of a residual branch the
+    shortcut is not added.
+
+    Left out, each with its reason in `prunable_layers(model).skipped`: convolutions whose channels are the network's
+    output, gates, shortcuts, parts of other sums, depthwise and transposed convolutions, and those whose channels
+    cannot be followed.
+
+    The result is proved before it is returned: with half of each layer pruned at random, no layer reads anything but
+    zeros there, no weight of a pruned filter changes the output by a bit, and none gets a gradient.
 
     Args:
         model: any torch network with `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d` modules.
-        layers: names of convolutions as in `model.named_modules()`; None takes all.
-        verbose: print the layers found.
+        example_input: a small batch of what the network reads, such as `x_train[:2]`, on the network's device; a tuple
+            stands for several arguments, a dict for named ones. The package's own networks have their masks already.
+        layers: names of convolutions as in `model.named_modules()`; None takes all that can be masked.
+        verbose: print the table of layers and reasons.
 
     Returns:
         The same `model`. Load pretrained weights before, since the masks join the state dict.
 
     Raises:
-        ValueError: no convolution found, an unknown layer name, or a model that has masks already.
+        ValueError: no example, one that does not fit, no convolution that could be masked, a name that is unknown or
+            cannot be masked (with its reason), or a model that has masks already.
+        RuntimeError: a mask that does not silence its filters; the message names the layer and its reader.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
     if any(isinstance(module, FilterMask) for module in model.modules()):
         raise ValueError("model has filter masks already; make_prunable is called once per network.")
-    pairs = dict(_conv_norm_pairs(model))
-    if not pairs:
+    if not any(isinstance(module, CONVOLUTIONS) for module in model.modules()):
         raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked.")
     if isinstance(layers, str):
         raise TypeError(f"layers={layers!r} must be a list of names, such as [{layers!r}].")
-    wanted = set(pairs if layers is None else [check.one_of("layers", name, pairs) for name in layers])
-    names = [name for name in pairs if name in wanted]  # in the order of registration
-    for name in names:
-        conv = model.get_submodule(name)
-        masked = model.get_submodule(pairs[name] or name)
-        mask = FilterMask(conv.out_channels).to(conv.weight.device)
-        mask.conv_name, mask.norm_name = name, pairs[name]  # how `prunable_layers` finds the three together again
-        masked.filter_mask = mask
-        masked.register_forward_hook(_apply_filter_mask)
-    for depthwise, before in _depthwise_layers(model):
-        if before in wanted:
-            masked = model.get_submodule(pairs[before] or before)
-            # In a tuple it is no submodule: one mask, one entry in the state dict.
-            depthwise.masks_before = (masked.filter_mask,)
-            depthwise.register_forward_hook(_apply_mask_of_the_layer_before)
-    for block_name, block in model.named_modules():
-        last = _last_convolution(block_name, block, pairs)
-        if last in wanted:
-            block.last_masked = (pairs[last] or last).removeprefix(f"{block_name}.")
-            block.register_forward_hook(_apply_last_conv_mask)
+    if isinstance(example_input, str) or (
+        isinstance(example_input, (list, tuple)) and any(isinstance(item, str) for item in example_input)
+    ):
+        raise TypeError(f"example_input={example_input!r} must be data; names go to layers={example_input!r}.")
+    if example_input is None:
+        raise ValueError(
+            f"example_input is missing: make_prunable follows data through model={type(model).__name__} and does not "
+            f"guess their shape. Give a small batch of what the network reads, such as example_input=x_train[:2]."
+        )
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
+        raise ValueError(f"model={type(model).__name__} has lazy layers: run it once on example_input first.")
+
+    plan = tracing.follow(model, example_input)
+    if layers is not None:
+        wanted = {check.one_of("layers", name, [*plan.placements, *plan.skipped]) for name in layers}
+        for name in wanted & plan.skipped.keys():
+            raise ValueError(f"layers={name!r} cannot be masked: {plan.skipped[name]}.")
+        plan.skipped.update({name: "not among layers" for name in plan.placements if name not in wanted})
+        plan.placements = {name: found for name, found in plan.placements.items() if name in wanted}
+    if not plan.placements:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(plan.skipped.items())[:4])
+        raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked ({reasons}).")
+    put_masks(model, plan)
+    try:
+        tracing.prove(model, example_input, prunable_layers(model), plan)
+    except BaseException:
+        remove_masks(model)
+        raise
+    if hasattr(model, "_orig_mod") or any(hasattr(module, "_orig_mod") for module in model.modules()):
+        torch._dynamo.reset()  # what is compiled already knows nothing of the masks
     if verbose:
-        for layer in prunable_layers(model).values():
-            behind = "conv output" if layer.norm is None else type(layer.norm).__name__
-            print(f"{layer.name}: {layer.mask.n_filters} filters, mask behind {behind}")
+        print(prunable_layers(model))
     return model
 
 
-def _last_convolution(block_name: str, block: nn.Module, names: Iterable[str]) -> str | None:
-    """Name of the last convolution of a residual block; None if `block` is none."""
-    if getattr(block, "use_res_connect", False):  # torchvision's MobileNets and EfficientNets keep theirs deeper inside
-        inside = [name for name in names if name.startswith(f"{block_name}.")]
-    elif hasattr(block, "shortcut") or hasattr(block, "downsample"):
-        inside = [name for name in names if name.rpartition(".")[0] == block_name]
-    else:
-        return None
-    return inside[-1] if inside else None
-
-
-def _convolutions(model: nn.Module):
-    """Yield (name of a convolution, name of the batch norm behind it or None), in the order of registration.
-
-    Without those inside a shortcut or a squeeze-and-excitation gate (torchvision's have a `scale_activation`).
-    """
-    for parent_name, parent in model.named_modules():
-        prefix = f"{parent_name}." if parent_name else ""
-        children = list(parent.named_children())
-        for (name, conv), (next_name, following) in zip(children, [*children[1:], ("", None)]):
-            if not isinstance(conv, CONVOLUTIONS) or {"shortcut", "downsample"} & set((prefix + name).split(".")):
-                continue
-            if hasattr(parent, "scale_activation"):
-                continue
-            has_norm = isinstance(following, BATCH_NORMS) and following.num_features == conv.out_channels
-            yield prefix + name, prefix + next_name if has_norm else None
-
-
-def _is_depthwise(conv: nn.Module) -> bool:
-    return conv.groups == conv.in_channels > 1
-
-
-def _conv_norm_pairs(model: nn.Module):
-    return [pair for pair in _convolutions(model) if not _is_depthwise(model.get_submodule(pair[0]))]
-
-
-def _depthwise_layers(model: nn.Module):
-    """Yield (module that gives a depthwise convolution's output, name of the convolution whose channels it reads)."""
-    before = None
-    for name, norm_name in _convolutions(model):
+def put_masks(model: nn.Module, plan: Plan) -> None:
+    """Place the masks of a `tracing.Plan`, unchecked. The networks of this package state theirs, see `tracing.stated`."""
+    for name, reason in plan.skipped.items():
+        model.get_submodule(name).without_mask = reason
+    for name, placement in plan.placements.items():
         conv = model.get_submodule(name)
-        if not _is_depthwise(conv):
-            before = name
-        elif before and model.get_submodule(before).out_channels == conv.in_channels == conv.out_channels:
-            yield model.get_submodule(norm_name or name), before
+        holder = placement.norm or name
+        mask = FilterMask(conv.out_channels).to(conv.weight.device)
+        # How `prunable_layers` finds the parts together again, and how a lost mask is noticed.
+        mask.conv_name, mask.norm_name = name, placement.norm
+        mask.sites = tuple(site.module for site in placement.sites)
+        conv.has_mask = (mask,)  # in a tuple it is no submodule: one mask, one entry in the state dict
+        model.get_submodule(holder).filter_mask = mask
+        for site in placement.sites:
+            module = model.get_submodule(site.module)
+            if _apply_masks not in module._forward_hooks.values():
+                module.masked_by = ()
+                module.register_forward_hook(_apply_masks)
+            index = None if site.index is None else torch.tensor(site.index)
+            module.masked_by = (*module.masked_by, (mask, site.dim, index))
 
 
-def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
-    """The layers of `model` that have a mask, by the name of their convolution, in the order of registration."""
-    layers = {}
+def remove_masks(model: nn.Module, keep: Iterable[str] = ()) -> None:
+    """Take the masks and all that was noted about them out of `model`, but leave those of the layers named in `keep`."""
+    kept = {model.get_submodule(name).has_mask[0] for name in keep}
+    for module in list(model.modules()):
+        if "masked_by" in module.__dict__:
+            module.masked_by = tuple(entry for entry in module.masked_by if entry[0] in kept)
+            if not module.masked_by:
+                del module.masked_by
+                for key, hook in list(module._forward_hooks.items()):
+                    if hook is _apply_masks:
+                        del module._forward_hooks[key]
+        mask = getattr(module, "filter_mask", None)
+        if isinstance(mask, FilterMask) and mask not in kept:
+            del module.filter_mask
+        if "has_mask" in module.__dict__ and module.has_mask[0] not in kept:
+            del module.has_mask
+        module.__dict__.pop("without_mask", None)
+
+
+def prunable_layers(model: nn.Module) -> PrunableLayers:
+    """The layers of `model` that have a mask, by the name of their convolution, in the order of registration.
+
+    Returns:
+        A dict; its attribute `skipped` gives the reason for each convolution without a mask, and `print` shows both.
+
+    Raises:
+        ValueError: a mask is there that nothing applies any more, or a convolution whose mask is gone: after fusing,
+            converting or replacing modules.
+    """
+    layers, found = {}, set()
     for path, mask in model.named_modules():
-        if isinstance(mask, FilterMask) and hasattr(mask, "conv_name"):
-            # A wrapper (DataParallel, torch.compile) puts a prefix before every name.
-            prefix = path.removesuffix(f"{mask.norm_name or mask.conv_name}.filter_mask")
-            norm = model.get_submodule(prefix + mask.norm_name) if mask.norm_name else None
-            name = prefix + mask.conv_name
-            layers[name] = PrunableLayer(name, model.get_submodule(name), norm, mask)
-    return layers
+        if not isinstance(mask, FilterMask) or not hasattr(mask, "conv_name"):
+            continue
+        found.add(mask)
+        path = path.removesuffix(".filter_mask") if path != "filter_mask" else ""
+        name, norm_name = (_renamed(n, mask, path) for n in (mask.conv_name, mask.norm_name))
+        if name is None:  # `model` is a part of a network, and the convolution is not in it
+            continue
+        holder = model.get_submodule(norm_name if mask.norm_name else name)
+        if not _applies(holder, mask):
+            raise _lost(name, f"{type(holder).__name__} {path!r} does not apply it")
+        for site in mask.sites:
+            site = _renamed(site, mask, path)
+            try:
+                applied = site is None or _applies(model.get_submodule(site), mask)
+            except AttributeError:
+                applied = False
+            if not applied:
+                raise _lost(name, f"{site!r} does not apply it")
+        layers[name] = PrunableLayer(
+            name, model.get_submodule(name), model.get_submodule(norm_name) if norm_name else None, mask
+        )
+    skipped = {}
+    for path, module in model.named_modules():
+        if "without_mask" in module.__dict__:
+            skipped[path] = module.without_mask
+        if "has_mask" in module.__dict__ and module.has_mask[0] not in found:
+            raise _lost(path, "the module that held it is gone")
+    return PrunableLayers(layers, skipped)
+
+
+def _applies(module: nn.Module, mask: FilterMask) -> bool:
+    hooked = _apply_masks in module._forward_hooks.values()
+    return hooked and any(mine is mask for mine, _, _ in module.__dict__.get("masked_by", ()))
+
+
+def _lost(layer: str, how: str) -> ValueError:
+    return ValueError(
+        f"The mask of layer {layer!r} is lost: {how}. Fusing, converting or replacing modules drops masks. Do that before "
+        f"make_prunable, or on the network that compact(model) gives."
+    )
+
+
+def _renamed(name: str | None, mask: FilterMask, path: str) -> str | None:
+    """A name from the time of make_prunable as it is in a model where the mask's holder is called `path`.
+
+    A wrapper (DataParallel, torch.compile) puts a prefix before every name; a part of a network lacks one.
+    """
+    if name is None:
+        return None
+    old, new = (mask.norm_name or mask.conv_name).split("."), path.split(".") if path else []
+    while old and new and old[-1] == new[-1]:
+        old.pop()
+        new.pop()
+    before, after = ".".join(old), ".".join(new)
+    if before and name != before and not name.startswith(before + "."):
+        return None
+    rest = name[len(before) :].removeprefix(".") if before else name
+    return ".".join(part for part in (after, rest) if part)
 
 
 @contextlib.contextmanager
@@ -210,7 +310,14 @@ def evaluation_mode(model: nn.Module):
 
 
 def sparsity(model: nn.Module, layers: Iterable[str] | None = None) -> float:
-    """Fraction of the filters pruned, over the named prunable layers of `model` together (None: all)."""
+    """Fraction of the filters pruned, over the named prunable layers of `model` together (None: all), in [0, 1].
+
+    Raises:
+        ValueError: no masks, an unknown name, or masks that nothing applies any more (see `prunable_layers`).
+    """
     found = prunable_layers(model)
-    masks = [found[name].mask.mask for name in (found if layers is None else layers)]
-    return 1.0 - torch.cat(masks).mean().item() if masks else 0.0
+    if not found:
+        raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
+    names = found if layers is None else [check.one_of("layers", name, found) for name in layers]
+    masks = [found[name].mask.mask for name in names]
+    return 1.0 - torch.cat(masks).float().mean().item() if masks else 0.0

@@ -291,5 +291,5 @@ def find_layer(model: nn.Module, layer: str) -> PrunableLayer:
     """The prunable layer of that name; a ValueError lists the names there are."""
     layers = prunable_layers(model)
     if not layers:
-        raise ValueError("model has no filter masks; call make_prunable(model) first.")
+        raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     return layers[check.one_of("layer", layer, layers)]

@@ -137,7 +137,9 @@ def test_a_partial_jolt_scales_the_weights(layer):
 
 
 def test_save_and_load_cover_a_convolution_without_batch_norm():
-    model = gst.make_prunable(torch.nn.Sequential(torch.nn.Conv1d(1, 4, 3)))
+    model = gst.make_prunable(
+        torch.nn.Sequential(torch.nn.Conv1d(1, 4, 3), torch.nn.Conv1d(4, 2, 1)), torch.randn(2, 1, 9)
+    )
     layer = gst.prunable_layers(model)["0"]
     saved = save_units(layer, torch.tensor([1]))
     scale_weights(layer, torch.tensor([1]), 0.0)
@@ -327,7 +329,9 @@ def test_the_usual_size_is_that_of_the_function(name, size):
 def test_rescaling_to_nothing_or_without_batch_norm_is_refused(trained):
     with pytest.raises(ValueError, match="size=0"):
         applied(trained, "rescale", size=0)
-    bare = gst.make_prunable(torch.nn.Sequential(torch.nn.Conv1d(1, 4, 3)))
+    bare = gst.make_prunable(
+        torch.nn.Sequential(torch.nn.Conv1d(1, 4, 3), torch.nn.Conv1d(4, 2, 1)), torch.randn(2, 1, 9)
+    )
     with pytest.raises(ValueError, match="batch norm behind layer '0'"):
         INTERVENTIONS["rescale"].apply(site(gst.prunable_layers(bare)["0"], torch.tensor([1])))
 

@@ -291,12 +291,16 @@ def plain():
             grouped=nn.Conv2d(8, 4, 1, groups=2),
             relu_between=nn.ReLU(),
             late_norm=nn.BatchNorm2d(4),
+            head=nn.Conv2d(4, 3, 1),
         )
     )
 
 
+IMAGES = torch.randn(2, 1, 12, 12, generator=torch.Generator().manual_seed(9))
+
+
 def test_masks_go_behind_the_batch_norm_or_else_behind_the_convolution():
-    model = gst.make_prunable(plain())
+    model = gst.make_prunable(plain(), IMAGES)
     layers = gst.prunable_layers(model)
     assert list(layers) == ["stem.0", "bare", "grouped"]
     assert layers["stem.0"].norm is model.stem[1]
@@ -305,14 +309,16 @@ def test_masks_go_behind_the_batch_norm_or_else_behind_the_convolution():
     assert all(layer.conv is model.get_submodule(name) for name, layer in layers.items())
 
 
-def test_a_depthwise_convolution_is_left_alone():
-    assert "depthwise" not in gst.prunable_layers(gst.make_prunable(plain()))
-    with pytest.raises(ValueError, match="layers='depthwise'"):
-        gst.make_prunable(plain(), layers=["depthwise"])
+def test_a_depthwise_convolution_is_left_alone_with_its_reason():
+    layers = gst.prunable_layers(gst.make_prunable(plain(), IMAGES))
+    assert set(layers.skipped) == {"depthwise", "head"}
+    assert "depthwise" in layers.skipped["depthwise"] and "network's output" in layers.skipped["head"]
+    with pytest.raises(ValueError, match="layers='depthwise' cannot be masked: depthwise"):
+        gst.make_prunable(plain(), IMAGES, layers=["depthwise"])
 
 
 def test_without_batch_norm_the_bias_is_masked_too():
-    model = gst.make_prunable(plain())
+    model = gst.make_prunable(plain(), IMAGES)
     mask_out(model, "bare", torch.tensor([2]))
     seen = []
     model.act.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -322,43 +328,47 @@ def test_without_batch_norm_the_bias_is_masked_too():
 
 
 def test_a_network_of_convolutions_with_one_channel_is_not_taken_for_depthwise():
-    assert list(gst.prunable_layers(gst.make_prunable(nn.Sequential(nn.Conv1d(1, 3, 3))))) == ["0"]
+    model = nn.Sequential(nn.Conv1d(1, 3, 3), nn.Conv1d(3, 2, 1))
+    assert list(gst.prunable_layers(gst.make_prunable(model, torch.randn(2, 1, 9)))) == ["0"]
 
 
 def test_making_a_network_prunable_changes_neither_its_outputs_nor_its_parameters():
     model, x = plain(), torch.randn(2, 1, 12, 12)
     before, parameters = model.eval()(x), list(model.parameters())
-    assert gst.make_prunable(model) is model
+    assert gst.make_prunable(model, x) is model
     assert torch.equal(model(x), before)
     assert all(p is q for p, q in zip(parameters, model.parameters(), strict=True))
 
 
 def test_only_the_named_layers_get_masks():
-    model = gst.make_prunable(plain(), layers=["bare"])
+    model = gst.make_prunable(plain(), IMAGES, layers=["bare"])
     assert list(gst.prunable_layers(model)) == ["bare"]
 
 
 def test_an_unknown_layer_is_named_with_the_nearest_known_one():
     with pytest.raises(ValueError, match=r"layers='stem\.1'.*Did you mean 'stem\.0'"):
-        gst.make_prunable(plain(), layers=["stem.1"])
-    assert gst.prunable_layers(gst.make_prunable(plain(), layers=["bare", "stem.0"])).keys() == {"stem.0", "bare"}
+        gst.make_prunable(plain(), IMAGES, layers=["stem.1"])
+    assert gst.prunable_layers(gst.make_prunable(plain(), IMAGES, layers=["bare", "stem.0"])).keys() == {
+        "stem.0",
+        "bare",
+    }
 
 
 def test_an_unknown_layer_leaves_the_network_without_any_mask():
     model = plain()
     with pytest.raises(ValueError, match="layers='nope'"):
-        gst.make_prunable(model, layers=["bare", "nope"])
+        gst.make_prunable(model, IMAGES, layers=["bare", "nope"])
     assert gst.prunable_layers(model) == {}
 
 
 def test_one_name_as_a_string_is_an_error_that_says_so():
     with pytest.raises(TypeError, match="layers='bare'"):
-        gst.make_prunable(plain(), layers="bare")
+        gst.make_prunable(plain(), IMAGES, layers="bare")
 
 
 def test_a_second_call_is_refused():
     with pytest.raises(ValueError, match="masks already"):
-        gst.make_prunable(gst.make_prunable(plain()))
+        gst.make_prunable(gst.make_prunable(plain(), IMAGES), IMAGES)
     with pytest.raises(ValueError, match="masks already"):
         gst.make_prunable(gst.conv1d_net())
 
@@ -369,9 +379,9 @@ def test_a_network_without_convolutions_is_refused():
 
 
 def test_the_layers_found_are_printed_on_request_only(capsys):
-    gst.make_prunable(plain())
+    gst.make_prunable(plain(), IMAGES)
     assert capsys.readouterr().out == ""
-    gst.make_prunable(plain(), verbose=True)
+    gst.make_prunable(plain(), IMAGES, verbose=True)
     printed = capsys.readouterr().out
     assert "stem.0: 6 filters, mask behind BatchNorm2d" in printed
     assert "bare: 8 filters, mask behind conv output" in printed
@@ -388,14 +398,15 @@ def test_names_of_a_wrapped_network_carry_the_wrappers_prefix(net):
 
 
 def test_a_prunable_network_inside_another_keeps_its_masks():
-    model = nn.Sequential(OrderedDict(body=gst.make_prunable(plain()), pool=nn.AdaptiveAvgPool2d(1)))
+    model = nn.Sequential(OrderedDict(body=gst.make_prunable(plain(), IMAGES), pool=nn.AdaptiveAvgPool2d(1)))
     assert list(gst.prunable_layers(model)) == ["body.stem.0", "body.bare", "body.grouped"]
 
 
 def test_a_three_dimensional_convolution_is_prunable():
-    model = gst.make_prunable(nn.Sequential(nn.Conv3d(1, 4, 3), nn.BatchNorm3d(4)))
+    x = torch.randn(2, 1, 5, 5, 5)
+    model = gst.make_prunable(nn.Sequential(nn.Conv3d(1, 4, 3), nn.BatchNorm3d(4), nn.Conv3d(4, 2, 1)), x)
     mask_out(model, "0", torch.tensor([1]))
-    assert (model(torch.randn(2, 1, 5, 5, 5))[:, 1] == 0).all()
+    assert (model[:2](x)[:, 1] == 0).all()
 
 
 # --- residual blocks -----------------------------------------------------------------------------------------
@@ -431,10 +442,16 @@ def signals():
     return torch.randn(8, 6, 10, generator=torch.Generator().manual_seed(1)) + 3
 
 
+def prunable(block: nn.Module, **options) -> nn.Sequential:
+    """The block, made prunable in a network with a head (else its channels would be the network's output); without it."""
+    model = nn.Sequential(block, nn.Flatten(), nn.Linear(60, 2))
+    return gst.make_prunable(model, torch.randn(2, 6, 10), **options)[:1]
+
+
 @pytest.mark.parametrize("kind", SHORTCUTS)
 def test_the_shortcut_is_not_added_on_channels_pruned_in_the_blocks_last_convolution(kind, signals):
     torch.manual_seed(0)
-    model = gst.make_prunable(nn.Sequential(SHORTCUTS[kind]()))
+    model = prunable(SHORTCUTS[kind]())
     assert list(gst.prunable_layers(model)) == ["0.conv1", "0.conv2"]
     before = model.eval()(signals)
     mask_out(model, "0.conv2", torch.tensor([1, 4]))
@@ -446,7 +463,7 @@ def test_the_shortcut_is_not_added_on_channels_pruned_in_the_blocks_last_convolu
 
 
 def test_the_shortcut_is_still_added_on_channels_pruned_in_the_blocks_first_convolution(signals):
-    model = gst.make_prunable(nn.Sequential(SHORTCUTS["downsample None"]())).eval()
+    model = prunable(SHORTCUTS["downsample None"]()).eval()
     with torch.no_grad():
         model[0].bn2.weight.zero_()  # the residual branch gives nothing, so only the shortcut is left
     mask_out(model, "0.conv1", torch.tensor([1]))
@@ -454,20 +471,20 @@ def test_the_shortcut_is_still_added_on_channels_pruned_in_the_blocks_first_conv
 
 
 def test_a_residual_block_that_is_the_whole_network_is_treated_the_same(signals):
-    model = gst.make_prunable(SHORTCUTS["projection"]()).eval()
+    model = prunable(SHORTCUTS["projection"]())[0].eval()
     mask_out(model, "conv2", torch.tensor([1]))
     assert (model(signals)[:, 1] == 0).all()
 
 
 @pytest.mark.parametrize("layers", [("0.conv1", "0.conv2"), ("0.conv2", "0.conv1"), ("0.conv2",)])
 def test_the_order_in_which_layers_are_named_does_not_matter(layers, signals):
-    model = gst.make_prunable(nn.Sequential(SHORTCUTS["projection"]()), layers=layers).eval()
+    model = prunable(SHORTCUTS["projection"](), layers=layers).eval()
     mask_out(model, "0.conv2", torch.tensor([1]))
     assert (model(signals)[:, 1] == 0).all()
 
 
 def test_a_block_whose_last_convolution_has_no_mask_adds_its_shortcut(signals):
-    model = gst.make_prunable(nn.Sequential(SHORTCUTS["downsample None"]()), layers=["0.conv1"]).eval()
+    model = prunable(SHORTCUTS["downsample None"](), layers=["0.conv1"]).eval()
     with torch.no_grad():
         model[0].bn2.weight.zero_()
     mask_out(model, "0.conv1", torch.tensor([1]))
@@ -475,7 +492,7 @@ def test_a_block_whose_last_convolution_has_no_mask_adds_its_shortcut(signals):
 
 
 def test_a_deep_copied_residual_network_follows_its_own_masks(signals):
-    model = gst.make_prunable(nn.Sequential(SHORTCUTS["projection"]())).eval()
+    model = prunable(SHORTCUTS["projection"]()).eval()
     twin = copy.deepcopy(model)
     mask_out(twin, "0.conv2", torch.tensor([1]))
     assert (twin(signals)[:, 1] == 0).all()

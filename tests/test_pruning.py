@@ -114,7 +114,7 @@ def test_an_impossible_schedule_is_named(arguments, error, message):
 @pytest.mark.parametrize(("score", "power"), [("l1", 1), ("l2", 2)])
 def test_norm_scores_are_the_norms_of_the_kernels_without_bias(score, power):
     torch.manual_seed(0)
-    model = gst.make_prunable(nn.Sequential(nn.Conv2d(3, 5, 3, bias=True)))
+    model = gst.make_prunable(nn.Sequential(nn.Conv2d(3, 5, 3, bias=True), nn.Conv2d(5, 2, 1)), torch.randn(2, 3, 6, 6))
     kernels = model[0].weight.detach().double().numpy().reshape(5, -1)
     with torch.no_grad():
         model[0].bias += 100
@@ -146,7 +146,7 @@ def test_ebn_is_exact_and_above_zero_also_for_filters_that_hardly_ever_fire(net)
 
 
 def test_ebn_needs_a_batch_norm():
-    model = gst.make_prunable(nn.Sequential(nn.Conv1d(1, 4, 3)))
+    model = gst.make_prunable(nn.Sequential(nn.Conv1d(1, 4, 3), nn.Conv1d(4, 2, 1)), torch.randn(2, 1, 9))
     with pytest.raises(ValueError, match=r"score='ebn'.*batch norm.*'0'"):
         gst.filter_scores(model, "0", "ebn")
 

@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import make_prunable
+from gst_tutorial.masks import put_masks
 from gst_tutorial.networks.small import check_head, scaled
+from gst_tutorial.tracing import Plan, stated
 
 
 def vgg11(
@@ -58,7 +59,7 @@ def vgg11(
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
     layers["head"] = nn.Linear(n_in * size[0] * size[1], n_classes)
-    return _finished(nn.Sequential(layers))
+    return _finished(nn.Sequential(layers), stated({f"conv{i}": (f"bn{i}",) for i in range(1, 9)}))
 
 
 class ResidualBlock(nn.Module):
@@ -160,7 +161,15 @@ def _resnet(filters, blocks_per_stage, shortcut, n_classes, input_shape, width, 
     n_in, *_ = _image_shape(input_shape)
     check_head(n_classes, dropout, filter_dropout)
     channels = scaled(filters, width)
-    return _finished(ResNet(channels, blocks_per_stage, shortcut, n_classes, n_in, dropout, filter_dropout))
+    network = ResNet(channels, blocks_per_stage, shortcut, n_classes, n_in, dropout, filter_dropout)
+    masked, skipped = {"conv1": ("bn1",)}, {}
+    for name, block in network.named_modules():
+        if isinstance(block, ResidualBlock):
+            masked[f"{name}.conv1"] = (f"{name}.bn1",)
+            masked[f"{name}.conv2"] = (f"{name}.bn2", name)  # on its pruned channels the shortcut is not added
+            if isinstance(block.shortcut, nn.Sequential):
+                skipped[f"{name}.shortcut.0"] = f"the shortcut of the sum in ResidualBlock {name!r}"
+    return _finished(network, stated(masked, skipped))
 
 
 def _image_shape(input_shape) -> list[int]:
@@ -169,5 +178,6 @@ def _image_shape(input_shape) -> list[int]:
     return [check.integer("input_shape", value, low=1) for value in input_shape]
 
 
-def _finished(network: nn.Module) -> nn.Module:
-    return make_prunable(network).to(memory_format=torch.channels_last)
+def _finished(network: nn.Module, plan: Plan) -> nn.Module:
+    put_masks(network, plan)
+    return network.to(memory_format=torch.channels_last)

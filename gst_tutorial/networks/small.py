@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import make_prunable
+from gst_tutorial.masks import put_masks
+from gst_tutorial.tracing import stated
 
 
 def conv1d_net(
@@ -117,4 +118,6 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
         layers["dropout"] = nn.Dropout(dropout)
     n_features = n_in * int(torch.tensor(size).prod())
     layers["head"] = nn.Linear(n_features, n_classes)
-    return make_prunable(nn.Sequential(layers))
+    network = nn.Sequential(layers)
+    put_masks(network, stated({f"conv{i}": (f"bn{i}",) for i in range(1, len(channels) + 1)}))
+    return network

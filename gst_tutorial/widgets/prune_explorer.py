@@ -95,7 +95,7 @@ def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
         raise TypeError(f"data must be a gst.Dataset, not {type(data).__name__}.")
     layers = list(prunable_layers(model))
     if not layers:
-        raise ValueError("model has no filter masks; call make_prunable(model) first.")
+        raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     start = {"layer": layers[-1], "score": "l2", "target": "smallest", "prune_fraction": 0.5}
     controls = {
         "layer": widgets.Dropdown(options=layers, description="layer"),

@@ -106,6 +106,7 @@ def test_the_package_imports_torchvision_nowhere_else():
 
 NAMES = ["resnet18", "vgg11_bn", "vgg11", "mobilenet_v3_small"]
 PRUNED = [1, 4, 6]
+IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
 
 def network(name):
@@ -132,7 +133,7 @@ def network(name):
 
 @pytest.fixture
 def images():
-    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    return IMAGES
 
 
 def mask_out(model, layer, indices=PRUNED):
@@ -165,11 +166,11 @@ def test_making_it_prunable_changes_no_output(name, images):
     model = network(name)
     before = model(images)
     assert before.std() > 0.01
-    assert torch.equal(gst.make_prunable(model)(images), before)
+    assert torch.equal(gst.make_prunable(model, IMAGES)(images), before)
 
 
 def test_resnet18_has_its_stem_and_two_convolutions_per_block_and_no_shortcut():
-    model = gst.make_prunable(network("resnet18"))
+    model = gst.make_prunable(network("resnet18"), IMAGES)
     layers = gst.prunable_layers(model)
     blocks = [f"layer{stage}.{block}.conv{i}" for stage in (1, 2, 3, 4) for block in (0, 1) for i in (1, 2)]
     assert list(layers) == ["conv1", *blocks]
@@ -178,13 +179,13 @@ def test_resnet18_has_its_stem_and_two_convolutions_per_block_and_no_shortcut():
 
 @pytest.mark.parametrize(("name", "norm"), [("vgg11_bn", nn.BatchNorm2d), ("vgg11", type(None))])
 def test_vgg11_has_eight_convolutions_with_or_without_batch_norm(name, norm):
-    layers = gst.prunable_layers(gst.make_prunable(network(name)))
+    layers = gst.prunable_layers(gst.make_prunable(network(name), IMAGES))
     assert [layer.mask.n_filters for layer in layers.values()] == [64, 128, 256, 256, 512, 512, 512, 512]
     assert all(isinstance(layer.norm, norm) for layer in layers.values())
 
 
 def test_mobilenet_has_its_expansions_and_projections_but_neither_depthwise_convolutions_nor_gates():
-    model = gst.make_prunable(network("mobilenet_v3_small"))
+    model = gst.make_prunable(network("mobilenet_v3_small"), IMAGES)
     layers = gst.prunable_layers(model)
     expected = [
         name
@@ -215,7 +216,7 @@ def test_mobilenet_has_its_expansions_and_projections_but_neither_depthwise_conv
     ],
 )
 def test_the_layer_behind_a_pruned_filter_reads_exact_zeros(name, layer, reader, images):
-    model = gst.make_prunable(network(name))
+    model = gst.make_prunable(network(name), IMAGES)
     before = inputs_of(model, reader, images)
     mask_out(model, layer)
     after = inputs_of(model, reader, images)
@@ -241,7 +242,7 @@ def test_the_layer_behind_a_pruned_filter_reads_exact_zeros(name, layer, reader,
     ],
 )  # fmt: skip
 def test_a_mask_gives_the_logits_of_the_official_zeros_in_weights_scales_and_shifts(name, layer, official, images):
-    model = gst.make_prunable(network(name))
+    model = gst.make_prunable(network(name), IMAGES)
     unpruned = model(images)
     mask_out(model, layer)
     expected = zeroed(network(name), *official)(images)
@@ -251,7 +252,7 @@ def test_a_mask_gives_the_logits_of_the_official_zeros_in_weights_scales_and_shi
 
 def test_in_resnet18_an_identity_shortcut_is_not_added_on_pruned_channels(images):
     """Against the block's formula written out."""
-    model, plain = gst.make_prunable(network("resnet18")), network("resnet18")
+    model, plain = gst.make_prunable(network("resnet18"), IMAGES), network("resnet18")
     mask_out(model, "layer1.1.conv2")
     zeroed(plain, "layer1.1.conv2", "layer1.1.bn2")
     block, kept = plain.layer1[1], torch.ones(1, 64, 1, 1)
@@ -263,7 +264,7 @@ def test_in_resnet18_an_identity_shortcut_is_not_added_on_pruned_channels(images
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_layer_can_be_pruned_and_restored(name, images):
-    model = gst.make_prunable(network(name))
+    model = gst.make_prunable(network(name), IMAGES)
     before = model(images)
     for layer in gst.prunable_layers(model):
         gst.prune_filters(model, layer, 0.5)
@@ -275,7 +276,7 @@ def test_every_layer_can_be_pruned_and_restored(name, images):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pruned_filters_get_no_gradient(name, images):
-    model = gst.make_prunable(network(name)).train()
+    model = gst.make_prunable(network(name), IMAGES).train()
     for layer in gst.prunable_layers(model):
         mask_out(model, layer)
     model(images).square().sum().backward()
@@ -286,13 +287,13 @@ def test_pruned_filters_get_no_gradient(name, images):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_masks_survive_a_file_and_a_copy(name, images, tmp_path):
-    model = gst.make_prunable(network(name))
+    model = gst.make_prunable(network(name), IMAGES)
     for layer in gst.prunable_layers(model):
         mask_out(model, layer)
     expected = model(images)
     twin = copy.deepcopy(model)
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    loaded = gst.make_prunable(network(name))
+    loaded = gst.make_prunable(network(name), IMAGES)
     loaded.load_state_dict(load_file(tmp_path / "model.safetensors"))
     gst.restore_filters(model)  # the copies have masks of their own
     for other in (twin, loaded):
@@ -304,4 +305,4 @@ def test_weights_of_the_plain_network_are_loaded_before_masks_are_added(images):
     plain = network("resnet18")
     model = torchvision().models.resnet18(num_classes=10)
     model.load_state_dict(plain.state_dict())
-    assert torch.equal(gst.make_prunable(model).eval()(images), plain(images))
+    assert torch.equal(gst.make_prunable(model, IMAGES).eval()(images), plain(images))
