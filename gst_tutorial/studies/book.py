@@ -353,7 +353,6 @@ def dose_way_end() -> Study:
         "dose-way-end",
         "What decides the gain: how much is pruned, how abruptly, or how late?",
         arms,
-        curves=("events",),
         predictions={
             "instability": "At every dose two events gain more than nineteen, which gain more than none at all (at init).",
             "dose": "At every dose the three ways gain the same, and the gain grows with the dose up to some dose.",
