@@ -268,6 +268,43 @@ def test_silence_makes_the_filters_say_nothing(trained):
         assert (after[:11](x)[:, HALF] == 0).all()  # the output of bn4
 
 
+def test_figure_d2_filters_are_silent_for_n_batches_and_then_what_they_were():
+    """The definition in a few lines: before each of N batches weights, scale and shift times 0; then all values back."""
+    schedule, n_batches, per_epoch = gst.PruneSchedule(0, 2, 2), 5, 3
+    config = gst.RunConfig(
+        width=0.25, n_train=150, n_test=50, batch_size=50, epochs=5, milestones=(), schedule=schedule, prune_fraction=0.5,
+        target="largest", intervention="silence", draws="so far", restore="values", n_batches=n_batches,
+    )  # fmt: skip
+    experiment = gst.Experiment(config)
+    conv, bn = experiment.layers["conv4"].conv, experiment.layers["conv4"].norm
+    tensors = (conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    before, silent = {}, []
+
+    def copies():
+        return [tensor.detach().clone() for tensor in tensors]
+
+    original = experiment._event
+
+    def event(epoch, due):
+        before[epoch] = copies()
+        return original(epoch, due)
+
+    def watch(epoch, step):  # after the interventions' own call
+        since = epoch * per_epoch + step - max([(e + 1) * per_epoch for e in before], default=10**6)
+        if since < 0 or step == per_epoch:
+            return
+        hit, now = experiment._chosen["conv4"], copies()
+        if since < n_batches:
+            assert all((tensor[hit] == 0).all() for tensor in now[:3])
+            silent.append(int(hit.sum()))
+        elif since == n_batches:
+            assert all(torch.equal(tensor[hit], old[hit]) for tensor, old in zip(now, before[max(before)], strict=True))
+
+    experiment._event = event
+    experiment.run(callbacks=[watch])
+    assert silent == [4] * 5 + [8] * 5  # 16 filters: a quarter, then with those chosen before a half
+
+
 @pytest.mark.parametrize("name", [name for name, entry in INTERVENTIONS.items() if entry.hits == "filters"])
 def test_filters_that_are_not_hit_are_left_alone_to_the_bit(trained, name):
     before, after, _ = applied(trained, name)

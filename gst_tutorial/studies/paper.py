@@ -96,9 +96,9 @@ def _figure_5() -> Study:
 def _figure_d2() -> Study:
     arms = [Arm(VGG, {"method": "none"}), *_pruned(VGG, {"L": (40,)})]
     for batches in (89, 630, 1220, 2480):
-        config = arms[1].config.replace(intervention="zero", draws="so far", restore="values", n_batches=batches)
-        arms.append(Arm(config, {"way": "zero cumulatively and restore", "batches": batches}))
-    return Study("paper-figD2", "Figure D2: all filters chosen so far zeroed, then given back", arms, TEN_SEEDS)
+        config = arms[1].config.replace(intervention="silence", draws="so far", restore="values", n_batches=batches)
+        arms.append(Arm(config, {"way": "silence cumulatively and restore", "batches": batches}))
+    return Study("paper-figD2", "Figure D2: all filters chosen so far silenced, then given back", arms, TEN_SEEDS)
 
 
 def _figure_c3() -> Study:

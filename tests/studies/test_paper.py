@@ -66,6 +66,17 @@ def test_resnet18_uses_the_activation_score_on_the_last_stage():
     assert [fraction for fraction, _ in plan(config).values()] == [0.25, 0.4, 0.25, 0.95]
 
 
+def test_figure_d2_silences_all_filters_chosen_so_far_and_gives_them_back():
+    grid = studies.get("paper-figD2")
+    away = [arm.config for arm in grid.arms[2:]]
+    assert [config.n_batches for config in away] == [89, 630, 1220, 2480]
+    for config in away:
+        # the official code zeroes batch norm's scale and shift with the weights, so that no constant is left
+        assert (config.intervention, config.draws, config.restore) == ("silence", "so far", "values")
+        assert config.target == "largest"
+        assert plan(config) == plan(grid["L, period 40"])
+
+
 def test_the_small_sibling_has_the_papers_number_of_events():
     paper = studies.get("paper-fig2-vgg11")["S, period 40"]
     small = studies.get("cifar10-small")["S, period 2"]
