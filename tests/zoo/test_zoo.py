@@ -29,7 +29,7 @@ NETWORKS = {
         "test_byobnet": (10, 12), "test_convnext": (4, 9), "test_convnext2": (4, 4), "test_efficientnet": (11, 6),
         "test_efficientnet_evos": (11, 6), "test_efficientnet_gn": (11, 6), "test_efficientnet_ln": (11, 6),
         "test_mambaout": (5, 6), "test_nfnet": (21, 12), "test_resnet": (12, 3), "test_vit": None, "repvgg_a0": None,
-        "resnet10t": (11, 3), "seresnet18": (17, 19), "skresnet18": (25, 19), "resnetblur18": (17, 3), "dla34": (33, 5),
+        "resnet10t": (11, 3), "seresnet18": (17, 19), "skresnet18": (33, 11), "resnetblur18": (17, 3), "dla34": (33, 5),
         "hgnetv2_b0": (31, 12), "lcnet_035": (15, 17), "tinynet_e": (21, 30), "fbnetc_100": (44, 21),
         "ghostnet_050": (30, 65), "hardcorenas_a": (24, 27), "rexnet_100": (33, 42), "ese_vovnet19b_slim": (19, 4),
         "cs3darknet_focus_s": (31, 0), "convnext_atto": (28, 12), "poolformer_s12": (28, 0), "edgenext_xx_small": (4, 16),
