@@ -1,7 +1,7 @@
 """Networks whose filters can be switched off.
 
-Read `FilterMask` first: it is all that pruning is in this book. `make_prunable` puts one behind every convolution of a
-network. The networks themselves are ordinary modules, in networks/.
+Read `FilterMask` first: it is all that pruning is in this book. `make_prunable` puts one where it silences a filter, in any
+network; where that is, tracing.py finds out. The networks themselves are ordinary modules, in networks/.
 """
 
 from __future__ import annotations

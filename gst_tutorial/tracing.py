@@ -138,23 +138,30 @@ def follow(model: nn.Module, example: Any) -> Plan:
     Raises:
         ValueError: the forward pass fails on the example.
     """
-    with _untouched(model), torch.no_grad():
-        model.eval()
-        try:
-            found = [_run(model, example)]
-        except Exception as error:
-            raise ValueError(
-                f"example_input does not pass through model={type(model).__name__}: {type(error).__name__}: {error}"
-            ) from error
-        model.train()
-        # One example of one pixel has no variance, and SyncBatchNorm trains on GPUs only: then evaluation has to do.
-        with contextlib.suppress(Exception):
-            found.append(_run(model, example))
-    return _joined(found)
+    unpaired: set[str] = set()
+    while True:
+        with _untouched(model), torch.no_grad():
+            model.eval()
+            try:
+                found = [_run(model, example, unpaired)]
+            except Exception as error:
+                raise ValueError(
+                    f"example_input does not pass through model={type(model).__name__}: {type(error).__name__}: {error}"
+                ) from error
+            model.train()
+            # One example of one pixel has no variance, and SyncBatchNorm trains on GPUs only: then evaluation has to do.
+            with contextlib.suppress(Exception):
+                found.append(_run(model, example, unpaired))
+        norms = [{name: placement.norm for name, placement in plan.placements.items()} for plan in found]
+        # A dropout between convolution and norm is nothing in evaluation: then the mask goes behind the convolution.
+        differing = {name for name in norms[0] if norms[0][name] != norms[-1].get(name, norms[0][name])}
+        if not differing - unpaired:
+            return _joined(found)
+        unpaired |= differing
 
 
-def _run(model: nn.Module, example: Any) -> Plan:
-    first = _Watch(model)
+def _run(model: nn.Module, example: Any, unpaired: set[str]) -> Plan:
+    first = _Watch(model, unpaired)
     with first.attached(), first:
         call(model, example)
     trace = _Trace(model, first)
@@ -180,9 +187,6 @@ def _joined(plans: list[Plan]) -> Plan:
                 continue
             old = placements.setdefault(name, new)
             if old is new:
-                continue
-            if old.norm != new.norm:
-                skipped[name] = "its norm in training is another one than in evaluation"
                 continue
             old.sites += [site for site in new.sites if site not in old.sites]
             old.readers += [reader for reader in new.readers if reader not in old.readers]
@@ -299,8 +303,9 @@ class _Modules(TorchDispatchMode):
 class _Watch(_Modules):
     """The first pass: how often each module is called, and which convolutions only a batch norm reads."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, unpaired: set[str]):
         super().__init__(model)
+        self.unpaired = unpaired
         self.calls: Counter[nn.Module] = Counter()
         self.outputs: dict[Any, nn.Module] = {}  # key of a convolution's output -> the convolution
         self.consumers: dict[nn.Module, list[nn.Module | None]] = {}  # the batch norm of each use; None: another use
@@ -330,7 +335,7 @@ class _Watch(_Modules):
         yield done
 
     def norm_of(self, conv: nn.Module) -> nn.Module | None:
-        consumers = self.consumers.get(conv, [])
+        consumers = [] if self.names.get(conv) in self.unpaired else self.consumers.get(conv, [])
         alone = len(set(consumers)) == 1 and consumers[0] is not None and conv is not consumers[0]
         same = alone and len(consumers) == self.calls[conv] == self.calls[consumers[0]]
         return consumers[0] if same else None
@@ -599,9 +604,6 @@ class _Trace(_Modules):
             return [self._pooled(before[0], outputs[0], name)]
         if name in REDUCTIONS:
             return self._reduced(func, args, kwargs, before, outputs, name)
-        if name in ("_softmax", "_log_softmax"):
-            for owner in self.owners_in(before[0].labels):
-                self.gates.add(owner)  # what comes out are weights for something else
         if name in ELEMENTWISE or torch.Tag.pointwise in func.tags:
             return [self._elementwise(name, func, args, kwargs, tensors, before, outputs[0])]
         raise _Unknown(f"goes into {name}() in {self.here()}")

@@ -154,6 +154,15 @@ def plain(norm=None, activation=None):
                          nn.Flatten(), nn.Linear(8 * 256, 4))  # fmt: skip
 
 
+def added_to_itself(m, x):
+    return m.b(m.norm(x) + x)
+
+
+def attention(x):
+    tokens = x.flatten(2)  # (B, C, H W)
+    return (torch.softmax(tokens @ tokens.transpose(1, 2), -1) @ tokens).view(x.shape)
+
+
 def branches(m, x):
     return m.a(x) if x.mean() > 1e9 else m.b(x)
 
@@ -221,6 +230,27 @@ SHAPES = {
         lambda: stem_and(branches, a=conv(8, 8), b=conv(8, 8)), ["stem", "b"], {"a": "not reached"}),
     "features flattened into a norm": (
         lambda: nn.Sequential(conv(3, 4), nn.Flatten(), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 4)), ["0"], {}),
+    "dropout before the norm": (
+        lambda: stem_and(lambda m, x: m.b(F.relu(m.norm(m.drop(m.a(x))))),
+                         a=conv(8, 8), drop=nn.Dropout2d(0.5), norm=nn.BatchNorm2d(8), b=conv(8, 8)),
+        ["stem", "a", "b"], {}),
+    "a norm added to what it normalizes": (
+        lambda: stem_and(lambda m, x: added_to_itself(m, m.a(x)), a=conv(8, 8), norm=nn.BatchNorm2d(8), b=conv(8, 8)),
+        ["stem", "a", "b"], {}),
+    "the larger of two": (
+        lambda: stem_and(lambda m, x: torch.maximum(m.a(x), m.b(x)), a=conv(8, 8), b=conv(8, 8)),
+        ["stem"], {"a": "other data in maximum", "b": "other data in maximum"}),
+    "attention": (
+        lambda: stem_and(lambda m, x: attention(m.a(x)), a=conv(8, 8)), ["stem"], {"a": "attention"}),
+    "sorted channels": (
+        lambda: stem_and(lambda m, x: m.b(m.a(x).sort(1)[0]), a=conv(8, 8), b=conv(8, 8)), ["stem", "b"], {"a": "sort()"}),
+    "a block that is used twice": (
+        lambda: stem_and(lambda m, x: m.block(m.block(x)), block=nn.Sequential(conv(8, 8), nn.BatchNorm2d(8), nn.ReLU())),
+        ["stem", "block.0"], {}),
+    "pooled and unpooled": (
+        lambda: stem_and(lambda m, x: m.b(F.max_unpool2d(*F.max_pool2d(m.a(x), 2, return_indices=True), 2)),
+                         a=conv(8, 8), b=conv(8, 8)),
+        ["stem", "a", "b"], {}),
     "an LSTM behind a convolution": (
         lambda: Net(lambda m, x: m.head(m.lstm(m.b(F.relu(m.a(x))).flatten(2).transpose(1, 2))[0][:, -1]),
                     a=conv(3, 8), b=conv(8, 8), lstm=nn.LSTM(8, 8, batch_first=True), head=nn.Linear(8, 4)),
