@@ -1,0 +1,26 @@
+"""The book's headline numbers come out of a script that shares no code with the package, on other seeds and splits."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gst_tutorial as gst
+
+sys.path.insert(0, str(Path(__file__).parent))
+from replication import ARMS, replicate
+
+
+@pytest.mark.slow
+def test_two_fresh_seeds_in_plain_torch_gain_what_the_recorded_study_gained():
+    anatomy = gst.recorded("anatomy")
+    gains, drops = replicate(range(1000, 1002))
+    for arm in ARMS[1:]:
+        recorded = 100 * gst.statistics.paired_differences(
+            anatomy, {"what": arm, "learning_rate": 2e-3}, {"what": "none", "learning_rate": 2e-3}
+        )
+        error = recorded.std() * np.sqrt(1 / 2 + 1 / len(recorded))
+        assert abs(gains[arm].mean() - recorded.mean()) < 4 * error, arm
+    assert drops["shrink, unseen"] < 0.002
+    assert drops["prune 80%"] > 0.05
