@@ -87,7 +87,7 @@ class PrunableLayers(dict):
 def _apply_masks(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
     """The hook of every module whose output is masked. What it multiplies by lies in `module.masked_by`."""
     for mask, dim, index in module.masked_by:
-        if mask is getattr(module, "filter_mask", None):
+        if mask is module._modules.get("filter_mask"):
             output = mask(output)
         else:
             factor = mask.mask if index is None else _spread(mask.mask, index)
