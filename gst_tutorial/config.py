@@ -14,7 +14,7 @@ import json
 from typing import NamedTuple
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import interventions, pruning
+from gst_tutorial import interventions, masks, pruning
 from gst_tutorial.data import dataset as data
 from gst_tutorial.networks import NETWORKS
 from gst_tutorial.pruning import EventEpochs, PruneSchedule, as_schedule
@@ -105,6 +105,8 @@ class Events:
         n_batches: how many training batches after an event are hit: the event itself is the hit before the first.
         restore: what the hit filters get back after `n_batches`: "no" (nothing), "values" (weights and batch norm as
             they were before the event) or "norm" (the length of their weights).
+        mask: intervention "prune": the mask stands behind batch norm ("norm"), or behind the convolution ("conv"), and
+            then batch norm's constant stays, as in the paper's figure 5; see `gst_tutorial.masks.mask_convolutions_alone`.
     """
 
     intervention: str = "none"
@@ -117,6 +119,7 @@ class Events:
     size: float | None = None
     n_batches: int = 1
     restore: str = "no"
+    mask: str = "norm"
 
     def __post_init__(self):
         check.one_of("intervention", self.intervention, ("none", *interventions.INTERVENTIONS))
@@ -124,6 +127,11 @@ class Events:
         check.one_of("target", self.target, pruning.TARGETS)
         check.one_of("draws", self.draws, ("new", "so far", "afresh"))
         check.one_of("restore", self.restore, interventions.RESTORE)
+        check.one_of("mask", self.mask, masks.BEHIND)
+        if self.mask != "norm" and self.intervention != "prune":
+            raise ValueError(
+                f"mask={self.mask!r} is for intervention='prune'; intervention={self.intervention!r} sets no mask."
+            )
         check.integer("n_batches", self.n_batches, low=1)
         if self.size is not None:
             check.real("size", self.size, 0)

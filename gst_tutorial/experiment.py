@@ -72,6 +72,8 @@ def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
             dropout=config.dropout,
             filter_dropout=config.filter_dropout,
         )
+    if config.mask == "conv":
+        masks.mask_convolutions_alone(model)
     names = _layers_with_inputs(model) if _hits_inputs(config) else masks.prunable_layers(model)
     for name in config.layers:
         check.one_of("layers", name, names)

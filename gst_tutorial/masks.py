@@ -16,7 +16,9 @@ from torch import nn
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import tracing
-from gst_tutorial.tracing import CONVOLUTIONS, Plan
+from gst_tutorial.tracing import CONVOLUTIONS, Placement, Plan, Site
+
+BEHIND = ("norm", "conv")
 
 
 class FilterMask(nn.Module):
@@ -223,6 +225,25 @@ def remove_masks(model: nn.Module, keep: Iterable[str] = ()) -> None:
         if "has_mask" in module.__dict__ and module.has_mask[0] not in kept:
             del module.has_mask
         module.__dict__.pop("without_mask", None)
+
+
+def mask_convolutions_alone(model: nn.Module) -> None:
+    """Put each mask of `model` behind its convolution and nothing else, in place; filters that were pruned are back.
+
+    A batch norm behind it turns the zeros into a constant, which goes on learning: what the paper calls pruning where it
+    compares it with noise (figure 5).
+
+    Raises:
+        ValueError: a network with residual blocks, where the shortcut is masked, too.
+    """
+    layers = prunable_layers(model)
+    for name, layer in layers.items():
+        if len(layer.mask.sites) > 1:
+            raise ValueError(
+                f"mask='conv' is for networks without residual blocks: layer {name!r} is masked at {layer.mask.sites}."
+            )
+    remove_masks(model)
+    put_masks(model, Plan({name: Placement(None, [Site(name)]) for name in layers}, layers.skipped))
 
 
 def prunable_layers(model: nn.Module) -> PrunableLayers:

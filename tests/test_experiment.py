@@ -458,7 +458,7 @@ OTHER_VALUES = {
     "data": "digits", "n_train": 300, "n_test": 300, "data_seed": 1, "model": "conv2d", "width": 2.0, "dropout": 0.1,
     "filter_dropout": 0.1, "weight_noise": 0.1, "intervention": "prune", "layers": ("conv3",), "prune_fraction": 0.8,
     "schedule": gst.PruneSchedule(5, 23, 3), "score": "l1", "target": "largest", "n_batches": 2, "size": 0.5,
-    "restore": "values", "draws": "so far", "measures": ("flatness",),
+    "restore": "values", "draws": "so far", "mask": "conv", "measures": ("flatness",),
     "evaluate_every": 10, "image_size": 16, "device": "cuda", "seed": 1,
     "optimizer": "sgd", "learning_rate": 1e-3, "batch_size": 50, "epochs": 61, "milestones": (40,), "gamma": 0.2,
     "weight_decay": 1e-4, "momentum": 0.8, "label_smoothing": 0.1, "augment": "shift_noise", "precision": "bf16",
@@ -468,7 +468,8 @@ OTHER_VALUES = {
 
 def test_every_field_changes_the_hash():
     base = gst.RunConfig(intervention="scale")  # so that restore, draws and size are allowed
-    partner = {"data": {"model": "conv2d"}, "model": {"data": "digits"}}  # one does not go without the other
+    # what does not go alone
+    partner = {"data": {"model": "conv2d"}, "model": {"data": "digits"}, "mask": {"intervention": "prune"}}
     names = set(inspect.signature(gst.RunConfig).parameters) - {"task", "recipe", "events"}
     assert set(OTHER_VALUES) == names
     hashes = {name: base.replace(**{name: value}, **partner.get(name, {})).hash for name, value in OTHER_VALUES.items()}
@@ -570,6 +571,9 @@ ONE = gst.PruneSchedule(1, 3, 1)
             ValueError,
             "restore='values' is for interventions that remove",
         ),
+        ({"mask": "conv"}, ValueError, "mask='conv' is for intervention='prune'"),
+        ({"mask": "conv", "intervention": "zero"}, ValueError, "mask='conv' is for intervention='prune'"),
+        ({"mask": "batch", "intervention": "prune"}, ValueError, "mask='batch'"),
         ({"draws": "so far"}, ValueError, "draws='so far' is for interventions that remove"),
         ({"draws": "afresh"}, ValueError, "draws='afresh' is for interventions that remove"),
         ({"draws": "again", "intervention": "zero"}, ValueError, "draws='again'"),

@@ -497,3 +497,54 @@ def test_a_deep_copied_residual_network_follows_its_own_masks(signals):
     mask_out(twin, "0.conv2", torch.tensor([1]))
     assert (twin(signals)[:, 1] == 0).all()
     assert not (model(signals)[:, 1] == 0).all()
+
+
+# --- behind the convolution alone ---------------------------------------------------------------------------
+
+
+def test_a_mask_behind_the_convolution_zeroes_its_output_and_leaves_batch_norm_its_constant():
+    """The definition in a few lines: conv(x; w * mask), then batch norm with all of its scales and shifts."""
+    torch.manual_seed(0)
+    conv, norm = nn.Conv1d(2, 4, 3, bias=False), nn.BatchNorm1d(4)
+    nn.init.normal_(norm.bias)
+    model = gst.make_prunable(
+        nn.Sequential(conv, norm, nn.ReLU(), nn.Flatten(), nn.Linear(28, 3)), torch.randn(2, 2, 9)
+    )
+    gst.masks.mask_convolutions_alone(model)
+    features = model[:3]
+    gst.prunable_layers(model)["0"].mask.mask[:2] = 0
+    weight = (conv.weight * torch.tensor([0.0, 0.0, 1.0, 1.0])[:, None, None]).detach()
+    x, (mean, variance) = torch.randn(8, 2, 9), (torch.zeros(4), torch.ones(4))
+    for training in (True, True, False):
+        expected = F.batch_norm(F.conv1d(x, weight), mean, variance, norm.weight, norm.bias, training).relu()
+        assert torch.allclose(features.train(training)(x), expected, atol=1e-6)
+    assert (expected[:, :2].std((0, 2)) < 1e-6).all()  # pruned: a constant, not zero
+    assert expected[:, :2].max() > 0.1
+    model(x).sum().backward()
+    assert (conv.weight.grad[:2] == 0).all()
+    assert norm.bias.grad[:2].abs().max() > 0  # and it learns
+
+
+def test_masks_behind_convolutions_are_refused_in_residual_blocks_and_by_compact():
+    with pytest.raises(ValueError, match="mask='conv' is for networks without residual blocks"):
+        gst.masks.mask_convolutions_alone(gst.networks.resnet20(width=0.25))
+    model = gst.conv1d_net()
+    gst.masks.mask_convolutions_alone(model)
+    gst.prune_filters(model, "conv3", 0.5)
+    with pytest.raises(ValueError, match="conv3"):
+        gst.compact(model)
+
+
+def test_a_run_prunes_behind_the_convolution_from_the_same_initial_weights():
+    config = gst.RunConfig(width=0.25, n_train=100, n_test=100, epochs=3, batch_size=50, milestones=())
+    config = config.replace(intervention="prune", schedule=gst.PruneSchedule(1, 1, 1), prune_fraction=0.5)
+    norm, conv = (gst.Experiment(config.replace(mask=mask)) for mask in ("norm", "conv"))
+    parameters = (dict(each.model.named_parameters()) for each in (norm, conv))
+    first, second = parameters
+    assert first.keys() == second.keys()
+    assert all(torch.equal(p, second[name]) for name, p in first.items())
+    results = norm.run(), conv.run()
+    assert [result.epochs.train_loss[0] for result in results] == [results[0].epochs.train_loss[0]] * 2
+    assert results[0].epochs.train_loss[2] != results[1].epochs.train_loss[2]
+    assert [result.epochs.sparsity.iloc[-1] for result in results] == [0.5, 0.5]
+    assert results[0].events.accuracy_before[0] == results[1].events.accuracy_before[0]

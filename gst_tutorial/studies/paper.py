@@ -6,6 +6,8 @@ for a GPU: `gst run paper-fig2-vgg11 --device cuda --precision bf16`.
 
 from __future__ import annotations
 
+import dataclasses
+
 from gst_tutorial.config import INIT, RunConfig
 from gst_tutorial.pruning import PruneSchedule
 from gst_tutorial.studies.study import Arm, Study
@@ -82,11 +84,17 @@ def _figure_4(model: str) -> Study:
     return Study(f"paper-fig4-{model}", f"Figure 4: {model} with SGD, weight decay and augmentation", arms, TEN_SEEDS)
 
 
+def _beside_noise() -> list[Arm]:
+    """No pruning, and Prune_L as it is where noise runs: only the convolution's output is masked, not batch norm's."""
+    none, pruned = Arm(VGG, {"method": "none"}), _pruned(VGG, {"L": (40,)})[0]
+    return [none, dataclasses.replace(pruned, config=pruned.config.replace(mask="conv"))]
+
+
 def _figure_5() -> Study:
-    arms = [Arm(VGG, {"method": "none"}), *_pruned(VGG, {"L": (40,)})]
+    arms = _beside_noise()
     for batches in (1, 50, 1105):
         for name in ("zero", "gaussian"):
-            config = arms[1].config.replace(intervention=name, n_batches=batches)
+            config = arms[1].config.replace(intervention=name, mask="norm", n_batches=batches)
             arms.append(Arm(config, {"method": name, "batches": batches}))
     return Study(
         "paper-fig5", "Figure 5: zeroing and Gaussian noise on the filters that pruning would take", arms, TEN_SEEDS
@@ -94,9 +102,11 @@ def _figure_5() -> Study:
 
 
 def _figure_d2() -> Study:
-    arms = [Arm(VGG, {"method": "none"}), *_pruned(VGG, {"L": (40,)})]
+    arms = _beside_noise()
     for batches in (89, 630, 1220, 2480):
-        config = arms[1].config.replace(intervention="silence", draws="so far", restore="values", n_batches=batches)
+        config = arms[1].config.replace(
+            intervention="silence", mask="norm", draws="so far", restore="values", n_batches=batches
+        )
         arms.append(Arm(config, {"way": "silence cumulatively and restore", "batches": batches}))
     return Study("paper-figD2", "Figure D2: all filters chosen so far silenced, then given back", arms, TEN_SEEDS)
 

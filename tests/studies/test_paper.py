@@ -66,6 +66,15 @@ def test_resnet18_uses_the_activation_score_on_the_last_stage():
     assert [fraction for fraction, _ in plan(config).values()] == [0.25, 0.4, 0.25, 0.95]
 
 
+def test_beside_noise_only_the_convolutions_output_is_masked():
+    for name in ("paper-fig5", "paper-figD2"):
+        grid = studies.get(name)
+        pruned = grid["L, period 40"]
+        assert pruned.mask == "conv"
+        assert pruned.replace(mask="norm") == studies.get("paper-fig2-vgg11")["L, period 40"].replace(measures=())
+        assert {arm.config.mask for arm in grid.arms if arm.config != pruned} == {"norm"}
+
+
 def test_figure_d2_silences_all_filters_chosen_so_far_and_gives_them_back():
     grid = studies.get("paper-figD2")
     away = [arm.config for arm in grid.arms[2:]]
