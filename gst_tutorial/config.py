@@ -123,7 +123,7 @@ class Events:
 
     def __post_init__(self):
         check.one_of("intervention", self.intervention, ("none", *interventions.INTERVENTIONS))
-        check.one_of("score", self.score, pruning.SCORES)
+        check.one_of("score", self.score, pruning.SCORES | pruning.PAPER_SCORES)
         check.one_of("target", self.target, pruning.TARGETS)
         check.one_of("draws", self.draws, ("new", "so far", "afresh"))
         check.one_of("restore", self.restore, interventions.RESTORE)
@@ -262,6 +262,11 @@ class RunConfig:
                 f"augment={self.recipe.augment!r} does not fit data={self.data!r}: "
                 "shift_noise is for signals, crop_flip for images."
             )
+        if self.score == "running_activation" and self.intervention != "none":
+            if self.events.at_init:
+                raise ValueError("score='running_activation' needs training, and schedule='init' comes before it.")
+            if self.recipe.compiled:
+                raise ValueError("score='running_activation' watches training batches: it needs compiled=False.")
         last = max(self.event_epochs, default=-1)
         if last >= self.recipe.epochs:
             raise ValueError(f"schedule has an event in epoch {last}, after the last epoch {self.recipe.epochs - 1}.")

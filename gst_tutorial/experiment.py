@@ -148,6 +148,8 @@ class Experiment:
             for name, fraction, _ in config.plan:
                 self._prune(Due(name, fraction, 1, 1))
         ours: list[Callback] = [self._end_of_epoch]
+        if config.score == "running_activation" and config.intervention != "none":
+            ours.insert(0, pruning.RunningActivation(self.model, self.steps_per_epoch, config.layers))
         if self._interventions is not None:
             ours.insert(0, self._interventions)
         with one_thread(), _progress_bar(progress, config, self.steps_per_epoch) as bar:

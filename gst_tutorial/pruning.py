@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import PrunableLayer, evaluation_mode, prunable_layers
+from gst_tutorial.masks import FilterMask, PrunableLayer, evaluation_mode, prunable_layers
 
 TARGETS = ("smallest", "largest", "random")
 
@@ -181,6 +181,85 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
 SCORES: dict[str, Score] = {"l1": l1_score, "l2": l2_score, "ebn": ebn_score, "activation": activation_score}
 
 
+# --- scores of the paper's ResNets, for its protocols (studies/paper.py) ----------------------------------------------
+
+
+def ebn_signed_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+    """`ebn_score` with gamma's sign left in: beta * Phi(beta / gamma) + gamma * phi(beta / gamma), `(C,)`.
+
+    Where gamma is positive it is E[BN]. Where gamma is negative it is no expected activation but -E[relu(-z)]: such
+    filters count as the least important. The official code calls it EBN_alt and takes it for ResNet-18.
+    """
+    score = ebn_score(layer, model, x)  # E[relu(z)] - E[relu(-z)] = E[z] = beta
+    return torch.where(layer.norm.weight.detach() < 0, layer.norm.bias.detach() - score, score)
+
+
+def running_activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+    """What `RunningActivation` has seen of each filter in training, `(C,)`."""
+    seen = getattr(layer.mask, "running_activation", None)
+    if seen is None:
+        raise ValueError(
+            f"score='running_activation' of layer {layer.name!r} needs {RunningActivation.EVERY} training batches "
+            "watched by a gst_tutorial.pruning.RunningActivation, a callback of gst.train; a run has one."
+        )
+    return seen
+
+
+class RunningActivation:
+    """A training callback that keeps a running mean of each filter's absolute activation, in training mode.
+
+    With every tenth training batch, r becomes 0.9 r + 0.1 a; r starts at 0. a is the mean over examples and positions of
+    the absolute value of what goes into the filter's nonlinearity, as the official code takes it: batch norm's masked
+    output; of the last convolution of a residual block, this plus the shortcut. (The code adds up where this takes
+    means: the same order of filters, but for batches of unequal size.) `running_activation_score` reads r.
+
+    Args:
+        model: a prunable network; its residual blocks have their shortcut as a module `shortcut`.
+        steps_per_epoch: batches in an epoch. layers: names of the layers to watch; None takes all.
+    """
+
+    EVERY, SHARE = 10, 0.1
+
+    def __init__(self, model: nn.Module, steps_per_epoch: int, layers: Iterable[str] | None = None):
+        self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, low=1)
+        found = prunable_layers(model)
+        self.masks = [found[check.one_of("layers", name, found)].mask for name in (found if layers is None else layers)]
+        self.shortcuts: dict[FilterMask, nn.Module] = {}
+        for block in model.modules():
+            if hasattr(block, "last_masked"):
+                if not isinstance(getattr(block, "shortcut", None), nn.Module):
+                    raise ValueError(f"model: the residual block {type(block).__name__} has no module 'shortcut'.")
+                self.shortcuts[block.get_submodule(block.last_masked).filter_mask] = block.shortcut
+        self._handles: list = []
+
+    def __call__(self, epoch: int, step: int) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        if step < self.steps_per_epoch and (epoch * self.steps_per_epoch + step + 1) % self.EVERY == 0:
+            for mask in self.masks:
+                self._watch(mask, self.shortcuts.get(mask))
+
+    def _watch(self, mask: FilterMask, shortcut: nn.Module | None) -> None:
+        """Until the next call, take the activation of each forward pass: there is one, the batch's."""
+        parts = []
+
+        def take(module, inputs, output):
+            parts.append(output.detach().float())
+            if len(parts) == (1 if shortcut is None else 2):
+                # The shortcut is not added on pruned channels. (B, C, ...) -> (C,)
+                activation = mask(sum(parts)) if shortcut is not None else parts[0]
+                now = activation.abs().transpose(0, 1).flatten(1).mean(1)
+                before = getattr(mask, "running_activation", None)
+                before = torch.zeros_like(now) if before is None else before
+                mask.running_activation = (1 - self.SHARE) * before + self.SHARE * now
+
+        self._handles += [part.register_forward_hook(take) for part in (mask, shortcut) if part is not None]
+
+
+PAPER_SCORES: dict[str, Score] = {"ebn_signed": ebn_signed_score, "running_activation": running_activation_score}
+
+
 def filter_scores(
     model: nn.Module, layer: str, score: str | Score = "l2", x: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -189,11 +268,13 @@ def filter_scores(
     Args:
         model: a prunable network.
         layer: name of the layer, see `prunable_layers`.
-        score: `"l1"`, `"l2"`, `"ebn"`, `"activation"`, or your own function `(layer, model, x) -> (C,)`.
+        score: `"l1"`, `"l2"`, `"ebn"`, `"activation"`, one of the paper's ResNets (`"ebn_signed"`,
+            `"running_activation"`), or your own function `(layer, model, x) -> (C,)`.
         x: examples `(B, ...)`; only `"activation"` needs them.
     """
     found = find_layer(model, layer)
-    function = score if callable(score) else SCORES[check.one_of("score", score, SCORES)]
+    known = SCORES | PAPER_SCORES
+    function = score if callable(score) else known[check.one_of("score", score, known)]
     scores = function(found, model, x)
     if scores.shape != (found.mask.n_filters,):
         raise ValueError(
@@ -270,7 +351,7 @@ def prune_filters(
     check.integer("keep", keep, low=1, high=mask.n_filters)
     check.one_of("target", target, TARGETS)
     if not callable(score):
-        check.one_of("score", score, SCORES)
+        check.one_of("score", score, SCORES | PAPER_SCORES)
     scores = mask.mask if target == "random" else filter_scores(model, layer, score, x)
     n_new = max(0, int(mask.kept.sum()) - keep)
     new = choose_filters(scores, mask.kept, n_new, target, generator)

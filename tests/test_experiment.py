@@ -571,6 +571,8 @@ ONE = gst.PruneSchedule(1, 3, 1)
             ValueError,
             "restore='values' is for interventions that remove",
         ),
+        ({"score": "running_activation", "intervention": "prune", "schedule": "init"}, ValueError, "schedule='init'"),
+        ({"score": "running_activation", "intervention": "prune", "compiled": True}, ValueError, "compiled=False"),
         ({"mask": "conv"}, ValueError, "mask='conv' is for intervention='prune'"),
         ({"mask": "conv", "intervention": "zero"}, ValueError, "mask='conv' is for intervention='prune'"),
         ({"mask": "batch", "intervention": "prune"}, ValueError, "mask='batch'"),

@@ -413,3 +413,86 @@ def test_momentum_and_weight_decay_move_a_pruned_filter_but_it_still_reaches_no_
         without.bn4.bias[pruned] = 0
     gst.restore_filters(without)  # the official way, without a mask
     assert torch.allclose(net.eval()(x), without.eval()(x), atol=1e-6)
+
+
+# --- scores of the paper's ResNets ---------------------------------------------------------------------------
+
+
+def test_signed_ebn_is_the_official_formula_and_ebn_where_gamma_is_positive(net):
+    bn = net.bn4
+    with torch.no_grad():
+        bn.weight.copy_(torch.randn(64, generator=torch.Generator().manual_seed(1)))
+        bn.bias.copy_(torch.randn(64, generator=torch.Generator().manual_seed(2)))
+        bn.weight[:3], bn.bias[:3] = 0, torch.tensor([1.0, -1.0, 0.0])
+    found = gst.filter_scores(net, "conv4", "ebn_signed").double()
+    gamma, beta = bn.weight.detach().double(), bn.bias.detach().double()
+    alpha = (-beta / gamma)[3:]  # the official code: where the nonlinearity cuts the standard normal distribution
+    share = torch.from_numpy(1 - norm.cdf(alpha))  # of it that is left
+    cut = (beta[3:] + torch.from_numpy(norm.pdf(alpha)) / share * gamma[3:]).where(share > 0, 0.0)
+    assert torch.allclose(found[3:], share * cut, atol=1e-6)
+    assert found[:3].tolist() == [1, 0, 0]
+    assert torch.equal(found[gamma >= 0].float(), gst.filter_scores(net, "conv4", "ebn")[gamma >= 0])
+
+
+def official_forward(block, x):
+    """A block of the official code with its activation score (sums there, means here; the mask is ours)."""
+    out = block.bn1(block.conv1(x))
+    if block.training:
+        block.counter += 1
+        if block.counter % 10 == 0:
+            block.mean_1 = 0.1 * out.abs().mean(dim=[0, 2, 3]).detach() + 0.9 * block.mean_1
+    out = block.bn2(block.conv2(F.relu(out)))
+    kept = block.bn2.filter_mask.kept
+    out[:, kept] += block.shortcut(x)[:, kept]
+    if block.training and block.counter % 10 == 0:
+        block.mean_2 = 0.1 * out.abs().mean(dim=[0, 2, 3]).detach() + 0.9 * block.mean_2
+    return F.relu(out)
+
+
+@pytest.mark.parametrize("build", [gst.networks.resnet18, gst.networks.resnet20])
+def test_running_activations_are_those_of_the_official_code(build):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(30, 3, 8, 8, generator=generator).double(), torch.arange(30) % 10
+    dataset = gst.Dataset("noise", x, y, x, y, 10)
+    recipe = gst.Recipe(batch_size=5, epochs=4, milestones=())  # 24 batches: the 10th and the 20th are watched
+    torch.manual_seed(0)
+    ours = build(width=0.125).double()  # rounding grows fast with batches of five
+    last = [name for name in gst.prunable_layers(ours) if name.startswith("layer")][-2:]
+    for name in last:
+        gst.prune_filters(ours, name, 0.25)
+    official = copy.deepcopy(ours)
+    blocks = [module for module in official.modules() if hasattr(module, "shortcut")]
+    for block in blocks:
+        block.counter, block.mean_1, block.mean_2 = 0, 0.0, 0.0
+        block.forward = official_forward.__get__(block)
+    watch = gst.pruning.RunningActivation(ours, recipe.steps_per_epoch(30))
+    evaluate = lambda epoch, step: step == 6 and gst.accuracy(ours, x, y)  # noqa: E731  (not counted)
+    losses = gst.train(ours, dataset, recipe, callbacks=[watch, evaluate])
+    assert losses == pytest.approx(gst.train(official, dataset, recipe), rel=1e-6)
+    names = [name for name, module in official.named_modules() if hasattr(module, "shortcut")]
+    for name, block in zip(names, blocks, strict=True):
+        for conv, expected in (("conv1", block.mean_1), ("conv2", block.mean_2)):
+            found = gst.filter_scores(ours, f"{name}.{conv}", "running_activation")
+            assert torch.allclose(found.double(), expected, rtol=1e-5, atol=1e-7)
+    layer = gst.prunable_layers(ours)[last[-1]]
+    assert (layer.mask.running_activation == 0).equal(~layer.mask.kept)  # pruned: nothing, the shortcut included
+
+
+def test_a_run_prunes_by_what_was_active_while_it_trained():
+    config = gst.RunConfig(width=0.25, n_train=100, n_test=100, epochs=8, batch_size=50, milestones=())
+    config = config.replace(intervention="prune", schedule=gst.PruneSchedule(6, 6, 1), score="running_activation")
+    seen = []
+    experiment = gst.Experiment(config.replace(target="largest", prune_fraction=0.5))
+    original = experiment._prune
+
+    def prune(due):
+        seen.append(experiment.layers["conv4"].mask.running_activation.clone())
+        return original(due)
+
+    experiment._prune = prune
+    experiment.run()
+    kept = experiment.layers["conv4"].mask.kept
+    assert seen[0][~kept].min() >= seen[0][kept].max()
+    early = config.replace(schedule=gst.PruneSchedule(1, 1, 1))  # four batches: none is the tenth
+    with pytest.raises(ValueError, match="needs 10 training batches"):
+        gst.run(early)

@@ -33,7 +33,7 @@ RESNET18 = VGG.replace(
     model="resnet18",
     layers=("layer4.0.conv1", "layer4.0.conv2", "layer4.1.conv1", "layer4.1.conv2"),
     prune_fraction=(0.25, 0.4, 0.25, 0.95),
-    score="activation",
+    score="running_activation",
 )
 
 
@@ -58,7 +58,8 @@ def _pruned(config: RunConfig, settings: dict[str, tuple], events=every) -> list
 
 def figure_2(config: RunConfig, settings: dict[str, tuple], events=every) -> list[Arm]:
     """No pruning, pruning at initialization, and the arms of `settings`."""
-    at_init = config.replace(intervention="prune", schedule=INIT)
+    before_training = {"score": "l2"} if config.score == "running_activation" else {}  # nothing is active yet
+    at_init = config.replace(intervention="prune", schedule=INIT, **before_training)
     return [
         Arm(config, {"method": "none"}),
         Arm(at_init, {"method": "prune at init"}),
@@ -143,7 +144,6 @@ def _table_f1() -> Study:
 
 def studies() -> list[Study]:
     """All of them, in the order of the paper's figures."""
-    ebn = {"score": "ebn"}
     return [
         Study(
             "paper-fig2-vgg11",
@@ -168,13 +168,13 @@ def studies() -> list[Study]:
         Study(
             "paper-figB2-vgg11",
             "Figure B2: VGG11 with the E[BN] score",
-            figure_2(VGG.replace(**ebn), {"S": (4, 40), "R": (40,), "L": (40,)}),
+            figure_2(VGG.replace(score="ebn"), {"S": (4, 40), "R": (40,), "L": (40,)}),
             TEN_SEEDS,
         ),
         Study(
             "paper-figB2-resnet18",
             "Figure B2: ResNet-18 with the E[BN] score",
-            figure_2(RESNET18.replace(**ebn), {"S": (4, 40), "L": (40,)}, resnet_every),
+            figure_2(RESNET18.replace(score="ebn_signed"), {"S": (4, 40), "L": (40,)}, resnet_every),
             TEN_SEEDS,
         ),
         Study(

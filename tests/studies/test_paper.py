@@ -61,7 +61,9 @@ def test_figure_3_has_seven_rates_and_three_targets_and_five_seeds():
 
 def test_resnet18_uses_the_activation_score_on_the_last_stage():
     config = studies.get("paper-fig2-resnet18")["L, period 40"]
-    assert config.score == "activation"
+    assert config.score == studies.get("paper-tableC1")["L, period 40"].score == "running_activation"
+    assert studies.get("paper-figB2-resnet18")["L, period 40"].score == "ebn_signed"
+    assert studies.get("paper-figB2-vgg11")["L, period 40"].score == "ebn"
     assert plan(config)["layer4.1.conv2"] == (0.95, (10, 50, 90, 130, 170, 210, 250))
     assert [fraction for fraction, _ in plan(config).values()] == [0.25, 0.4, 0.25, 0.95]
 
