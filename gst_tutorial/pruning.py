@@ -223,13 +223,8 @@ class RunningActivation:
     def __init__(self, model: nn.Module, steps_per_epoch: int, layers: Iterable[str] | None = None):
         self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, low=1)
         found = prunable_layers(model)
-        self.masks = [found[check.one_of("layers", name, found)].mask for name in (found if layers is None else layers)]
-        self.shortcuts: dict[FilterMask, nn.Module] = {}
-        for block in model.modules():
-            if hasattr(block, "last_masked"):
-                if not isinstance(getattr(block, "shortcut", None), nn.Module):
-                    raise ValueError(f"model: the residual block {type(block).__name__} has no module 'shortcut'.")
-                self.shortcuts[block.get_submodule(block.last_masked).filter_mask] = block.shortcut
+        names = [check.one_of("layers", name, found) for name in (found if layers is None else layers)]
+        self.watched = [(found[name].mask, self._summands(model, found[name].mask)) for name in names]
         self._handles: list = []
 
     def __call__(self, epoch: int, step: int) -> None:
@@ -237,24 +232,29 @@ class RunningActivation:
             handle.remove()
         self._handles = []
         if step < self.steps_per_epoch and (epoch * self.steps_per_epoch + step + 1) % self.EVERY == 0:
-            for mask in self.masks:
-                self._watch(mask, self.shortcuts.get(mask))
+            for mask, summands in self.watched:
+                self._watch(mask, summands)
 
-    def _watch(self, mask: FilterMask, shortcut: nn.Module | None) -> None:
+    @staticmethod
+    def _summands(model: nn.Module, mask: FilterMask) -> list[nn.Module]:
+        """The modules whose outputs are added up before the nonlinearity: the norm, and a residual block's shortcut."""
+        first, *others = (model.get_submodule(site) for site in mask.sites)
+        return [first, *(block.shortcut for block in others if hasattr(block, "shortcut"))]
+
+    def _watch(self, mask: FilterMask, summands: list[nn.Module]) -> None:
         """Until the next call, take the activation of each forward pass: there is one, the batch's."""
         parts = []
 
         def take(module, inputs, output):
             parts.append(output.detach().float())
-            if len(parts) == (1 if shortcut is None else 2):
+            if len(parts) == len(summands):
                 # The shortcut is not added on pruned channels. (B, C, ...) -> (C,)
-                activation = mask(sum(parts)) if shortcut is not None else parts[0]
-                now = activation.abs().transpose(0, 1).flatten(1).mean(1)
+                now = mask(sum(parts)).abs().transpose(0, 1).flatten(1).mean(1)
                 before = getattr(mask, "running_activation", None)
                 before = torch.zeros_like(now) if before is None else before
                 mask.running_activation = (1 - self.SHARE) * before + self.SHARE * now
 
-        self._handles += [part.register_forward_hook(take) for part in (mask, shortcut) if part is not None]
+        self._handles += [part.register_forward_hook(take) for part in summands]
 
 
 PAPER_SCORES: dict[str, Score] = {"ebn_signed": ebn_signed_score, "running_activation": running_activation_score}
