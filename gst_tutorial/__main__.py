@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import studies
-from gst_tutorial.statistics import gains
+from gst_tutorial.statistics import gains, power
 from gst_tutorial.studies import cost as costs
 from gst_tutorial.studies.recorded import record, recorded, recorded_names
 from gst_tutorial.studies.store import ResultStore
@@ -150,6 +150,12 @@ def _cost(options) -> int:
             f"{study.sentence}\n{cost['runs']} runs, {cost['steps']:,} training steps of {cost['step_seconds']:.3g} s "
             f"here: about {costs.in_words(cost['hours'])} of one {'core' if options.device in (None, 'cpu') else 'GPU'}"
         )
+        if len(study.seeds) > 1:
+            sd, source = costs.spread(study)
+            print(
+                f"{len(study.seeds)} seeds find a paired difference of one point with probability "
+                f"{power(0.01, sd, len(study.seeds)):.0%}, if it spreads over seeds by {100 * sd:.1f} points as in {source}"
+            )
     return 0
 
 

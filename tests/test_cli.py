@@ -1,12 +1,15 @@
 """The command line as it is typed."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+import gst_tutorial as gst
 from gst_tutorial import __main__ as cli
 from gst_tutorial import studies
 from tests.studies.small_study import hear_ctrl_c, study
@@ -31,6 +34,19 @@ def test_run_prints_a_table_saves_a_figure_and_says_where(tmp_path, capsys):
     assert "final_accuracy" in printed and "gain" in printed and str(tmp_path) in printed
     assert (tmp_path / "quick.png").stat().st_size > 5000
     assert len(list(tmp_path.glob("*.json"))) == 12
+
+
+def test_cost_says_what_the_seeds_can_find(capsys):
+    assert cli.main(["cost", "quick", "--seeds", "2"]) == 0
+    few = float(re.search(r"2 seeds find .* probability (\d+)%", capsys.readouterr().out)[1])
+    sd, source = cli.costs.spread(gst.studies.get("dose"))
+    differences = [
+        gst.statistics.paired_differences(gst.recorded("dose"), arm.label) for arm in gst.studies.get("dose").arms[1:]
+    ]
+    assert sd == pytest.approx(np.median([d.std() for d in differences]))
+    assert source == "study 'dose'"
+    guessed, _ = cli.costs.spread(studies.get("quick"))  # not recorded
+    assert few == round(100 * gst.statistics.power(0.01, guessed, 2)) < 30
 
 
 def test_cost_times_a_few_steps_and_says_what_the_study_takes(capsys):

@@ -15,7 +15,7 @@ from gst_tutorial.config import RunConfig
 from gst_tutorial.data import dataset as data
 from gst_tutorial.experiment import build_model, one_thread
 from gst_tutorial.instability import correct
-from gst_tutorial.studies.recorded import processor
+from gst_tutorial.studies.recorded import processor, recorded, recorded_names
 from gst_tutorial.studies.study import Study
 from gst_tutorial.training import train
 
@@ -92,6 +92,18 @@ def _now(device: str) -> float:
         torch.cuda.synchronize(device)
         return time.perf_counter()
     return time.process_time()  # one thread: what a core of its own would take, whatever else runs beside
+
+
+def spread(study: Study, otherwise: str = "dose-splits") -> tuple[float, str]:
+    """(standard deviation over seeds of a paired difference in test accuracy, the study it comes from), for `power`.
+
+    The median over the arms, each against the first one: of the study itself where it is recorded, else of `otherwise`.
+    """
+    name = study.name if study.name in recorded_names() else otherwise
+    frame = recorded(name)
+    accuracy = frame.pivot(index="seed", columns="label", values="final_accuracy")
+    first = frame.label.iloc[0]
+    return float(accuracy.drop(columns=first).sub(accuracy[first], axis=0).std().median()), f"study {name!r}"
 
 
 def record_cost(study: Study) -> dict[str, float | int | str]:
