@@ -216,6 +216,9 @@ class RunningActivation:
     Args:
         model: a prunable network; its residual blocks have their shortcut as a module `shortcut`.
         steps_per_epoch: batches in an epoch. layers: names of the layers to watch; None takes all.
+
+    Raises:
+        ValueError: a layer that is not there, or masked in a block without a module `shortcut`.
     """
 
     EVERY, SHARE = 10, 0.1
@@ -238,8 +241,11 @@ class RunningActivation:
     @staticmethod
     def _summands(model: nn.Module, mask: FilterMask) -> list[nn.Module]:
         """The modules whose outputs are added up before the nonlinearity: the norm, and a residual block's shortcut."""
-        first, *others = (model.get_submodule(site) for site in mask.sites)
-        return [first, *(block.shortcut for block in others if hasattr(block, "shortcut"))]
+        first, *blocks = mask.sites
+        for block in blocks:
+            if not hasattr(model.get_submodule(block), "shortcut"):
+                raise ValueError(f"model: {block!r} adds to what is masked and has no module 'shortcut' to be watched.")
+        return [model.get_submodule(first), *(model.get_submodule(block).shortcut for block in blocks)]
 
     def _watch(self, mask: FilterMask, summands: list[nn.Module]) -> None:
         """Until the next call, take the activation of each forward pass: there is one, the batch's."""

@@ -162,10 +162,10 @@ def train(
                 loss = loss_at(x, y)
                 optimizer.zero_grad()
                 loss.backward()
+                total += loss.detach() * len(batch)  # before another forward pass: CUDA graphs reuse its memory
                 if recipe.sam_radius:
                     _gradient_above(model, recipe.sam_radius, lambda x=x, y=y: loss_at(x, y))
                 optimizer.step()
-                total += loss.detach() * len(batch)
             losses.append(total.item() / len(y_train))
             if not math.isfinite(losses[-1]):
                 raise Diverged(f"Training loss is {losses[-1]} in epoch {epoch} with {recipe}.")

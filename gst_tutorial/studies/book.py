@@ -268,7 +268,8 @@ HALF = SPLITS.replace(intervention="zero", target="random", draws="afresh", prun
 HEAD = HALF.replace(intervention="zero_inputs", layers=("head",))
 RANDOM_80 = SPLITS.replace(intervention="prune", target="random", prune_fraction=0.8, schedule=THREE_EVENTS)
 RATES = (2e-3, 1e-2)
-TUNED_RATE = 2e-2  # the best of `anatomy-tuning`, and the best decay of AdamW without and with wrong labels
+# The best of `anatomy-tuning`: the learning rate, and AdamW's decay by the share of wrong labels.
+TUNED_RATE = 2e-2
 ADAMW_DECAY = {0.0: 3.0, 0.2: 10.0}
 
 
@@ -285,7 +286,7 @@ def anatomy_tuning() -> Study:
     return Study("anatomy-tuning", question, arms, TUNING_SEEDS)
 
 
-def interventions() -> dict[str, RunConfig]:
+def anatomy_configs() -> dict[str, RunConfig]:
     """The jolts of `anatomy`, by the words of the book: nine events on a random half, unless they say otherwise."""
     hit = lambda name, **changes: HALF.replace(intervention=name, **changes)  # noqa: E731
     return {
@@ -311,7 +312,7 @@ def anatomy() -> Study:
     arms = [
         Arm(config.replace(learning_rate=rate), {"what": what, "learning_rate": rate})
         for rate in RATES
-        for what, config in interventions().items()
+        for what, config in anatomy_configs().items()
     ]
     arms.append(Arm(SPLITS.replace(learning_rate=TUNED_RATE), {"what": "none", "learning_rate": TUNED_RATE}))
     return Study(
@@ -363,13 +364,12 @@ def dose_way_end() -> Study:
 
 def resets_and_decay() -> Study:
     """Partial resets help least beside a tuned decay, and again under label noise (Zaidi et al. 2022)."""
-    decays = {"no decay": {}} | {f"coupled {d}": {"weight_decay": d} for d in (0.03, 0.1, 0.3)} | {"AdamW, tuned": {}}
-    jolts = interventions()
+    coupled = {f"coupled {decay}": {"weight_decay": decay} for decay in (0.03, 0.1, 0.3)}
+    jolts = anatomy_configs()
     arms = []
-    for share in (0.0, 0.2):
-        for decay, changes in decays.items():
-            if decay == "AdamW, tuned":
-                changes = {"optimizer": "adamw", "weight_decay": ADAMW_DECAY[share]}
+    for share, tuned in ADAMW_DECAY.items():
+        decoupled = {"AdamW, tuned": {"optimizer": "adamw", "weight_decay": tuned}}
+        for decay, changes in ({"no decay": {}} | coupled | decoupled).items():
             for what in ("none", "prune 80%", "redirect", "zero the head's inputs"):
                 config = jolts[what].replace(label_noise=share, **changes)
                 arms.append(Arm(config, {"label_noise": share, "decay": decay, "what": what}))
@@ -388,16 +388,15 @@ def resets_and_decay() -> Study:
 def flatness_cause() -> Study:
     """SAM looks for flat minima itself: if flatness is why a jolt helps, a jolt has less left to give beside it."""
     measured = {"measures": ("sharpness",)}
-    jolts = interventions()
+    jolts = anatomy_configs()
     arms = []
     for radius in (0.0, 0.05, 0.1, 0.2):
         for what in ("none", "prune 80%", "redirect", "shrink, unseen"):
             config = jolts[what].replace(sam_radius=radius, **measured)
             arms.append(Arm(config, {"what": what, "sam_radius": radius}))
-    for n in (2, 3, 7, 19):
+    for n in (2, 7, 19):  # three events are "prune 80%"
         config = RANDOM_80.replace(schedule=evenly(5, 23, n), **measured)
-        if n != 3:  # three events are "prune 80%"
-            arms.append(Arm(config, {"what": "prune 80%", "n_events": n}))
+        arms.append(Arm(config, {"what": "prune 80%", "n_events": n}))
     return Study(
         "flatness-cause",
         "Is it flatness that a jolt helps by?",
@@ -458,7 +457,8 @@ PHOTOS_HALF = PHOTOS_80.replace(
 )
 PHOTOS_HEAD = PHOTOS_HALF.replace(intervention="zero_inputs", layers=("head",))
 SAM_RADII = (0.02, 0.05, 0.1, 0.2)
-PHOTOS_SAM, PHOTOS_DECAY = 0.1, 1e-2  # the best of `photographs-tuning`
+# Guesses until `photographs-tuning` has run; then its best.
+PHOTOS_SAM, PHOTOS_DECAY = 0.1, 1e-2
 
 
 def photographs_tuning() -> Study:
@@ -510,13 +510,13 @@ def photographs() -> Study:
 
 def photographs_boundary() -> Study:
     """One thing at a time is changed from the setting of `photographs`. A batch is a fiftieth of the pictures."""
-    changes = {
-        "as found": {},
-        "width 1/8": {"width": 0.125},
-        "width 1/2": {"width": 0.5},
-        "5,000 pictures": {"n_train": 5000, "batch_size": 100},
-        "16 epochs": _stretched(16),
-        "120 epochs": _stretched(120),
+    settings = {
+        "as found": lambda config: config,
+        "width 1/8": lambda config: config.replace(width=0.125),
+        "width 1/2": lambda config: config.replace(width=0.5),
+        "5,000 pictures": lambda config: config.replace(n_train=5000, batch_size=100),
+        "16 epochs": lambda config: _stretched(config, 16),
+        "120 epochs": lambda config: _stretched(config, 120),
     }
     ways = {
         "none": PHOTOS,
@@ -524,25 +524,20 @@ def photographs_boundary() -> Study:
         "prune 80% at init": PHOTOS_80.replace(schedule=INIT),
         "zero the head's inputs": PHOTOS_HEAD,
     }
-    arms = []
-    for setting, changed in changes.items():
-        for what, config in ways.items():
-            fields = dict(changed)
-            if "epochs" in fields:
-                times = (
-                    [round(epoch * fields["epochs"] / PHOTOS.epochs) for epoch in config.schedule.epochs]
-                    if (what in ("prune 80%", "zero the head's inputs"))
-                    else None
-                )
-                fields |= {"evaluate_every": fields["epochs"]} | ({"schedule": tuple(times)} if times else {})
-            arms.append(Arm(config.replace(**fields), {"setting": setting, "what": what}))
+    arms = [
+        Arm(change(config), {"setting": setting, "what": what})
+        for setting, change in settings.items()
+        for what, config in ways.items()
+    ]
     question = "CIFAR-10 (JPEG copy): from which width, number of pictures and epochs on does pruning help?"
     return Study("photographs-boundary", question, arms, FIVE_SEEDS)
 
 
-def _stretched(epochs: int) -> dict:
-    """The recipe of `photographs` in other many epochs: the milestones keep their share."""
-    return {"epochs": epochs, "milestones": tuple(round(m * epochs / PHOTOS.epochs) for m in PHOTOS.milestones)}
+def _stretched(config: RunConfig, epochs: int) -> RunConfig:
+    """The same run in other many epochs: milestones and events keep their share of it."""
+    scaled = lambda moments: tuple(round(moment * epochs / config.epochs) for moment in moments)  # noqa: E731
+    schedule = {"schedule": scaled(config.event_epochs)} if config.event_epochs else {}
+    return config.replace(epochs=epochs, milestones=scaled(config.milestones), evaluate_every=epochs, **schedule)
 
 
 WIDTHS, TRAINING_SETS = (0.125, 0.25, 0.5, 1.0), (250, 1000, 4000)

@@ -32,8 +32,9 @@ def titles(root: Path = ROOT) -> dict[str, str]:
 
 
 def opening(path: Path) -> str:
-    """The first cell of a notebook: title, answer, and what it asks of the reader."""
-    return nbformat.read(path, as_version=4).cells[0].source
+    """The text of a notebook before its first section: title, question, and what it asks of the reader."""
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown").split("\n## ")[0]
 
 
 def stated_seconds(text: str) -> float:
