@@ -21,7 +21,7 @@ def ledger() -> str:
         results = evaluate(tests)
         word, where = verdict_of(results), f"{{doc}}`{chapter}`"
         count = f"{sum(r.outcome == AGREES for r in results)} of {len(results)}"
-        rows.append(f"| {key} | {claim} | {where} | **{word}** | {count} |")
+        rows.append(f"| {key} | {claim} | **{word}** | {count} |")
         table = [
             "| what | study | estimate | 95% interval | seeds | p | predicted | outcome |",
             "|---|---|---:|---|---:|---:|---|---|",
@@ -45,8 +45,8 @@ def ledger() -> str:
             "",
             *(f"- **{word}**: {rule}." for word, rule in RULES.items()),
             "",
-            "| id | claim | where | verdict | tests that agree |",
-            "|---|---|---|---|---:|",
+            "| id | claim | verdict | agree |",
+            "|---|---|---|---:|",
             *rows,
             "",
             "\n\n".join(sections),
