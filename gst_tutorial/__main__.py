@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -11,15 +12,17 @@ import threading
 import time
 from pathlib import Path
 
+import gst_tutorial
 from gst_tutorial import _arguments as check
 from gst_tutorial import studies
 from gst_tutorial.statistics import gains, power
 from gst_tutorial.studies import cost as costs
-from gst_tutorial.studies.recorded import record, recorded, recorded_names
+from gst_tutorial.studies.recorded import check_record, record, recorded, recorded_names
 from gst_tutorial.studies.store import ResultStore
 from gst_tutorial.studies.study import Study
-from gst_tutorial.studies.sweep import sweep
+from gst_tutorial.studies.sweep import in_words, sweep
 
+OUT = Path("results")
 EXAMPLES = """
 examples:
   gst list                        every study, with the question it answers and its cost
@@ -28,10 +31,33 @@ examples:
   gst run dose --scheduler tcp://host:8786     the same on a Dask cluster
   gst run paper-fig2-vgg11 --device cuda     on a GPU; a recent one also takes --precision bf16
   gst cost paper-fig3             what it would take on this machine, from measured steps
-  gst show dose                   table and figure of what is in the package or in --out
+  gst show dose                   the table of what is in the package; with --out DIR, of your own results
+  gst run examples/study.py       a study of your own
 
-exit codes: 0 all runs finished; 1 some runs failed (their rows say why); 2 wrong arguments; 130 stopped by Ctrl-C
+STUDY is a name that `gst list` prints, or a file of yours: study.py for all studies that it defines, study.py:NAME for one.
+
+exit codes: 0 all runs finished; 1 some runs failed (their rows say why); 2 wrong arguments; 3 the system refused (disk,
+folder, network: nothing finished is lost); 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP
 """
+EXAMPLES_OF = {
+    "list": ["gst list"],
+    "run": [
+        "gst run dose --seeds 3                a first look: 3 seeds on every core",
+        "gst run dose                          all reported seeds; stop with Ctrl-C, run again to resume",
+        "gst run examples/study.py             a study of your own",
+        "gst run dose --scheduler tcp://host:8786     on a Dask cluster",
+        "gst run paper-fig2-vgg11 --device cuda --precision bf16     on a GPU of 2020 or newer",
+    ],
+    "show": [
+        "gst show dose                         the results in the package",
+        "gst show dose --out results           your own, as far as they are",
+        "gst show dose --figure dose.png       and the figure as a file",
+    ],
+    "cost": [
+        "gst cost paper-fig3                   what it would take on this machine, from measured steps",
+        "gst cost examples/study.py",
+    ],
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,16 +66,24 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with _signals_stop():
-            return {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
-    except (ValueError, ImportError, FileNotFoundError) as error:
+            code = {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
+            sys.stdout.flush()
+            return code
+    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except BrokenPipeError:  # `gst list | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt as stopped:
         print("\nStopped.", file=sys.stderr)
         if options.command == "run":  # the very same command: another device or precision would be another study
             command = f"gst {shlex.join(arguments)}"
             print(f"Finished runs are in {options.out}; resume with:\n  {command}", file=sys.stderr)
-        return 130
+        return 128 + getattr(stopped, "number", signal.SIGINT)
 
 
 class _Stopped(KeyboardInterrupt):
@@ -65,7 +99,9 @@ def _signals_stop():
     """Inside, SIGINT, SIGTERM and SIGHUP all raise `_Stopped`, so that workers end and what is finished is kept."""
 
     def stop(number, frame):
-        raise _Stopped
+        stopped = _Stopped()
+        stopped.number = number
+        raise stopped
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
@@ -85,23 +121,32 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"gst-tutorial {gst_tutorial.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every study: name, runs, estimated time, question")
-    run = commands.add_parser("run", help="run what is missing of a study and save every result")
-    show = commands.add_parser("show", help="print the table of a study and save its figure")
-    cost = commands.add_parser("cost", help="time a few training steps here and estimate what a study takes")
+
+    def add(name: str, help: str) -> argparse.ArgumentParser:
+        examples = "examples:\n" + "\n".join(f"  {line}" for line in EXAMPLES_OF[name])
+        raw = argparse.RawDescriptionHelpFormatter
+        return commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw)
+
+    add("list", "every study: name, runs, estimated time, question")
+    run = add("run", "run what is missing of a study and save every result")
+    show = add("show", "print the table of a study: recorded with the package, or your own")
+    cost = add("cost", "time a few training steps here and estimate what a study takes")
     for command in (run, cost):
         command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
         command.add_argument("--precision", choices=("float32", "bf16"), help="bf16: for GPUs since Ampere (2020)")
         command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
         several = {"nargs": "*", "default": studies.names()} if command is cost else {}
-        command.add_argument("study", metavar="STUDY", help="a name that `list` prints", **several)
-        command.add_argument("--seeds", type=_positive, metavar="N", help="only the first N of the study's seeds")
-    for command in (run, show):
         command.add_argument(
-            "--out", type=Path, default=Path("results"), metavar="DIR", help="result folder (default: results)"
+            "study", metavar="STUDY", help="a name that `list` prints, a file study.py, or study.py:NAME", **several
         )
+        command.add_argument("--seeds", type=_positive, metavar="N", help="only the first N of the study's seeds")
+    run.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"result folder (default: {OUT})")
+    show.add_argument("--out", type=Path, metavar="DIR", help="show your own results in this folder")
+    for command in (run, show):
+        command.add_argument("--figure", type=Path, metavar="FILE", help="also save the figure: .png, .svg, .pdf")
     run.add_argument(
         "--jobs",
         type=int,
@@ -121,13 +166,22 @@ def _positive(text: str) -> int:
     return value
 
 
-def _study(options, name: str | None = None) -> Study:
-    study = studies.get(name or options.study)
+def _studies(options, name: str) -> list[Study]:
+    """The studies that an argument names, changed as the options say."""
     changes = {name: getattr(options, name, None) for name in ("device", "precision", "compiled")}
     changes = {name: value for name, value in changes.items() if value is not None}
-    if changes:
-        study = study.replace_in_runs(**changes)
-    return study.replace(seeds=study.seeds[: options.seeds]) if options.seeds else study
+    found = []
+    for study in studies.find(name):
+        study = study.replace_in_runs(**changes) if changes else study
+        if options.seeds is not None:
+            if options.seeds > len(study.seeds):
+                raise ValueError(
+                    f"--seeds {options.seeds}: study {study.name!r} has {len(study.seeds)} seeds. For more, write a file with "
+                    f"STUDY = gst_tutorial.studies.get({study.name!r}).replace(seeds=range({options.seeds}))."
+                )
+            study = study.replace(seeds=study.seeds[: options.seeds])
+        found.append(study)
+    return found
 
 
 def _list(options) -> int:
@@ -143,8 +197,7 @@ def _list(options) -> int:
 
 
 def _cost(options) -> int:
-    for name in options.study:
-        study = _study(options, name)
+    for study in [study for name in options.study for study in _studies(options, name)]:
         cost = costs.record_cost(study) if options.record else costs.study_cost(study)
         print(
             f"{study.sentence}\n{cost['runs']} runs, {cost['steps']:,} training steps of {cost['step_seconds']:.3g} s "
@@ -160,7 +213,13 @@ def _cost(options) -> int:
 
 
 def _run(options) -> int:
-    study, start = _study(options), time.perf_counter()
+    return max(_run_one(options, study) for study in _studies(options, options.study))
+
+
+def _run_one(options, study: Study) -> int:
+    start = time.perf_counter()
+    if options.record:
+        check_record(study)
     devices = {config.device for config in study.configs}
     if not options.scheduler:  # a cluster's workers may have what this machine has not
         for device in devices:
@@ -169,7 +228,7 @@ def _run(options) -> int:
     jobs = (1 if one_gpu else -1) if options.jobs is None else options.jobs
     store = ResultStore(options.out)
     frame = sweep(study, n_jobs=jobs, store=store, progress=True, scheduler=options.scheduler)
-    _report(study, frame, options.out)
+    _report(study, frame, options.figure)
     print(f"{len(frame)} runs in {time.perf_counter() - start:.0f} s; results in {options.out}")
     if options.record:
         print(f"recorded: {record(study, store.records(study.configs))}")
@@ -180,21 +239,34 @@ def _run(options) -> int:
 
 
 def _show(options) -> int:
-    study = _study(options)
-    stored = ResultStore(options.out).records(study.configs) if options.out.exists() else {}
-    if stored:
-        frame = study.frame(stored)
-    elif study.name in recorded_names():
-        frame = recorded(study.name)
-        frame = frame[frame.seed.isin(study.seeds)]
-    else:
-        raise ValueError(f"study {study.name!r} has no results in {options.out} and none recorded; run it first.")
-    _report(study, frame, options.out)
+    for study in _studies(options, options.study):
+        frame, source = _found(study, options.out)
+        print(f"{source}: {len(frame)} of {len(study)} runs")
+        if frame.attrs.get("mixed"):
+            print(f"These runs mix {in_words(frame.attrs['mixed'])}.")
+        _report(study, frame, options.figure)
     return 0
 
 
-def _report(study: Study, frame, out: Path) -> None:
-    """Print mean accuracy, instability and paired gain per method, and save the figure."""
+def _found(study: Study, out: Path | None):
+    """Results of a study and where they come from. A run of one's own never stands for what is recorded."""
+    is_recorded = out is None and study.name in recorded_names() and study.arms == _known(study.name)
+    if is_recorded:
+        frame = recorded(study.name)
+        return frame[frame.seed.isin(study.seeds)], "recorded with the package"
+    folder = OUT if out is None else out
+    frame = study.frame(ResultStore(folder).records(study.configs)) if folder.is_dir() else []
+    if not len(frame):
+        raise ValueError(f"study {study.name!r} has no results in {folder} and none recorded; run it first.")
+    return frame, f"your own results in {folder}"
+
+
+def _known(name: str):
+    return studies.get(name).arms if name in studies.names() else None
+
+
+def _report(study: Study, frame, figure: Path | None) -> None:
+    """Print mean accuracy, instability and paired gain per method, and save the figure if a file is named."""
     finished = frame[frame.status == "finished"]
     if finished.empty:
         return
@@ -205,12 +277,11 @@ def _report(study: Study, frame, out: Path) -> None:
     for explanation, expected in study.predictions.items():
         print(f"  {explanation} expects: {expected}")
     print(f"\n{table.round(3).to_string(na_rep='')}\n")
-    from gst_tutorial.figures import plots
+    if figure is not None:
+        from gst_tutorial.figures import plots
 
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{study.name}.png"
-    plots.accuracy_against_instability(finished).savefig(path, dpi=150)
-    print(f"figure: {path}")
+        plots.accuracy_against_instability(finished).savefig(figure, dpi=150)
+        print(f"figure: {figure}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 Its fields stand in three groups, by what they say: `Task` (data and network), `Recipe` (training, in training.py) and
 `Events` (what happens to the network, when, and to which filters). A reader need not know the groups: every field is given
 and read by its own name, `RunConfig(data="digits", epochs=30, target="largest")`, `config.epochs`.
+
+What is named in a table (data, model, optimizer, loss, intervention, score, measures, a schedule) may also be a function
+of one's own, given as it is or as "package.module:function"; see `gst_tutorial.references`.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ import json
 from typing import NamedTuple
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import interventions, masks, pruning
+from gst_tutorial import interventions, masks, pruning, references
 from gst_tutorial.data import dataset as data
-from gst_tutorial.networks import NETWORKS
+from gst_tutorial.networks import NETWORKS, network
 from gst_tutorial.pruning import EventEpochs, PruneSchedule, as_schedule
 from gst_tutorial.training import Recipe
 
@@ -33,7 +36,10 @@ class Task:
         data, n_train, n_test, image_size: see `gst.load`.
         data_seed: which examples, see `gst.load`; None follows the run's seed, so that an interval over seeds covers the
             choice of examples, too.
-        model: "conv1d" (signals), "conv2d", "vgg11", "resnet18", "resnet20" or "resnet56" (images).
+            Your own function takes what it likes of `n_train, n_test, seed, image_size` and gives a `gst.Dataset`.
+        model: "conv1d" (signals), "conv2d", "vgg11", "resnet18", "resnet20" or "resnet56" (images). Your own function
+            takes what it likes of `n_classes` (or `num_classes`), `input_shape`, `width`, `dropout`, `filter_dropout` and
+            gives a network; without masks, `gst.make_prunable` sets them: "torchvision.models:resnet18".
         width: multiplies the number of filters of every layer.
         dropout, filter_dropout: layers of the network, see `gst.conv1d_net`.
     """
@@ -49,19 +55,19 @@ class Task:
     filter_dropout: float = 0.0
 
     def __post_init__(self):
-        data.check_name("data", self.data)
+        object.__setattr__(self, "data", data.check_name("data", self.data))
         for size, low in (("n_train", 10), ("n_test", 10), ("image_size", 1), ("data_seed", 0)):
             if getattr(self, size) is not None:
                 check.integer(size, getattr(self, size), low=low)
-        check.one_of("model", self.model, NETWORKS)
+        object.__setattr__(self, "model", references.known_or_reference("model", self.model, NETWORKS))
         check.real("width", self.width, 0, open_low=True)
         for share in ("dropout", "filter_dropout"):
             check.real(share, getattr(self, share), 0, 1, open_high=True)
         check.plain_numbers(self)
-        takes = NETWORKS[self.model].takes
-        if takes != data.kind_of(self.data):
+        takes, kind = network(self.model).takes, data.kind_of(self.data)
+        if None not in (takes, kind) and takes != kind:  # None: a function of the reader's, known when it is called
             raise ValueError(
-                f"model={self.model!r} takes {takes} and does not fit data={self.data!r}, which are {data.kind_of(self.data)}."
+                f"model={self.model!r} takes {takes} and does not fit data={self.data!r}, which are {kind}."
             )
 
 
@@ -81,9 +87,13 @@ def _as_schedules(value):
     if isinstance(value, EventEpochs):
         return as_schedule(value.epochs)
     if isinstance(value, (tuple, list)) and value:
-        if not any(isinstance(each, (dict, list, tuple, PruneSchedule, EventEpochs)) for each in value):
+        if not any(isinstance(each, (dict, list, tuple)) or hasattr(each, "epochs") for each in value):
             return as_schedule(value)
         return tuple(map(_as_schedules, value))
+    if hasattr(value, "epochs") and type(value) not in (PruneSchedule, EventEpochs):
+        return as_schedule(value.epochs)  # a class of the reader's: what decides the numbers is when its events come
+    if callable(value):
+        return references.name_of("schedule", value)
     return value
 
 
@@ -92,12 +102,14 @@ class Events:
     """What happens to the network while it trains, when, and to which filters.
 
     Attributes:
-        intervention: what an event does: "none"; "prune" (for good); or another of `gst.interventions.INTERVENTIONS`.
+        intervention: what an event does: "none"; "prune" (for good); another of `gst.interventions.INTERVENTIONS`; or
+            your own function of a `gst_tutorial.interventions.Site` (and, if it has one, a `size`).
         layers: names of the layers hit; None takes those of the network's entry in `gst.networks.NETWORKS`.
             `prune_fraction` and `schedule` are one value for all layers, or a tuple of as many.
         prune_fraction: fraction of a layer's original filters, over all events together.
-        schedule: when events come: a `PruneSchedule`, the epochs themselves, such as `(5, 7, 23)`, or "init": the whole
-            fraction at once, before training.
+        schedule: when events come: a `PruneSchedule` or whatever has `epochs`; the epochs themselves, such as `(5, 7, 23)`;
+            "init": the whole fraction at once, before training; or your own function of `epochs`, their number in the run,
+            which gives the epochs. It is called once, here: the config keeps the epochs.
         score, target: which filters, see `gst.filter_scores` and `gst.choose_filters`.
         draws: interventions other than "prune": each event hits the filters that pruning would choose next ("new"), all
             chosen so far ("so far"), or `prune_fraction` of *all* filters, chosen afresh ("afresh"; may then be 1).
@@ -122,8 +134,9 @@ class Events:
     mask: str = "norm"
 
     def __post_init__(self):
-        check.one_of("intervention", self.intervention, ("none", *interventions.INTERVENTIONS))
-        check.one_of("score", self.score, pruning.SCORES | pruning.PAPER_SCORES)
+        known = {"intervention": ("none", *interventions.INTERVENTIONS), "score": pruning.SCORES | pruning.PAPER_SCORES}
+        for name, table in known.items():
+            object.__setattr__(self, name, references.known_or_reference(name, getattr(self, name), table))
         check.one_of("target", self.target, pruning.TARGETS)
         check.one_of("draws", self.draws, ("new", "so far", "afresh"))
         check.one_of("restore", self.restore, interventions.RESTORE)
@@ -135,7 +148,7 @@ class Events:
         check.integer("n_batches", self.n_batches, low=1)
         if self.size is not None:
             check.real("size", self.size, 0)
-            if self.intervention in interventions.INTERVENTIONS:
+            if self.intervention != "none":
                 usual = interventions.usual_size(self.intervention)
                 if usual is None:
                     raise ValueError(f"size={self.size!r}: intervention={self.intervention!r} has no size.")
@@ -159,7 +172,7 @@ class Events:
         for fraction in self.prune_fraction if isinstance(self.prune_fraction, tuple) else (self.prune_fraction,):
             check.real("prune_fraction", fraction, 0, 1, open_high=self.draws != "afresh")
         for schedule in self._schedules:
-            if not isinstance(schedule, (PruneSchedule, EventEpochs)):
+            if not isinstance(schedule, (PruneSchedule, EventEpochs)) and not references.is_reference(schedule):
                 raise TypeError(
                     f"schedule={schedule!r} must be a PruneSchedule(start, end, retrain_period), epochs, or 'init'."
                 )
@@ -207,7 +220,8 @@ class RunConfig:
         events: what happens, when, and to which filters, see `Events`.
         measures: extra measurements of the trained network: "flatness", see `gst.flatness.measure_flatness`; "curvature",
             the part of it that a larger network can afford; "sharpness", see `gst.flatness.measure_sharpness`, which
-            compares runs that differ in loss, weights and size.
+            compares runs that differ in loss, weights and size; your own function of the trained network and its
+            `gst.Dataset`, which gives a number or a dict of them by name.
         evaluate_every: measure test accuracy after every n-th epoch (and always at events and at the end). Changes no
             other number; studies that only need the final accuracy run in half the time with 10.
         device: "cpu", "cuda" or another of torch's; the data lie there, too. A GPU gives other numbers: its
@@ -242,9 +256,10 @@ class RunConfig:
         self._check()
 
     def _check(self) -> None:
-        object.__setattr__(self, "measures", _names("measures", self.measures))
-        for measure in self.measures:
-            check.one_of("measures", measure, MEASURES)
+        own = references.known_or_reference
+        measures = tuple(own("measures", measure, MEASURES) for measure in _names("measures", self.measures))
+        object.__setattr__(self, "measures", measures)
+        self._ask_for_epochs()
         if {"flatness", "curvature"} <= set(self.measures):
             raise ValueError(
                 f"measures={self.measures!r}: 'flatness' has all of 'curvature', on more examples; name one."
@@ -253,11 +268,16 @@ class RunConfig:
         check.device("device", self.device)
         check.integer("seed", self.seed, low=0)
         check.plain_numbers(self)
+        usual = network(self.model).layers
+        if not usual and self.events.layers is None and self.intervention != "none":
+            raise ValueError(
+                f"layers=None: name those of model={self.model!r} that events hit; `gst.prunable_layers` lists them."
+            )
         one_for_all = not isinstance(self.prune_fraction, tuple) and not isinstance(self.schedule, tuple)
-        if one_for_all and self.events.layers == NETWORKS[self.model].layers:  # one meaning, one hash
+        if usual and one_for_all and self.events.layers == usual:  # one meaning, one hash
             object.__setattr__(self, "events", dataclasses.replace(self.events, layers=None))
-        signals = NETWORKS[self.model].takes == "signals"
-        if self.recipe.augment == ("crop_flip" if signals else "shift_noise"):
+        kind = data.kind_of(self.data)
+        if self.recipe.augment == {"signals": "crop_flip", "images": "shift_noise"}.get(kind):
             raise ValueError(
                 f"augment={self.recipe.augment!r} does not fit data={self.data!r}: "
                 "shift_noise is for signals, crop_flip for images."
@@ -277,6 +297,17 @@ class RunConfig:
                 f"schedule='init': before training there is nothing that intervention={self.intervention!r} could disturb."
             )
 
+    def _ask_for_epochs(self) -> None:
+        """Replace a schedule that is a function of the reader's by the epochs that it gives."""
+        schedules = self.events.schedule if isinstance(self.events.schedule, tuple) else (self.events.schedule,)
+        if any(references.is_reference(schedule) for schedule in schedules):
+            asked = tuple(
+                as_schedule(references.find("schedule", each)(self.recipe.epochs)) if isinstance(each, str) else each
+                for each in schedules
+            )
+            asked = asked if isinstance(self.events.schedule, tuple) else asked[0]
+            object.__setattr__(self, "events", dataclasses.replace(self.events, schedule=asked))
+
     def __getattr__(self, name: str):
         if name in _GROUP_OF:  # asked for only where the config itself has no such field
             return getattr(object.__getattribute__(self, _GROUP_OF[name]), name)
@@ -294,7 +325,7 @@ class RunConfig:
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers that events hit: those that are named, or the network's own."""
-        return NETWORKS[self.model].layers if self.events.layers is None else self.events.layers
+        return network(self.model).layers if self.events.layers is None else self.events.layers
 
     @property
     def plan(self) -> list[tuple[str, float, PruneSchedule | EventEpochs | str]]:
@@ -338,6 +369,14 @@ class RunConfig:
         events = dict(fields.pop("events", {}))
         task, recipe = Task(**fields.pop("task", {})), Recipe(**fields.pop("recipe", {}))
         return cls(task=task, recipe=recipe, events=Events(**events), **fields)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The reader's own functions that decide the numbers, by name, each with its `references.source_hash`."""
+        values = [self.data, self.model, self.optimizer, self.loss, *self.measures]
+        values += [self.intervention, self.score] if self.intervention != "none" else []
+        named = {v for v in values if references.is_reference(v) and not v.startswith(data.images.FOLDER)}
+        return {name: references.source_hash(name) for name in sorted(named)}
 
     @property
     def hash(self) -> str:

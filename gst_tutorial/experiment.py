@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
+import threading
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -13,13 +15,14 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import masks, pruning, seeding
+from gst_tutorial import interventions, masks, pruning, references, seeding
+from gst_tutorial.checkpoint import Checkpoint
 from gst_tutorial.config import Due, RunConfig
 from gst_tutorial.data import dataset as data
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
-from gst_tutorial.interventions import INTERVENTIONS, Interventions, Site
+from gst_tutorial.interventions import Interventions, Site
 from gst_tutorial.masks import PrunableLayer
-from gst_tutorial.networks import NETWORKS
+from gst_tutorial.networks import network
 from gst_tutorial.training import Callback, Diverged, train
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class RunResult:
 def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
     """The network of a run with its initial weights, which depend on the seed and the network only."""
     with seeding.global_torch_stream(config.seed, "initialization"):
-        model = NETWORKS[config.model].build(
+        model = network(config.model).build(
             dataset.n_classes,
             input_shape=dataset.input_shape,
             width=config.width,
@@ -81,7 +84,7 @@ def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
 
 
 def _hits_inputs(config: RunConfig) -> bool:
-    return config.intervention != "none" and INTERVENTIONS[config.intervention].hits == "inputs"
+    return config.intervention != "none" and interventions.find(config.intervention).hits == "inputs"
 
 
 def _layers_with_inputs(model: nn.Module) -> dict[str, PrunableLayer]:
@@ -92,6 +95,10 @@ def _layers_with_inputs(model: nn.Module) -> dict[str, PrunableLayer]:
     }
 
 
+# A run sets torch's global generators and number of threads, so in one process runs take turns, whatever thread asks.
+_turn = threading.RLock()
+
+
 class Experiment:
     """A run that can be watched: built from a config, with `events` and `epochs` that grow while `run` trains.
 
@@ -99,12 +106,20 @@ class Experiment:
 
         experiment = gst.Experiment(config)
         result = experiment.run(callbacks=[lambda epoch, step: print(epoch, experiment.model)])
+
+    Runs in several threads of one process are made one after another.
     """
 
     def __init__(self, config: RunConfig):
+        with _turn:
+            self._build(config)
+
+    def _build(self, config: RunConfig) -> None:
         self.config = config
         check.device_here("device", config.device)
         data_seed = config.seed if config.data_seed is None else config.data_seed
+        if config.data_seed is None and config.data in config.sources:
+            references.accepted(f"data={config.data!r}", references.find("data", config.data), {}, ["seed"])
         dataset = data.load(config.data, config.n_train, config.n_test, data_seed, config.image_size)
         self.dataset = dataset.to(config.device)
         self.model = build_model(config, self.dataset)
@@ -116,6 +131,7 @@ class Experiment:
         self._targets = seeding.generator(config.seed, "random targets")
         self._noise = seeding.generator(config.seed, "noise")
         self._interventions: Interventions | None = None
+        self._chosen: dict[str, torch.Tensor] = {}
         if config.events.temporary:
             self._check_time_to_restore()
             # What no mask remembers: the units that earlier events have chosen.
@@ -139,9 +155,55 @@ class Experiment:
                 f"{gap * self.steps_per_epoch} batches later; restore={self.config.restore!r} needs the filters back before."
             )
 
-    def run(self, callbacks: Iterable[Callback] = (), progress: bool = False) -> RunResult:
+    def state_dict(self) -> dict:
+        """What the run has noted and drawn so far, for a `Checkpoint`; network and optimizer are kept beside it."""
+        seen = {name: getattr(layer.mask, "running_activation", None) for name, layer in self._masked().items()}
+        return {
+            "events": [dataclasses.asdict(event) for event in self.events],
+            "epochs": self.epochs,
+            "seconds": time.perf_counter() - self._start,
+            "targets": self._targets.get_state(),
+            "noise": self._noise.get_state(),
+            "running_activation": {name: value for name, value in seen.items() if value is not None},
+            "chosen": self._chosen,
+            "hits": [] if self._interventions is None else self._interventions.state(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from what `state_dict` gave."""
+        self.events[:] = [PruningEvent(**event) for event in state["events"]]
+        self.epochs[:] = state["epochs"]
+        self._start -= state["seconds"]
+        self._targets.set_state(state["targets"])
+        self._noise.set_state(state["noise"])
+        device = self.config.device
+        for name, value in state["running_activation"].items():
+            self._masked()[name].mask.running_activation = value.to(device)
+        for name, value in state["chosen"].items():
+            self._chosen[name][:] = value.to(device)
+        if self._interventions is not None:
+            site = lambda layer, units, kept: Site(  # noqa: E731
+                self.model, self.layers[layer], units.to(device), kept.to(device), self._noise, self.optimizer
+            )
+            self._interventions.load_state(state["hits"], site)
+
+    def _masked(self) -> dict[str, PrunableLayer]:
+        return {name: layer for name, layer in self.layers.items() if layer.mask is not None}
+
+    def run(
+        self,
+        callbacks: Iterable[Callback] = (),
+        progress: bool = False,
+        checkpoint: str | os.PathLike | None = None,
+        every: float = 60.0,
+    ) -> RunResult:
         """Train, with events as the config says. See `gst.run`."""
-        config, start = self.config, time.perf_counter()
+        with _turn:
+            return self._run(callbacks, progress, checkpoint, every)
+
+    def _run(self, callbacks, progress, checkpoint, every) -> RunResult:
+        config = self.config
+        self._start = time.perf_counter()
         if self.epochs:
             raise RuntimeError("An Experiment is run once; make a new one with gst.Experiment(config).")
         if config.events.at_init:
@@ -153,14 +215,19 @@ class Experiment:
         if self._interventions is not None:
             ours.insert(0, self._interventions)
         with one_thread(), _progress_bar(progress, config, self.steps_per_epoch) as bar:
+            kept = None
+            if checkpoint is not None:
+                kept = Checkpoint(checkpoint, _identity(config), every)
+                kept.follow(experiment=self)
+            every_one = [*ours, *callbacks, *bar]
             try:
-                losses = train(
-                    self.model, self.dataset, config.recipe, config.seed, [*ours, *callbacks, *bar], self.optimizer
-                )
+                losses = train(self.model, self.dataset, config.recipe, config.seed, every_one, self.optimizer, kept)
             except Diverged as error:
                 raise Diverged(f"{error} The run was {config}.") from None
             train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
             measures = self._measure()
+        if kept is not None:
+            kept.remove()
         import pandas as pd
 
         epochs = pd.DataFrame(self.epochs).assign(train_loss=losses)
@@ -176,7 +243,7 @@ class Experiment:
             events=events,
             epochs=epochs,
             measures=measures,
-            seconds=time.perf_counter() - start,
+            seconds=time.perf_counter() - self._start,
             model=self.model,
             dataset=self.dataset,
         )
@@ -188,7 +255,10 @@ class Experiment:
 
         found = {}
         for name in self.config.measures:
-            found |= getattr(flatness, f"measure_{name}")(self.model, self.dataset)
+            if references.is_reference(name):
+                found |= _own_measure(name, self.model, self.dataset)
+            else:
+                found |= getattr(flatness, f"measure_{name}")(self.model, self.dataset)
         return found
 
     def _end_of_epoch(self, epoch: int, step: int) -> None:
@@ -260,19 +330,51 @@ class Experiment:
         return len(units)
 
 
-def run(config: RunConfig, callbacks: Iterable[Callback] = (), progress: bool = False) -> RunResult:
+def _own_measure(name: str, model: nn.Module, dataset: data.Dataset) -> dict[str, float]:
+    """What a function of the reader's measures, as numbers by name, on the network in evaluation mode."""
+    function = references.find("measures", name)
+    with masks.evaluation_mode(model):
+        found = function(model, dataset)
+    found = found if isinstance(found, dict) else {function.__name__: found}
+    try:
+        numbers = {str(key): float(value) for key, value in found.items()}
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"measures={name!r} gave {found!r}, not a number or a dict of numbers: {error}") from None
+    taken = {field.name for field in dataclasses.fields(RunResult)} & numbers.keys()
+    if taken:
+        raise ValueError(f"measures={name!r} gave {sorted(taken)}, which every run has already.")
+    return numbers
+
+
+def _identity(config: RunConfig) -> str:
+    """What a checkpoint must share with a run that goes on from it."""
+    import gst_tutorial
+
+    return repr((config.hash, config.sources, config.device, torch.__version__, gst_tutorial.__version__))
+
+
+def run(
+    config: RunConfig,
+    callbacks: Iterable[Callback] = (),
+    progress: bool = False,
+    checkpoint: str | os.PathLike | None = None,
+    every: float = 60.0,
+) -> RunResult:
     """One seeded run: same config, same machine, same numbers, bit for bit. Uses one CPU thread (faster at this size).
 
     Args:
         config: what to run.
         callbacks: further functions `(epoch, step) -> None`, see `gst.train`; they run after the run's own.
         progress: show a bar over the epochs.
+        checkpoint: a file that keeps where the run stands, so that it can be stopped and called again with the same
+            result, to the bit; removed at the end. `callbacks` that remember something must remember it themselves.
+        every: seconds between two writings of it.
 
     Raises:
         Diverged: the training loss became infinite or NaN; says the epoch and the config.
-        ValueError: a layer that the network does not have.
+        ValueError: a layer that the network does not have, or a network and data that do not fit.
     """
-    return Experiment(config).run(callbacks, progress)
+    return Experiment(config).run(callbacks, progress, checkpoint, every)
 
 
 @contextlib.contextmanager

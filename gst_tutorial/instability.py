@@ -21,6 +21,26 @@ from gst_tutorial.masks import evaluation_mode, prunable_layers
 
 
 @torch.no_grad()
+def check_logits(model: nn.Module, x: torch.Tensor, n_classes: int, what: str = "model") -> None:
+    """See whether `model` turns `x`, `(B, ...)`, into `(B, n_classes)`; nothing of the model or of a generator changes.
+
+    Raises:
+        ValueError: it does not, in one sentence, instead of whatever error of torch's would come later.
+    """
+    try:
+        with evaluation_mode(model):
+            logits = model(x)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{what} does not take an input of shape {tuple(x.shape[1:])}: {reason}") from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (len(x), n_classes):
+        given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ValueError(
+            f"{what} gives {given} for {len(x)} examples of {n_classes} classes, not {(len(x), n_classes)}."
+        )
+
+
+@torch.no_grad()
 def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
     """Which examples the network gets right: bool `(N,)`. Evaluation mode; the model's modes come back afterwards.
 

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
+from gst_tutorial import references
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 
 
@@ -157,11 +158,23 @@ INTERVENTIONS = {
     "reset_moments": Intervention(reset_moments),
 }
 RESTORE = ("no", "values", "norm")
+HITS = ("filters", "inputs")
+
+
+def find(name: str) -> Intervention:
+    """The entry of `INTERVENTIONS`, or, for "package.module:function", one made of the function that is named.
+
+    It hits filters, or the inputs of a linear layer if the function has an attribute `hits = "inputs"`.
+    """
+    if not references.is_reference(name):
+        return INTERVENTIONS[check.one_of("intervention", name, INTERVENTIONS)]
+    function = references.find("intervention", name)
+    return Intervention(function, check.one_of(f"{name}.hits", getattr(function, "hits", "filters"), HITS))
 
 
 def usual_size(name: str) -> float | None:
     """The size that an intervention has unless told otherwise; None if it has no size."""
-    size = inspect.signature(INTERVENTIONS[name].apply).parameters.get("size")
+    size = inspect.signature(find(name).apply).parameters.get("size")
     return None if size is None else size.default
 
 
@@ -270,7 +283,7 @@ class Interventions:
     `restore`, the filters get back what they had as soon as batch N is trained.
 
     Args:
-        name: of the intervention, a key of `INTERVENTIONS`.
+        name: of the intervention, a key of `INTERVENTIONS` or "package.module:function".
         steps_per_epoch: batches in an epoch, to tell a batch from the end of an epoch.
         n_batches: N, number of *training* batches that are disturbed.
         size: None takes the intervention's usual size.
@@ -283,7 +296,7 @@ class Interventions:
     def __init__(
         self, name: str, steps_per_epoch: int, n_batches: int = 1, size: float | None = None, restore: str = "no"
     ):
-        self.intervention = INTERVENTIONS[check.one_of("name", name, INTERVENTIONS)]
+        self.intervention = find(name)
         self.n_batches = check.integer("n_batches", n_batches, low=1)
         self.restore = check.one_of("restore", restore, RESTORE)
         self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, low=1)
@@ -314,6 +327,32 @@ class Interventions:
                     self._apply(hit)
                 hit.fresh = False
                 hit.batches_left -= 1
+
+    def state(self) -> list[dict]:
+        """The hits that are under way, for a `Checkpoint`."""
+        return [
+            {
+                "layer": hit.site.layer.name,
+                "units": hit.site.units,
+                "kept": hit.site.kept,
+                "batches_left": hit.batches_left,
+                "fresh": hit.fresh,
+                "saved": [values for *_, values in hit.saved] if isinstance(hit.saved, list) else hit.saved,
+            }
+            for hit in self.hits
+        ]
+
+    def load_state(self, hits: list[dict], site: Callable[[str, torch.Tensor, torch.Tensor], Site]) -> None:
+        """Go on from what `state` gave; `site(layer, units, kept)` makes the place again."""
+        self.hits = []
+        for hit in hits:
+            place, saved = site(hit["layer"], hit["units"], hit["kept"]), hit["saved"]
+            if isinstance(saved, list):
+                now = save_units(place.layer, place.units, self.intervention.hits)
+                saved = [(tensor, dim, values.to(tensor.device)) for (tensor, dim, _), values in zip(now, saved)]
+            elif saved is not None:
+                saved = saved.to(place.weight.device)
+            self.hits.append(_Hit(place, hit["batches_left"], saved, hit["fresh"]))
 
     @torch.no_grad()
     def _apply(self, hit: _Hit) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
+from gst_tutorial import references
 from gst_tutorial.masks import FilterMask, PrunableLayer, evaluation_mode, prunable_layers
 
 TARGETS = ("smallest", "largest", "random")
@@ -275,18 +276,26 @@ def filter_scores(
         model: a prunable network.
         layer: name of the layer, see `prunable_layers`.
         score: `"l1"`, `"l2"`, `"ebn"`, `"activation"`, one of the paper's ResNets (`"ebn_signed"`,
-            `"running_activation"`), or your own function `(layer, model, x) -> (C,)`.
+            `"running_activation"`), or your own function `(layer, model, x) -> (C,)`, also as "package.module:function".
         x: examples `(B, ...)`; only `"activation"` needs them.
     """
     found = find_layer(model, layer)
-    known = SCORES | PAPER_SCORES
-    function = score if callable(score) else known[check.one_of("score", score, known)]
-    scores = function(found, model, x)
+    scores = _score(score)(found, model, x)
     if scores.shape != (found.mask.n_filters,):
         raise ValueError(
             f"score={score!r} gave shape {tuple(scores.shape)} for the {found.mask.n_filters} filters of {layer!r}."
         )
     return scores
+
+
+def _score(score: str | Score) -> Score:
+    """The function that is meant; a ValueError suggests the nearest name."""
+    if callable(score):
+        return score
+    if references.is_reference(score):
+        return references.find("score", score)
+    known = SCORES | PAPER_SCORES
+    return known[check.one_of("score", score, known)]
 
 
 # --- pruning ---------------------------------------------------------------------------------------------------------
@@ -356,8 +365,7 @@ def prune_filters(
         keep = kept_in_the_end(mask.n_filters, prune_fraction)
     check.integer("keep", keep, low=1, high=mask.n_filters)
     check.one_of("target", target, TARGETS)
-    if not callable(score):
-        check.one_of("score", score, SCORES | PAPER_SCORES)
+    _score(score)
     scores = mask.mask if target == "random" else filter_scores(model, layer, score, x)
     n_new = max(0, int(mask.kept.sum()) - keep)
     new = choose_filters(scores, mask.kept, n_new, target, generator)

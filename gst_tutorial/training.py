@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable
 
@@ -11,9 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import seeding
+from gst_tutorial import references, seeding
+from gst_tutorial.checkpoint import Checkpoint
 from gst_tutorial.data.augment import AUGMENTATIONS
 from gst_tutorial.data.dataset import Dataset
+from gst_tutorial.instability import check_logits
 from gst_tutorial.interventions import WeightNoise
 
 Callback = Callable[[int, int], None]
@@ -28,8 +31,15 @@ class Recipe:
     """How a network is trained: optimizer, learning-rate schedule and what regularizes the loss.
 
     Attributes:
-        optimizer: "adam", "adamw" or "sgd" (with `momentum`).
-        learning_rate: multiplied by `gamma` after each epoch in `milestones` (number of epochs trained by then).
+        optimizer: "adam", "adamw", "sgd" (with `momentum`), or your own function of the parameters that takes what it likes
+            of `lr`, `weight_decay`, `momentum`: "torch.optim:RMSprop".
+        learning_rate: of the first epoch after `warmup_epochs`, see `annealing`.
+        annealing: "steps": multiplied by `gamma` after each epoch in `milestones` (number of epochs trained by then);
+            "cosine": after t of T epochs, half of 1 + cos(pi t / T) of it (Loshchilov & Hutter, ICLR 2017), both counted
+            from the end of the warm-up; `milestones` and `gamma` then have no meaning.
+        warmup_epochs: w: epoch i of the first w is trained at (i + 1) / (w + 1) of the learning rate.
+        clip_norm: the largest length of a batch's gradient over all parameters; longer ones are shortened to it. 0: none.
+        loss: "cross_entropy", or your own function of logits `(B, n_classes)` and labels `(B,)`.
         batch_size: examples per step. epochs: passes over the training set.
         weight_decay: as in `torch.optim`: of "adam" and "sgd" an L2 penalty, *coupled*: Adam divides its gradient, too, by
             the gradient's size; of "adamw" *decoupled* (Loshchilov & Hutter 2019): weights shrink by the factor
@@ -67,9 +77,14 @@ class Recipe:
     weight_noise: float = 0.0
     precision: str = "float32"
     compiled: bool = False
+    annealing: str = "steps"
+    warmup_epochs: int = 0
+    clip_norm: float = 0.0
+    loss: str = "cross_entropy"
 
     def __post_init__(self):
-        check.one_of("optimizer", self.optimizer, ("adam", "adamw", "sgd"))
+        for name, known in (("optimizer", ("adam", "adamw", "sgd")), ("loss", ("cross_entropy",))):
+            object.__setattr__(self, name, references.known_or_reference(name, getattr(self, name), known))
         check.real("learning_rate", self.learning_rate, 0, open_low=True)
         check.integer("batch_size", self.batch_size, low=1)
         check.integer("epochs", self.epochs, low=1)
@@ -85,6 +100,19 @@ class Recipe:
         check.real("weight_noise", self.weight_noise, 0)
         check.one_of("precision", self.precision, ("float32", "bf16"))
         check.flag("compiled", self.compiled)
+        check.one_of("annealing", self.annealing, ("steps", "cosine"))
+        if self.annealing == "cosine":  # one meaning, one hash
+            defaults = {field.name: field.default for field in dataclasses.fields(self)}
+            for unused in ("milestones", "gamma"):
+                object.__setattr__(self, unused, defaults[unused])
+        check.integer("warmup_epochs", self.warmup_epochs, low=0)
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}.")
+        check.real("clip_norm", self.clip_norm, 0)
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError(
+                f"label_smoothing={self.label_smoothing} is of the cross entropy, not of loss={self.loss!r}."
+            )
         check.plain_numbers(self)
 
     def steps_per_epoch(self, n_train: int) -> int:
@@ -94,10 +122,38 @@ class Recipe:
     def build_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over all parameters of `model`."""
         common = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        if references.is_reference(self.optimizer):
+            function, needed = (
+                references.find("optimizer", self.optimizer),
+                ["lr"] + ["weight_decay"] * bool(self.weight_decay),
+            )
+            offered = {**common, "momentum": self.momentum}
+            what = f"optimizer={self.optimizer!r}"
+            optimizer = function(model.parameters(), **references.accepted(what, function, offered, needed))
+            if not isinstance(optimizer, torch.optim.Optimizer):
+                raise TypeError(f"{what} gave a {type(optimizer).__name__}, not a torch optimizer.")
+            return optimizer
         if self.optimizer != "sgd":
             kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer]
             return kind(model.parameters(), fused=True, **common)
         return torch.optim.SGD(model.parameters(), momentum=self.momentum, **common)
+
+    def build_scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        """The schedule of the learning rate; its `step` is called after every epoch."""
+        schedulers, w = torch.optim.lr_scheduler, self.warmup_epochs
+        if self.annealing == "cosine":
+            after = schedulers.CosineAnnealingLR(optimizer, self.epochs - w)
+        else:
+            after = schedulers.MultiStepLR(optimizer, [m - w for m in self.milestones if m > w], self.gamma)
+        if not w:
+            return after
+        return schedulers.SequentialLR(optimizer, [schedulers.LinearLR(optimizer, 1 / (w + 1), 1, w), after], [w])
+
+    def build_loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """The loss of logits `(B, n_classes)` and labels `(B,)`."""
+        if references.is_reference(self.loss):
+            return references.find("loss", self.loss)
+        return functools.partial(F.cross_entropy, label_smoothing=self.label_smoothing)
 
 
 def train(
@@ -107,6 +163,7 @@ def train(
     seed: int = 0,
     callbacks: Iterable[Callback] = (),
     optimizer: torch.optim.Optimizer | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """Train `model` in place.
 
@@ -119,20 +176,25 @@ def train(
             this epoch, and once more when the epoch's last batch is trained (`step == recipe.steps_per_epoch(n)`),
             before the learning rate changes. Pruning events happen in that last call.
         optimizer: of the model's parameters, for callbacks that must know it; None builds the recipe's.
+        checkpoint: a `gst_tutorial.checkpoint.Checkpoint`: training goes on from where it stands, and moves it on.
 
     Returns:
         Mean training loss of each epoch.
 
     Raises:
         Diverged: the loss of an epoch is not finite.
-        ValueError: `precision="bf16"` on a GPU that has no such arithmetic.
+        ValueError: a network that does not take these examples, `augment` for another kind of data, or
+            `precision="bf16"` on a GPU that has no such arithmetic.
     """
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, recipe.gamma)
+    scheduler = recipe.build_scheduler(optimizer)
+    criterion = recipe.build_loss()
     order = seeding.generator(seed, "batches")
     x_train = dataset.x_train  # (N, C, ...)
     y_train = noisy_labels(dataset.y_train, recipe.label_noise, dataset.n_classes, seed)  # (N,)
     augment = AUGMENTATIONS[recipe.augment]
+    if {"shift_noise": 3, "crop_flip": 4}.get(recipe.augment, x_train.dim()) != x_train.dim():
+        raise ValueError(f"augment={recipe.augment!r} does not fit examples of shape {dataset.input_shape}.")
     augmentation = seeding.generator(seed, "augmentation", x_train.device)
     reduced = torch.autocast(x_train.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     if recipe.precision == "bf16":
@@ -142,16 +204,24 @@ def train(
 
     def loss_at(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         with reduced:
-            return F.cross_entropy(forward(x), y, label_smoothing=recipe.label_smoothing)  # of logits (B, n_classes)
+            return criterion(forward(x), y)  # of logits (B, n_classes)
 
     callbacks = list(callbacks)
     if recipe.weight_noise:  # first, so that all others see clean weights
         noise = seeding.generator(seed, "weight noise")
         n_steps = recipe.steps_per_epoch(len(y_train))
         callbacks.insert(0, WeightNoise(model, recipe.weight_noise, n_steps, noise))
-    losses = []
+    losses: list[float] = []
     with seeding.global_torch_stream(seed, "dropout"):
-        for epoch in range(recipe.epochs):
+        if checkpoint is not None:
+            streams = {
+                "batches": order,
+                "augmentation": augmentation,
+                **({"weight noise": noise} if recipe.weight_noise else {}),
+            }
+            checkpoint.follow(model=model, optimizer=optimizer, scheduler=scheduler, losses=losses, **streams)
+            checkpoint.load()
+        for epoch in range(len(losses), recipe.epochs):
             model.train()
             total = torch.zeros((), device=x_train.device)
             batches = torch.randperm(len(y_train), generator=order).to(x_train.device).split(recipe.batch_size)
@@ -159,12 +229,18 @@ def train(
                 for callback in callbacks:
                     callback(epoch, step)
                 x, y = augment(x_train[batch], augmentation), y_train[batch]
-                loss = loss_at(x, y)
+                try:
+                    loss = loss_at(x, y)
+                except (RuntimeError, ValueError, TypeError, IndexError):
+                    check_logits(model, x[:2], dataset.n_classes)  # if these do not fit: a sentence about that instead
+                    raise
                 optimizer.zero_grad()
                 loss.backward()
                 total += loss.detach() * len(batch)  # before another forward pass: CUDA graphs reuse its memory
                 if recipe.sam_radius:
                     _gradient_above(model, recipe.sam_radius, lambda x=x, y=y: loss_at(x, y))
+                if recipe.clip_norm:
+                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
                 optimizer.step()
             losses.append(total.item() / len(y_train))
             if not math.isfinite(losses[-1]):
@@ -172,6 +248,8 @@ def train(
             for callback in callbacks:
                 callback(epoch, len(batches))
             scheduler.step()
+            if checkpoint is not None:
+                checkpoint.epoch_ended()
     if recipe.compiled:
         optimizer.zero_grad()  # CUDA graphs own the memory of the gradients, and the next run's overwrite it
     return losses

@@ -28,8 +28,8 @@ def test_list_names_every_study_with_its_question(capsys):
         assert name in printed and studies.get(name).sentence in printed
 
 
-def test_run_prints_a_table_saves_a_figure_and_says_where(tmp_path, capsys):
-    assert cli.main(["run", "quick", "--jobs", "1", "--out", str(tmp_path)]) == 0
+def test_run_prints_a_table_saves_a_figure_if_asked_and_says_where(tmp_path, capsys):
+    assert cli.main(["run", "quick", "--jobs", "1", "--out", str(tmp_path), "--figure", "quick.png"]) == 0
     printed = capsys.readouterr().out
     assert "final_accuracy" in printed and "gain" in printed and str(tmp_path) in printed
     assert (tmp_path / "quick.png").stat().st_size > 5000
@@ -108,6 +108,65 @@ def test_show_takes_the_results_in_out_and_runs_nothing(tmp_path, capsys):
     assert before == sorted(path.stat().st_mtime_ns for path in tmp_path.glob("*.json"))
 
 
+def test_show_says_whose_results_they_are_and_how_many_and_writes_nothing(tmp_path, capsys):
+    cli.main(["run", "quick", "--seeds", "1", "--jobs", "1", "--out", "results"])
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    assert cli.main(["show", "quick"]) == 0
+    assert "your own results in results: 4 of 12 runs" in capsys.readouterr().out
+    assert cli.main(["show", "dose"]) == 0
+    assert "recorded with the package: 440 of 440 runs" in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_partial_run_of_ones_own_never_stands_for_what_is_recorded(tmp_path, capsys):
+    dose = studies.get("dose").replace(seeds=(0,))
+    record = {"status": "finished", "error": "", "events": [], "epochs": [], "result": dict.fromkeys(
+        ("final_accuracy", "best_accuracy", "train_accuracy", "instability", "seconds"), 0.125)}  # fmt: skip
+    gst.ResultStore(tmp_path / "results").write(dose.configs[0], record)
+    assert cli.main(["show", "dose"]) == 0
+    assert "440 of 440" in capsys.readouterr().out
+    assert cli.main(["show", "dose", "--out", "results"]) == 0
+    assert "your own results in results: 1 of 440" in capsys.readouterr().out
+
+
+def test_more_seeds_than_a_study_has_are_not_clipped_in_silence(capsys):
+    assert cli.main(["run", "quick", "--seeds", "100"]) == 2
+    assert "--seeds 100: study 'quick' has 3 seeds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "/dev/null", "/dev/full", "a_file"])
+def test_a_folder_that_cannot_be_is_one_sentence_and_exit_code_3(tmp_path, out):
+    (tmp_path / "a_file").write_text("")
+    command = [sys.executable, "-m", "gst_tutorial", "run", "dose", "--seeds", "1", "--jobs", "1", "--out", out]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (2, 3), done.stderr
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+def test_a_closed_pipe_leaves_no_traceback(tmp_path):
+    command = f"{sys.executable} -m gst_tutorial list | head -1"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("study") and done.stderr == ""
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    command = f"{sys.executable} -m gst_tutorial list > /dev/full"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == "error: [Errno 28] No space left on device\n"
+
+
+def test_version_and_examples_in_every_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"gst-tutorial {gst.__version__}\n"
+    for command in ("list", "run", "show", "cost"):
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        assert f"examples:\n  gst {command}" in capsys.readouterr().out
+
+
 def test_show_without_any_results_says_so(tmp_path, capsys):
     assert cli.main(["show", "quick", "--out", str(tmp_path / "nothing")]) == 2
     assert "run it first" in capsys.readouterr().err
@@ -175,7 +234,7 @@ def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
     command = [sys.executable, "-m", "gst_tutorial", "run", "dose", "--jobs", "1", "--out", str(tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*.running")):  # the first run has begun
+    while not list(tmp_path.glob("locks/*.owner")):  # the first run has begun
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
@@ -183,4 +242,4 @@ def test_ctrl_c_leaves_a_message_that_says_how_to_resume(tmp_path):
     assert process.returncode == 130
     assert "resume with:" in printed and f"run dose --jobs 1 --out {tmp_path}" in printed
     assert "Traceback" not in printed
-    assert not list(tmp_path.glob("*.running"))
+    assert not list(tmp_path.glob("locks/*.owner"))

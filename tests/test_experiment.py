@@ -462,7 +462,8 @@ OTHER_VALUES = {
     "evaluate_every": 10, "image_size": 16, "device": "cuda", "seed": 1,
     "optimizer": "sgd", "learning_rate": 1e-3, "batch_size": 50, "epochs": 61, "milestones": (40,), "gamma": 0.2,
     "weight_decay": 1e-4, "momentum": 0.8, "label_smoothing": 0.1, "augment": "shift_noise", "precision": "bf16",
-    "compiled": True, "label_noise": 0.1, "sam_radius": 0.1,
+    "compiled": True, "label_noise": 0.1, "sam_radius": 0.1, "annealing": "cosine", "warmup_epochs": 3, "clip_norm": 1.0,
+    "loss": "tests.studies.own_functions:focal",
 }  # fmt: skip
 
 

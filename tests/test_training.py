@@ -344,3 +344,19 @@ def test_the_loss_that_is_reported_is_the_mean_over_examples_not_over_batches(da
         logits = torch.tensor([float(len(batch))] + [0.0] * 9).expand(len(batch), 10)
         expected += F.cross_entropy(logits, dataset.y_train[batch], reduction="sum").item() / 200
     assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model", [gst.networks.vgg11, lambda: gst.conv1d_net(n_classes=3), lambda: gst.conv1d_net(input_shape=(2, 40))]
+)
+def test_a_network_that_does_not_fit_the_data_is_refused_in_a_sentence(model, dataset):
+    with pytest.raises(
+        ValueError, match=r"^model (does not take an input of shape \(1, 40\)|gives \(2, 3\) for 2 examples)"
+    ):
+        gst.train(model(), dataset, QUICK)
+
+
+@pytest.mark.parametrize("augment", ["crop_flip"])
+def test_an_augmentation_for_other_data_is_refused(augment, dataset):
+    with pytest.raises(ValueError, match="augment='crop_flip' does not fit"):
+        gst.train(fresh(), dataset, dataclasses.replace(QUICK, augment=augment))

@@ -13,19 +13,23 @@ import numpy as np
 import torch
 
 from gst_tutorial import _arguments as check
+from gst_tutorial import references
 from gst_tutorial.data import images, mnist1d
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Training and test examples, ready for the network.
+    """Training and test examples, ready for the network: from `load`, `from_arrays` or `from_torch`.
 
     Attributes:
         name: the name given to `load`.
         x_train, x_test: float32, `(N, C, L)` for signals or `(N, C, H, W)` for images, normalized with the mean and
             standard deviation of the *training* examples.
-        y_train, y_test: int64 class labels, `(N,)`.
+        y_train, y_test: int64 class labels, `(N,)`, from 0 to n_classes - 1.
         n_classes: number of classes.
+
+    Raises:
+        ValueError: shapes or labels that no network could be trained on; says which.
     """
 
     name: str
@@ -34,6 +38,51 @@ class Dataset:
     x_test: torch.Tensor
     y_test: torch.Tensor
     n_classes: int = 10
+
+    def __post_init__(self):
+        check.integer("n_classes", self.n_classes, low=2)
+        for part in ("train", "test"):
+            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            _check_examples(part, x, y, self.n_classes)
+        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise ValueError(
+                f"x_train has examples of shape {tuple(self.x_train.shape[1:])}, x_test of {tuple(self.x_test.shape[1:])}."
+            )
+
+    @classmethod
+    def from_arrays(cls, x_train, y_train, x_test, y_test, name: str = "arrays", normalize: bool = True) -> Dataset:
+        """Make a data set from NumPy arrays or tensors.
+
+        Args:
+            x_train, x_test: `(N, C, L)` or `(N, C, H, W)`, any kind of number.
+            y_train, y_test: `(N,)`, whole numbers from 0; the number of classes is the largest plus 1.
+            name: what it is called.
+            normalize: subtract the training examples' mean and divide by their standard deviation, channel by channel.
+
+        Raises:
+            TypeError, ValueError: what no network could be trained on; says which array.
+        """
+        x_train, x_test = (_as_numbers(f"x_{part}", x) for part, x in (("train", x_train), ("test", x_test)))
+        y_train, y_test = (_as_labels(f"y_{part}", y) for part, y in (("train", y_train), ("test", y_test)))
+        n_classes = 1 + max((int(y.max()) for y in (y_train, y_test) if len(y)), default=1)
+        found = cls(name, x_train, y_train, x_test, y_test, n_classes)  # checks, before anything is computed
+        return dataclasses.replace(found, **_normalized(x_train.numpy(), x_test.numpy())) if normalize else found
+
+    @classmethod
+    def from_torch(cls, train, test, name: str = "torch", normalize: bool = False) -> Dataset:
+        """Make a data set from two torch `Dataset`s or `DataLoader`s of `(example, label)`, read once into memory.
+
+        Args:
+            train, test: with a `DataLoader`, all of its batches; its transforms are applied once, not in every epoch.
+            name, normalize: see `from_arrays`; a torch data set has most often normalized already.
+
+        Raises:
+            TypeError, ValueError: as `from_arrays`, or examples that are not tensors or arrays.
+        """
+        (x_train, y_train), (x_test, y_test) = (
+            _in_memory(part, found) for part, found in (("train", train), ("test", test))
+        )
+        return cls.from_arrays(x_train, y_train, x_test, y_test, name, normalize)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -67,7 +116,7 @@ class Source:
     n_classes: int
     n_train: int
     n_test: int
-    read: Callable[[int | None, int | None, int], tuple]
+    read: Callable[[int | None, int | None, int], tuple] | None
 
 
 SOURCES = {
@@ -82,23 +131,107 @@ SOURCES = {
 }
 
 
+def _check_examples(part: str, x, y, n_classes: int) -> None:
+    for argument, tensor in ((f"x_{part}", x), (f"y_{part}", y)):
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"{argument} is a {type(tensor).__name__}, not a tensor; see Dataset.from_arrays.")
+    if x.dim() < 3 or not x.is_floating_point():
+        raise ValueError(
+            f"x_{part} is {x.dtype} of shape {tuple(x.shape)}; it must be float, (N, C, L) for signals or (N, C, H, W) for "
+            "images: add the dimension of channels."
+        )
+    if y.shape != x.shape[:1] or len(y) == 0:
+        raise ValueError(
+            f"y_{part} has shape {tuple(y.shape)} for {len(x)} examples; it must be ({len(x)},), at least one."
+        )
+    if y.dtype != torch.int64:
+        raise ValueError(f"y_{part} is {y.dtype}; labels are int64.")
+    if y.device.type != "cpu":
+        return  # moved there by `to`, which changes no value: looking would wait for the device
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= n_classes:
+        hint = " Do your labels begin at 1? Subtract it." if low == 1 and high == n_classes else ""
+        raise ValueError(
+            f"y_{part} has labels from {low} to {high}; {n_classes} classes are 0 to {n_classes - 1}.{hint}"
+        )
+
+
+def _as_numbers(argument: str, x) -> torch.Tensor:
+    x = _as_tensor(argument, x).float()
+    if not x.isfinite().all():
+        raise ValueError(f"{argument} holds NaN or infinity.")
+    return x
+
+
+def _as_labels(argument: str, y) -> torch.Tensor:
+    y = _as_tensor(argument, y)
+    if y.is_floating_point() and (y != y.round()).any():
+        raise ValueError(f"{argument} has labels that are no whole numbers.")
+    if y.dtype == torch.bool or y.is_complex():
+        raise TypeError(f"{argument} is {y.dtype}; labels are whole numbers from 0.")
+    y = y.long()
+    missing = (
+        sorted(set(range(int(y.max()) + 1)) - set(y.flatten().tolist())) if len(y) and argument == "y_train" else []
+    )
+    if missing:
+        hint = " Do your labels begin at 1? Subtract it." if missing == [0] else ""
+        raise ValueError(
+            f"{argument} has no example of class {missing[0]}; labels are 0, 1, 2, ... without a gap.{hint}"
+        )
+    return y
+
+
+def _as_tensor(argument: str, values) -> torch.Tensor:
+    try:
+        return torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{argument} is a {type(values).__name__} that is no array of numbers: {error}") from None
+
+
+def _in_memory(part: str, found) -> tuple[torch.Tensor, torch.Tensor]:
+    """All examples and labels of a torch data set or loader."""
+    is_loader = isinstance(found, torch.utils.data.DataLoader)
+    xs, ys = [], []
+    for i, pair in enumerate(found if is_loader else (found[i] for i in range(len(found)))):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"{part}[{i}] is a {type(pair).__name__}, not a pair (example, label).")
+        x, y = pair
+        if not isinstance(x, (torch.Tensor, np.ndarray)):
+            raise TypeError(f"{part}[{i}] has a {type(x).__name__} as example; add a transform that gives tensors.")
+        xs.append(torch.as_tensor(x))
+        ys.append(torch.as_tensor(y))
+        if xs[-1].shape[is_loader:] != xs[0].shape[is_loader:]:
+            raise ValueError(f"{part}[{i}] has shape {tuple(xs[-1].shape)}, {part}[0] has {tuple(xs[0].shape)}.")
+    if not xs:
+        raise ValueError(f"{part} has no example.")
+    join = torch.cat if is_loader else torch.stack
+    return join(xs), join(ys)
+
+
 def check_name(argument: str, name) -> str:
-    """Return `name` if `load` knows it: one of `SOURCES`, or "folder:" and a path."""
+    """Return `name` if `load` knows it: one of `SOURCES`, "folder:" and a path, or "package.module:function"."""
     if isinstance(name, str) and name.startswith(images.FOLDER):
         if name == images.FOLDER:
             raise ValueError(f"{argument}={name!r} names no folder; write '{images.FOLDER}PATH'.")
         return name
-    return check.one_of(argument, name, [*SOURCES, f"{images.FOLDER}PATH"])
+    return references.known_or_reference(argument, name, [*SOURCES, f"{images.FOLDER}PATH"])
 
 
-def kind_of(name: str) -> str:
-    """ "signals" or "images", without looking at the data."""
-    return "images" if name.startswith(images.FOLDER) else SOURCES[name].kind
+def kind_of(name: str) -> str | None:
+    """ "signals" or "images", without looking at the data; None for a function of the reader's."""
+    if name.startswith(images.FOLDER):
+        return "images"
+    return SOURCES[name].kind if name in SOURCES else None
 
 
 def source(name: str, image_size: int | None = None) -> Source:
-    """The entry of `SOURCES`, or, for "folder:PATH", one made by counting its files and opening one of them."""
-    check_name("name", name)
+    """The entry of `SOURCES`; for "folder:PATH", one made by counting its files and opening one of them; for a function
+    of the reader's, one made by calling it."""
+    name = check_name("name", name)
+    if name not in SOURCES and not name.startswith(images.FOLDER):
+        found = load(name, image_size=image_size)
+        kind = {3: "signals", 4: "images"}.get(found.x_train.dim(), "volumes")
+        return Source(kind, found.input_shape, found.n_classes, len(found.y_train), len(found.y_test), None)
     if name.startswith(images.FOLDER):
         return Source("images", *images.look_into_folder(name.removeprefix(images.FOLDER), image_size))
     return SOURCES[name]
@@ -118,7 +251,8 @@ def load(
             `"cifar10"`, `"cifar100"`, `"mnist"`, `"fashion_mnist"` (downloaded once by torchvision, which checks the
             files); or `"folder:PATH"`, a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or other pictures).
             A relative PATH is looked up in the current folder and then in `$GST_DATA`, so that a config names no
-            folder of one machine.
+            folder of one machine. Or your own function, itself or as "package.module:function": it takes what it likes of
+            `n_train, n_test, seed, image_size` and gives a `Dataset`.
         n_train, n_test: number of training and test examples, drawn at random; None takes the data set's usual size
             (1,000 and 4,000 for MNIST-1D; 1,000 and 797 for digits; otherwise all there are).
         seed: which data set is generated (MNIST-1D), how the images are split (digits), or which are drawn (others).
@@ -134,14 +268,14 @@ def load(
         FileNotFoundError: no such folder, or no pictures in it.
         ConnectionError: a data set that is not here yet could not be downloaded.
     """
-    check_name("name", name)
+    name = check_name("name", name)
     for argument, size in (("n_train", n_train), ("n_test", n_test)):
         if size is not None:
             check.integer(argument, size, low=10)
     check.integer("seed", seed, low=0)
     if image_size is not None:
         check.integer("image_size", image_size, low=1)
-        if not name.startswith(images.FOLDER):
+        if name in SOURCES:
             raise ValueError(f"image_size={image_size} applies to '{images.FOLDER}PATH' only, not to name={name!r}.")
     return _load_once(name, n_train, n_test, seed, image_size)
 
@@ -150,13 +284,35 @@ def load(
 def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
     if name.startswith(images.FOLDER):
         found = images.read_folder(name.removeprefix(images.FOLDER), n_train, n_test, seed, image_size)
+    elif name not in SOURCES:
+        return _asked(name, n_train, n_test, seed, image_size)
     else:
         found = SOURCES[name].read(n_train, n_test, seed)
     (x_train, y_train), (x_test, y_test), n_classes = found
-    mean, std = _per_channel(x_train)
-    x_train, x_test = (torch.from_numpy((part - mean) / std).float() for part in (x_train, x_test))
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
-    return Dataset(name, x_train, y_train, x_test, y_test, n_classes)
+    return Dataset(name, y_train=y_train, y_test=y_test, n_classes=n_classes, **_normalized(x_train, x_test))
+
+
+def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
+    """What a function of the reader's gives, checked."""
+    function = references.find("data", name)
+    asked = {"n_train": n_train, "n_test": n_test, "seed": seed, "image_size": image_size}
+    offered = {argument: value for argument, value in asked.items() if value is not None}  # or its own default
+    needed = offered.keys() - {"seed"}
+    found = function(**references.accepted(f"data={name!r}", function, offered, needed))
+    if not isinstance(found, Dataset):
+        raise TypeError(f"data={name!r} gave a {type(found).__name__}, not a gst.Dataset.")
+    for part, wanted in (("train", n_train), ("test", n_test)):
+        n = len(getattr(found, f"y_{part}"))
+        if wanted not in (None, n):
+            raise ValueError(f"data={name!r} gave {n} {part} examples for n_{part}={wanted}.")
+    return found
+
+
+def _normalized(x_train: np.ndarray, x_test: np.ndarray) -> dict[str, torch.Tensor]:
+    mean, std = _per_channel(x_train)
+    parts = {"x_train": x_train, "x_test": x_test}
+    return {part: torch.from_numpy((x - mean) / std).float() for part, x in parts.items()}
 
 
 def _per_channel(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

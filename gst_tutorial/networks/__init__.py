@@ -1,16 +1,25 @@
-"""The networks of the book, and `NETWORKS`, the table of those that a config can name: another is one more line here."""
+"""The networks of the book, and `NETWORKS`, the table of those that a config can name: another is one more line here.
+
+A config may also name a function of the reader's; `network` gives an entry for either.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
+from gst_tutorial import references
+from gst_tutorial.instability import check_logits
+from gst_tutorial.masks import make_prunable, prunable_layers
 from gst_tutorial.networks.cifar import resnet18, resnet20, resnet56, vgg11
 from gst_tutorial.networks.small import conv1d_net, conv2d_net
 
-__all__ = ["NETWORKS", "Network", "conv1d_net", "conv2d_net", "resnet18", "resnet20", "resnet56", "vgg11"]
+__all__ = ["NETWORKS", "Network", "conv1d_net", "conv2d_net", "network", "resnet18", "resnet20", "resnet56", "vgg11"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +28,12 @@ class Network:
 
     Attributes:
         build: function `(n_classes, input_shape=, width=, dropout=, filter_dropout=) -> nn.Module`, prunable.
-        takes: "signals" `(B, C, L)` or "images" `(B, C, H, W)`.
+        takes: "signals" `(B, C, L)` or "images" `(B, C, H, W)`; None where that is not known before it is built.
         layers: those that events hit unless a config names others: the ones the book or the paper prunes.
     """
 
     build: Callable[..., nn.Module]
-    takes: str
+    takes: str | None
     layers: tuple[str, ...]
 
 
@@ -36,3 +45,31 @@ NETWORKS = {
     "resnet20": Network(resnet20, "images", ("layer3.2.conv1", "layer3.2.conv2")),
     "resnet56": Network(resnet56, "images", ("layer3.8.conv1", "layer3.8.conv2")),
 }
+
+
+def network(name: str) -> Network:
+    """The entry of `NETWORKS`, or, for "package.module:function", one made of the function that is named."""
+    if not references.is_reference(name):
+        return NETWORKS[name]
+    return Network(functools.partial(_build, name), None, ())
+
+
+def _build(name: str, n_classes: int, **offered) -> nn.Module:
+    """Call the reader's function with what it takes, and see to it that the network is prunable and gives logits."""
+    function = references.find("model", name)
+    usual = {"width": 1.0, "dropout": 0.0, "filter_dropout": 0.0}
+    needed = [argument for argument, value in usual.items() if offered[argument] != value]
+    given = references.accepted(f"model={name!r}", function, offered, needed)
+    takes = inspect.signature(function).parameters
+    if "n_classes" in takes:
+        given["n_classes"] = n_classes
+    elif "num_classes" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values()):  # torchvision's and timm's
+        given["num_classes"] = n_classes
+    model = function(**given)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model={name!r} gave a {type(model).__name__}, not an nn.Module.")
+    example = torch.randn((2, *offered["input_shape"]), generator=torch.Generator().manual_seed(0))
+    if not prunable_layers(model):
+        make_prunable(model, example)
+    check_logits(model, example, n_classes, f"model={name!r}")
+    return model

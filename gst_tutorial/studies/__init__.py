@@ -1,12 +1,15 @@
 """Studies: grids of runs, from their definition (`study`, `book`, `paper`) to their recorded results (`recorded`)."""
 
 import functools
+import importlib
+import sys
+from pathlib import Path
 
 from gst_tutorial import _arguments
 from gst_tutorial.studies import book, paper
 from gst_tutorial.studies.study import Arm, Study
 
-__all__ = ["Arm", "Study", "get", "names"]
+__all__ = ["Arm", "Study", "find", "from_file", "get", "names"]
 
 
 @functools.cache
@@ -22,3 +25,42 @@ def names() -> list[str]:
 def get(name: str) -> Study:
     """The study of that name; a ValueError suggests the nearest."""
     return _all()[_arguments.one_of("study", name, _all())]
+
+
+def find(name: str) -> list[Study]:
+    """The study of that name; or those of a file: "study.py", "folder/study.py:NAME".
+
+    Raises:
+        ValueError: an unknown name, or a file that defines no study.
+        FileNotFoundError: no such file.
+    """
+    file, _, wanted = name.rpartition(":") if name.partition(":")[0].endswith(".py") and ":" in name else (name, "", "")
+    if not file.endswith(".py"):
+        return [get(name)]
+    found = {study.name: study for study in from_file(file)}
+    return [found[_arguments.one_of("study", wanted, found)]] if wanted else list(found.values())
+
+
+def from_file(path: str | Path) -> list[Study]:
+    """The studies that a Python file defines at its top level, in their order.
+
+    The file is imported as a module, by its name, and its folder joins `sys.path`, so that workers find its functions, too.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no study in it, or a name under which another module is imported already.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No file {str(path)!r}.")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = importlib.import_module(path.stem)
+    if Path(getattr(module, "__file__", None) or "").resolve() != path.resolve():
+        raise ValueError(f"{str(path)!r}: another module is called {path.stem!r}; give the file another name.")
+    values = [[value] if isinstance(value, Study) else value for value in vars(module).values()]
+    found = [each for value in values if isinstance(value, (list, tuple)) for each in value if isinstance(each, Study)]
+    if not found:
+        raise ValueError(f"{str(path)!r} defines no gst.Study at its top level.")
+    return list({study.name: study for study in found}.values())

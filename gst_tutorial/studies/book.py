@@ -457,8 +457,8 @@ PHOTOS_HALF = PHOTOS_80.replace(
 )
 PHOTOS_HEAD = PHOTOS_HALF.replace(intervention="zero_inputs", layers=("head",))
 SAM_RADII = (0.02, 0.05, 0.1, 0.2)
-# Guesses until `photographs-tuning` has run; then its best.
-PHOTOS_SAM, PHOTOS_DECAY = 0.1, 1e-2
+# The best of `photographs-tuning`.
+PHOTOS_SAM, PHOTOS_DECAY = 0.05, 1e-2
 
 
 def photographs_tuning() -> Study:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
+import functools
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,24 +64,50 @@ def _record(row: dict) -> dict:
     return {"result": result, **{name: row[name] for name in _STATE}}
 
 
+def check_record(study: Study, folder: Path = FOLDER) -> None:
+    """Refuse, before a sweep, what `record` would refuse after it.
+
+    Raises:
+        ValueError: a name that is no file name, or fewer seeds than are recorded already.
+    """
+    if not study.name.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"study {study.name!r} cannot be recorded: its name must be letters, digits, - and _.")
+    before = folder / f"{study.name}.json"
+    if before.exists():
+        seeds = json.loads(before.read_text(encoding="utf-8"))["seeds"]
+        if not set(seeds) <= set(study.seeds):
+            raise ValueError(
+                f"study {study.name!r} is recorded with {len(seeds)} seeds; {len(study.seeds)} would replace them. Remove "
+                f"{before} first if that is meant."
+            )
+
+
 def record(study: Study, records: dict[str, dict], folder: Path = FOLDER) -> Path:
     """Write the results of a finished study to `folder` as `recorded` reads them; returns the CSV's path.
 
     Args:
         records: by hash, as `ResultStore.records` gives them.
+
+    Raises:
+        ValueError: see `check_record`; or a run of the study has no record.
     """
-    import numpy
-    import torch
+    check_record(study, folder)
+    lacking = [config for config in study.configs if config.hash not in records]
+    if lacking:
+        raise ValueError(
+            f"study {study.name!r}: {len(lacking)} of {len(study)} runs have no result, so it is not recorded."
+        )
+    from gst_tutorial.studies.sweep import made_with
 
-    import gst_tutorial
-
+    made = [record["made"] for record in records.values() if "made" in record] or [made_with("cpu")]
     folder.mkdir(parents=True, exist_ok=True)
     frame = study.frame(records)
     results = dict.fromkeys(name for each in records.values() for name in each["result"])
     path = folder / f"{study.name}.csv"
-    frame[["label", "seed", "hash", *results, *_STATE]].to_csv(path, index=False, float_format="%.6g")
+    files = {path: frame[["label", "seed", "hash", *results, *_STATE]].to_csv(index=False, float_format="%.6g")}
     for kind in study.curves:
-        study.frame(records, kind).to_csv(folder / f"{study.name}-{kind}.csv", index=False, float_format="%.5g")
+        curve = study.frame(records, kind).to_csv(index=False, float_format="%.5g")
+        files[folder / f"{study.name}-{kind}.csv"] = curve
     provenance = {
         "study": study.name,
         "sentence": study.sentence,
@@ -90,19 +117,23 @@ def record(study: Study, records: dict[str, dict], folder: Path = FOLDER) -> Pat
         "failed": int((frame.status != "finished").sum()),
         "curves": list(study.curves),
         "processor_seconds": round(float(frame.seconds.sum())),
-        "date": datetime.date.today().isoformat(),
-        "processor": processor(),
+        "date": max(each["date"] for each in made),
+        "processor": _one_or_all(each["processor"] for each in made),
         "versions": {
-            "gst_tutorial": gst_tutorial.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": numpy.__version__,
+            name: _one_or_all(each[name] for each in made) for name in ("gst_tutorial", "python", "torch", "numpy")
         },
     }
-    (folder / f"{study.name}.json").write_text(
-        json.dumps(provenance, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    files[folder / f"{study.name}.json"] = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+    for file, text in files.items():
+        temporary = file.with_suffix(".part")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, file)
     return path
+
+
+def _one_or_all(values: Iterable[str]) -> str:
+    """The value that all runs share; of a study that mixes several, all of them."""
+    return " and ".join(sorted(set(values)))
 
 
 def config_hash(hashes: Iterable[str]) -> str:
@@ -110,6 +141,7 @@ def config_hash(hashes: Iterable[str]) -> str:
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:16]
 
 
+@functools.cache
 def processor() -> str:
     """Name and instruction set of this machine's processor, and its operating system."""
     try:

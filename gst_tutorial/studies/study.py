@@ -133,6 +133,9 @@ class Study:
             records: by the config's hash, as `gst_tutorial.studies.sweep.run_record` gives them.
             kind: "runs" (a row per run: label, factors, every field of the config, hash, then every result), "events" or
                 "epochs" (a row each, after label and seed).
+
+        Returns:
+            DataFrame; `.attrs["mixed"]` maps each version, processor or device that differs among the runs to its values.
         """
         import pandas as pd
 
@@ -149,6 +152,12 @@ class Study:
                 rows += [{"label": arm.label, "seed": config.seed, **row} for row in record[kind]]
         frame = pd.DataFrame(rows)
         frame.attrs["study"] = self.name
+        made = [records[config.hash].get("made", {}) for _, config in self.runs if config.hash in records]
+        values = {
+            name: sorted({str(m[name]) for m in made if name in m})
+            for name in dict.fromkeys(name for m in made for name in m)
+        }
+        frame.attrs["mixed"] = {name: each for name, each in values.items() if len(each) > 1 and name != "date"}
         return frame
 
 
@@ -164,7 +173,7 @@ def run_row(arm: Arm, config: RunConfig) -> dict:
 
 def method_of(config: RunConfig) -> str:
     """What a run does, in a word: "none", "prune", "prune at init", or the intervention's name."""
-    return "prune at init" if config.events.at_init else config.intervention.replace("_", " ")
+    return "prune at init" if config.events.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
 
 
 def config_row(config: RunConfig) -> dict:

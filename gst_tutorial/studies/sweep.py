@@ -1,52 +1,103 @@
 """Run a study: many configs, many seeds, every core, on one machine or a cluster.
 
-The work is cut into runs and given to joblib. On one machine that means processes with one thread each; inside
-`joblib.parallel_config("dask")` or with `scheduler="tcp://..."` the same calls go to a Dask cluster, and likewise to
-Ray. Only the calling process writes to the store, so workers need no shared disk.
+The work is cut into runs and given to joblib: processes with one thread each. With `scheduler="tcp://..."` the same runs go to
+a Dask cluster; inside `joblib.parallel_config` to whatever joblib has there (Ray, say). Only the calling process writes
+results to the store, so the workers of a cluster need no shared disk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import functools
+import itertools
 import os
+import platform
+import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 import joblib
 import pandas as pd
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.config import RunConfig
+from gst_tutorial.config import RESULTS_VERSION, RunConfig
 from gst_tutorial.experiment import run
 from gst_tutorial.studies.store import ResultStore
 from gst_tutorial.studies.study import Study
 from gst_tutorial.training import Diverged
 
+MAX_DEATHS = 2  # a run whose process the system ended that often, alone, is recorded as failed
+_WAITING = 1.0  # seconds between two looks at what another process works on
 
-def run_record(config: RunConfig) -> dict:
-    """Run a config and return plain JSON types. A run that fails gives a record that says how."""
+
+def run_record(
+    config: RunConfig, checkpoint: str | os.PathLike | None = None, sources: dict[str, str] | None = None
+) -> dict:
+    """Run a config and return plain JSON types. A run that fails gives a record that says how.
+
+    Args:
+        config: what to run.
+        checkpoint: see `gst.run`.
+        sources: the reader's functions as the asking process has them (`RunConfig.sources`): a worker that has others
+            refuses.
+    """
     start = time.perf_counter()
+    record = {"made": made_with(config.device), "sources": config.sources}
     try:
-        result = run(config)
+        if sources not in (None, config.sources):
+            different = [name for name in sources if config.sources.get(name) != sources[name]]
+            raise RuntimeError(f"this worker has another version of {', '.join(different)}")
+        if checkpoint is not None and not os.path.isdir(os.path.dirname(checkpoint)):
+            checkpoint = None  # a worker on another machine, without this disk
+        result = run(config, checkpoint=checkpoint)
     except Exception as error:  # whatever it is, the study goes on and the row tells
         status = "diverged" if isinstance(error, Diverged) else "failed"
         text = "".join(traceback.format_exception_only(error)).strip()
-        return {
-            "status": status,
-            "error": text,
-            "result": {"seconds": time.perf_counter() - start},
-            "events": [],
-            "epochs": [],
-        }
+        return {**record, **_failure(status, text, time.perf_counter() - start)}
     return {
+        **record,
         "status": "finished",
         "error": "",
         "result": result.numbers,
         "events": result.events.to_dict("records"),
         "epochs": result.epochs[result.epochs.test_accuracy.notna()].to_dict("records"),
     }
+
+
+def _failure(status: str, text: str, seconds: float) -> dict:
+    return {"status": status, "error": text, "result": {"seconds": seconds}, "events": [], "epochs": []}
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """What numbers depend on besides the config: the package, its results' version, Python, torch and NumPy."""
+    import numpy
+    import torch
+
+    import gst_tutorial
+
+    return {
+        "gst_tutorial": gst_tutorial.__version__,
+        "results": str(RESULTS_VERSION),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def made_with(device: str) -> dict[str, str]:
+    """Versions, processor, device and date, for the record of a run."""
+    import torch
+
+    from gst_tutorial.studies.recorded import processor
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else device
+    return {**versions(), "processor": processor(), "device": name, "date": datetime.date.today().isoformat()}
 
 
 def sweep(
@@ -62,15 +113,23 @@ def sweep(
         study: what to run.
         n_jobs: processes; -1 takes every core. Each uses one thread.
         store: a `ResultStore` or the path of one. Finished runs in it are not repeated; each run is saved as it ends,
-            so a stopped study resumes where it was. None keeps the results in memory only.
+            so a stopped study resumes where it was, and a run of more than a minute within itself. None keeps the results
+            in memory only.
         progress: show a bar with the time left.
-        scheduler: address of a Dask scheduler, `"tcp://host:8786"`; needs the extra `cluster`. Without it, joblib's
-            current backend is used, so `with joblib.parallel_config("ray"): sweep(study)` works the same way.
+        scheduler: address of a Dask scheduler, `"tcp://host:8786"`; needs the extra `cluster`. Every worker must have this
+            process's versions of the package, torch and NumPy, and the modules that the configs name. Without it, joblib's
+            current backend is used, so `with joblib.parallel_config("ray"): sweep(study)` works, too.
 
     Returns:
         DataFrame, a row per run in the order of `study.runs`: `label`, the arm's factors, the config's fields, `hash`,
         `final_accuracy`, `best_accuracy`, `train_accuracy`, `instability`, `seconds`, measures, `status` ("finished",
-        "diverged" or "failed") and `error`.
+        "diverged" or "failed") and `error`. `.attrs["mixed"]` names what is not the same for all runs: versions,
+        processors, devices; a warning says so, too.
+
+    Raises:
+        ConnectionError: the scheduler cannot be reached, or is lost; what is finished is in the store.
+        ValueError: a worker of the cluster has other versions.
+        OSError: the store cannot be written.
     """
     check.integer("n_jobs", n_jobs)
     if n_jobs == 0:
@@ -80,73 +139,160 @@ def sweep(
     configs = study.configs
     records: dict[str, dict] = {}
     if store is not None:
-        records = {config.hash: store.read(config) for config in configs if store.done(config)}
+        records = {name: record for name, record in store.records(configs).items() if record["status"] != "failed"}
     missing = list({config.hash: config for config in configs if config.hash not in records}.values())
-    with _cluster(scheduler), _bar(progress, study, len(missing)) as advance:
+    told = False
+    with _pool(scheduler, n_jobs) as pool, _bar(progress, study, len(missing)) as advance:
         while missing:
-            claimed = [] if store is not None else None
+            claimed: list[RunConfig] = []
             try:
-                for config, record in _run_all(missing, n_jobs, store, claimed):
+                for config, record in _run_all(missing, pool, store, claimed, shared_disk=scheduler is None):
                     if store is not None:
                         store.write(config, record)
                         store.release(config)
                     records[config.hash] = record
                     advance(record)
             finally:
-                for config in claimed or ():
+                for config in claimed:
                     store.release(config)
             missing = [config for config in missing if config.hash not in records]
             # What is left was claimed by another process: take its results as they come, or its work if it died.
             missing = [config for config in missing if not _take_from(store, config, records, advance)]
             if missing:
-                time.sleep(1.0)
-    return study.frame(records)
+                if not told and progress:
+                    print(f"{len(missing)} runs are being made by {store.owner(missing[0])}; waiting.", file=sys.stderr)
+                told = True
+                time.sleep(_WAITING)
+    frame = study.frame(records)
+    if frame.attrs["mixed"]:
+        warnings.warn(f"Study {study.name!r} mixes {in_words(frame.attrs['mixed'])}.", stacklevel=2)
+    return frame
 
 
-def _run_all(configs, n_jobs, store, claimed) -> Iterator[tuple[RunConfig, dict]]:
-    """Give the configs to joblib; yield each as it ends. Those that another process has claimed are passed over."""
+def in_words(mixed: dict[str, list[str]]) -> str:
+    """What `frame.attrs["mixed"]` says, in a sentence's part."""
+    return "; ".join(f"{name} {' and '.join(values)}" for name, values in mixed.items())
 
-    def tasks():
+
+# A call of `run_record`: its config and its further arguments.
+Task = tuple[RunConfig, dict]
+
+
+def _run_all(configs, pool, store, claimed, shared_disk) -> Iterator[tuple[RunConfig, dict]]:
+    """Give the configs to the pool; yield each as it ends. Those that another process has claimed are passed over."""
+
+    def tasks() -> Iterator[Task]:
         for config in configs:
-            if store is None:
-                yield joblib.delayed(_with_record)(config)
-            elif store.claim(config):
+            further = {"sources": config.sources}
+            if store is not None:
+                if not store.claim(config):
+                    continue
                 claimed.append(config)
                 if store.done(config):  # finished by another process since we looked
                     store.release(config)
                     continue
-                yield joblib.delayed(_with_record)(config)
+                if shared_disk:
+                    further["checkpoint"] = store.checkpoint(config)
+            yield config, further
 
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    with warnings.catch_warnings():
-        # joblib warns when its generator is left early (Ctrl-C); leaving is what we want then.
-        warnings.filterwarnings("ignore", message=".*generator.*", module="joblib")
-        yield from parallel(tasks())
+    yield from pool(tasks())
 
 
-def _with_record(config: RunConfig) -> tuple[RunConfig, dict]:
-    return config, run_record(config)
+def _with_record(config: RunConfig, further: dict) -> tuple[RunConfig, dict]:
+    return config, run_record(config, **further)
+
+
+def _with_joblib(n_jobs: int, tasks: Iterable[Task]) -> Iterator[tuple[RunConfig, dict]]:
+    """Run the tasks in joblib's processes. One that the system ends with its process (memory, a crash) is tried again,
+    alone, and recorded as failed when it ends its process again."""
+    tasks, suspects = iter(tasks), []
+    while True:
+        flying: dict[str, Task] = {}
+
+        def watched(flying=flying):
+            for config, further in tasks:
+                flying[config.hash] = config, further
+                yield joblib.delayed(_with_record)(config, further)
+
+        parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+        try:
+            with warnings.catch_warnings():
+                # joblib warns when its generator is left early (Ctrl-C); leaving is what we want then.
+                warnings.filterwarnings("ignore", message=".*generator.*", module="joblib")
+                for config, record in parallel(watched()):
+                    del flying[config.hash]
+                    yield config, record
+            break
+        except (TerminatedWorkerError, BrokenProcessPool):
+            suspects += flying.values()
+    for config, further in suspects:
+        yield config, _alone(config, further)
+
+
+def _alone(config: RunConfig, further: dict) -> dict:
+    """The record of a run in a process of its own."""
+    for _ in range(MAX_DEATHS):
+        try:
+            # Two tasks, or joblib would run a single one right here.
+            return joblib.Parallel(2)(joblib.delayed(f)(*a) for f, a in ((_with_record, (config, further)), (int, ())))[
+                0
+            ][1]
+        except (TerminatedWorkerError, BrokenProcessPool) as error:
+            text = " ".join(str(error).split())[:300]
+    died = f"The system ended the process of this run {MAX_DEATHS} times (out of memory, or a crash): {text}"
+    return {"made": made_with(config.device), "sources": config.sources, **_failure("failed", died, 0.0)}
+
+
+def _with_dask(client, tasks: Iterable[Task]) -> Iterator[tuple[RunConfig, dict]]:
+    """Run the tasks on a cluster, some more than it has threads at a time, so that other studies get their turn."""
+    from distributed import as_completed
+
+    submit = lambda task: client.submit(_with_record, *task, pure=False)  # noqa: E731
+    tasks, n_threads = iter(tasks), max(1, sum(client.nthreads().values()))
+    waiting = as_completed([submit(task) for task in itertools.islice(tasks, 2 * n_threads)])
+    try:
+        for future in waiting:
+            yield future.result()
+            for task in itertools.islice(tasks, 1):
+                waiting.add(submit(task))
+    except Exception as error:
+        if type(error).__name__ in ("CancelledError", "FutureCancelledError", "CommClosedError", "KilledWorker"):
+            raise ConnectionError(f"The cluster was lost ({error}); what is finished is kept.") from error
+        raise
 
 
 def _take_from(store: ResultStore, config: RunConfig, records: dict, advance) -> bool:
-    if not store.done(config):
+    record = store.read(config)
+    if record is None or record["status"] == "failed":
         return False
-    records[config.hash] = store.read(config)
-    advance(records[config.hash])
+    records[config.hash] = record
+    advance(record)
     return True
 
 
 @contextlib.contextmanager
-def _cluster(scheduler: str | None):
+def _pool(scheduler: str | None, n_jobs: int) -> Iterator[Callable[[Iterable[Task]], Iterator[tuple[RunConfig, dict]]]]:
     if scheduler is None:
-        yield
+        yield functools.partial(_with_joblib, n_jobs)
         return
     try:
         from distributed import Client
     except ImportError as error:
         raise ImportError('scheduler= needs Dask: pip install "gst-tutorial[cluster]"') from error
-    with Client(scheduler, timeout="10s"), joblib.parallel_config("dask"):
-        yield
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"No Dask scheduler at {scheduler!r}: {error}") from error
+    with client:
+        if not client.nthreads():
+            raise ConnectionError(f"The cluster at {scheduler!r} has no worker.")
+        mine = versions()
+        for worker, theirs in client.run(versions).items():
+            different = {name: (theirs.get(name), mine[name]) for name in mine if theirs.get(name) != mine[name]}
+            if different:
+                said = ", ".join(f"{name} {there} (here {here})" for name, (there, here) in different.items())
+                raise ValueError(f"Worker {worker} would give other numbers: it has {said}.")
+        yield functools.partial(_with_dask, client)
 
 
 @contextlib.contextmanager

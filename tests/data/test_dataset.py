@@ -248,3 +248,68 @@ def test_a_data_set_moves_to_another_device_as_a_whole():
     assert {t.device.type for t in (moved.x_train, moved.y_train, moved.x_test, moved.y_test)} == {"meta"}
     assert moved.n_classes == dataset.n_classes
     assert dataset.x_train.device.type == "cpu"
+
+
+# --- data of one's own ------------------------------------------------------------------------------------------------
+
+
+def arrays(n=30, shape=(1, 8, 8), n_classes=3):
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(5, 2, (2 * n, *shape)), np.arange(2 * n) % n_classes
+    return x[:n], y[:n], x[n:], y[n:]
+
+
+def test_arrays_become_a_data_set_normalized_by_its_training_examples():
+    x_train, y_train, x_test, y_test = arrays(shape=(2, 40))
+    dataset = gst.Dataset.from_arrays(x_train, y_train.astype(float), x_test.tolist(), y_test)
+    mean, deviation = x_train.mean((0, 2), keepdims=True), x_train.std((0, 2), keepdims=True)
+    np.testing.assert_allclose(dataset.x_test, (x_test - mean) / deviation, atol=1e-5)
+    assert dataset.n_classes == 3 and dataset.y_train.dtype == torch.int64 and dataset.input_shape == (2, 40)
+    as_they_are = gst.Dataset.from_arrays(*arrays(), normalize=False)
+    np.testing.assert_allclose(as_they_are.x_train, arrays()[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda x, y, u, v: (x, y + 1, u, v + 1), "y_train has no example of class 0.*begin at 1"),
+        (lambda x, y, u, v: (x, y[:, None], u, v), r"y_train has shape \(30, 1\) for 30 examples"),
+        (lambda x, y, u, v: (x, y - 1, u, v), "y_train has labels from -1"),
+        (lambda x, y, u, v: (x, y + 0.5, u, v), "y_train has labels that are no whole numbers"),
+        (lambda x, y, u, v: (x, 2 * y, u, v), "y_train has no example of class 1"),
+        (lambda x, y, u, v: (x[:, 0], y, u[:, 0, :, 0], v), "x_test is .* add the dimension of channels"),
+        (lambda x, y, u, v: (x, y, u[:, :, :4], v), "x_train has examples of shape"),
+        (lambda x, y, u, v: (np.where(x > 0, x, np.nan), y, u, v), "x_train holds NaN"),
+        (lambda x, y, u, v: (x[:0], y[:0], u, v), "at least one"),
+        (lambda x, y, u, v: (None, y, u, v), "x_train is a NoneType"),
+        (lambda x, y, u, v: (x, ["cat"] * 30, u, v), "y_train is a list that is no array of numbers"),
+    ],
+)
+def test_what_no_network_could_learn_from_is_refused_by_name(change, error):
+    with pytest.raises((ValueError, TypeError), match=error):
+        gst.Dataset.from_arrays(*change(*arrays()))
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_torch_data_sets_and_loaders_are_read_once(loader):
+    parts = []
+    for x, y in (arrays()[:2], arrays()[2:]):
+        part = torch.utils.data.TensorDataset(torch.as_tensor(x), torch.as_tensor(y))
+        parts.append(torch.utils.data.DataLoader(part, batch_size=7) if loader else part)
+    dataset = gst.Dataset.from_torch(*parts)
+    np.testing.assert_allclose(dataset.x_train, arrays()[0], rtol=1e-6)
+    assert dataset.y_test.tolist() == arrays()[3].tolist()
+
+
+@pytest.mark.parametrize(
+    ("examples", "error"),
+    [
+        ([("picture", 0)] * 20, r"train\[0\] has a str as example"),
+        ([torch.zeros(1, 8)] * 20, r"train\[0\] is a Tensor, not a pair"),
+        ([(torch.zeros(1, 8 + i), 0) for i in range(3)], r"train\[1\] has shape \(1, 9\)"),
+        ([], "train has no example"),
+    ],
+)
+def test_what_is_no_data_set_of_tensors_is_refused(examples, error):
+    with pytest.raises((TypeError, ValueError), match=error):
+        gst.Dataset.from_torch(examples, examples)

@@ -24,7 +24,7 @@ def cluster(tmp_path):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     host, port = address.removeprefix("tcp://").split(":")
     scheduler = subprocess.Popen([*dask, "scheduler", "--host", host, "--port", port, "--no-dashboard"], **quiet)
-    worker = [*dask, "worker", address, "--nthreads", "1", "--host", "127.0.0.1", "--no-nanny", "--no-dashboard"]
+    worker = [*dask, "worker", address, "--nthreads", "2", "--host", "127.0.0.1", "--no-nanny", "--no-dashboard"]
     workers = [subprocess.Popen([*worker, "--name", name], **quiet) for name in ("first", "second")]
     try:
         with distributed.Client(address, timeout="60s") as client:
@@ -34,6 +34,56 @@ def cluster(tmp_path):
         for process in [*workers, scheduler]:
             process.kill()
             process.wait(30)
+
+
+def test_workers_with_several_threads_and_functions_of_ones_own_give_the_numbers_of_this_process(cluster):
+    """A plain `dask worker` has several threads; runs in them once gave other numbers, under the same hash."""
+    from tests.studies.test_own import PRUNED, own
+
+    mine = gst.Arm(PRUNED.replace(score=own.from_the_end), {"what": "mine"})
+    both = study(3).replace(arms=(*study(3).arms, mine))
+    root = str(Path(__file__).parents[2])
+    with distributed.Client(cluster[0]) as client:
+        client.run(lambda: __import__("sys").path.insert(0, root))
+    there, here = gst.sweep(both, scheduler=cluster[0]), gst.sweep(both, n_jobs=1)
+    assert (there.status == "finished").all(), there.error.tolist()
+    assert there.final_accuracy.tolist() == here.final_accuracy.tolist()
+
+
+def test_a_worker_of_another_version_is_refused_before_the_first_run(cluster, tmp_path):
+    with distributed.Client(cluster[0]) as client:
+        client.run(lambda: __import__("gst_tutorial").__dict__.update(__version__="0.0.9"))
+        with pytest.raises(ValueError, match=r"Worker tcp://.* gst_tutorial 0\.0\.9 \(here "):
+            gst.sweep(study(1), scheduler=cluster[0], store=tmp_path / "results")
+    assert not list((tmp_path / "results").glob("*.json"))
+
+
+def test_a_lost_scheduler_is_an_error_and_nothing_is_run_here_instead(cluster, tmp_path):
+    store = tmp_path / "results"
+    command = [
+        sys.executable,
+        "-m",
+        "gst_tutorial",
+        "run",
+        "dose",
+        "--seeds",
+        "1",
+        "--scheduler",
+        cluster[0],
+        "--out",
+        str(store),
+    ]
+    driver = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 120
+    while not list(store.glob("*.json")):
+        assert time.monotonic() < deadline and driver.poll() is None
+        time.sleep(0.02)
+    with distributed.Client(cluster[0]) as client:
+        client.shutdown()
+    printed = driver.communicate(timeout=120)[1]
+    assert driver.returncode == 3, printed
+    assert "error: " in printed and "Traceback" not in printed.split("error: ")[-1]
+    assert len(list(store.glob("*.json"))) < 22
 
 
 def test_a_study_on_dask_survives_the_death_of_a_worker(cluster, tmp_path):

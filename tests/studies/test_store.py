@@ -11,7 +11,8 @@ import pytest
 import gst_tutorial as gst
 
 CONFIG = gst.RunConfig(seed=7)
-RECORD = {"status": "finished", "error": "", "result": {"final_accuracy": 0.5}, "events": [], "epochs": []}
+RESULT = {"final_accuracy": 0.5, "best_accuracy": 0.75, "train_accuracy": 1.0, "instability": 0.0, "seconds": 2.0}
+RECORD = {"status": "finished", "error": "", "result": RESULT, "events": [], "epochs": []}
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_run_that_is_not_there_reads_as_none(store):
 
 def test_a_file_is_named_by_the_hash_of_its_config(store):
     store.write(CONFIG, RECORD)
-    assert [path.name for path in store.path.iterdir()] == [f"{CONFIG.hash}.json"]
+    assert [path.name for path in store.path.iterdir() if path.is_file()] == [f"{CONFIG.hash}.json"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file_whole(store):
 import os, gst_tutorial as gst
 store = gst.ResultStore({str(store.path)!r})
 os.replace = lambda *names: os._exit(9)
-store.write(gst.RunConfig(seed=7), {{"status": "finished", "error": "", "result": {{}}, "events": [], "epochs": []}})
+store.write(gst.RunConfig(seed=7), {{"status": "failed", "error": "", "result": {{}}, "events": [], "epochs": []}})
 """
     assert subprocess.run([sys.executable, "-c", child]).returncode == 9
     assert store.read(CONFIG)["result"] == RECORD["result"]
@@ -84,7 +85,7 @@ def test_many_writers_of_one_run_leave_one_whole_file(store):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: store.write(CONFIG, RECORD), range(40)))
     assert store.read(CONFIG)["status"] == "finished"
-    assert [path.suffix for path in store.path.iterdir()] == [".json"]
+    assert [path.suffix for path in store.path.iterdir() if path.is_file()] == [".json"]
 
 
 def test_a_claimed_run_is_refused_to_others_until_it_is_released(store):
@@ -94,20 +95,86 @@ def test_a_claimed_run_is_refused_to_others_until_it_is_released(store):
     assert gst.ResultStore(store.path).claim(CONFIG)
 
 
-def test_the_claim_of_a_dead_process_is_taken_over(store):
-    child = f"import gst_tutorial as gst; assert gst.ResultStore({str(store.path)!r}).claim(gst.RunConfig(seed=7))"
-    subprocess.run([sys.executable, "-c", child], check=True)  # ends without releasing
-    assert (store.path / f"{CONFIG.hash}.running").exists()
+def test_the_claim_of_a_process_ends_with_it_however_it_ends(store):
+    child = f"""
+import os, gst_tutorial as gst
+assert gst.ResultStore({str(store.path)!r}).claim(gst.RunConfig(seed=7))
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", child]).returncode == -9
     assert store.claim(CONFIG)
 
 
-def test_the_claim_of_another_machine_holds_until_it_is_old(store):
+@pytest.mark.parametrize("left", ["", "[1]", "null", "12", str(10**30), '{"pid": 1}', "\0" * 99])
+def test_what_stands_in_a_claim_file_means_nothing(store, left):
+    """A process id of a dead process, reused by another, or nonsense, made a study wait for ever once."""
+    lock = store.path / "locks" / f"{CONFIG.hash}.lock"
+    lock.write_text(left)
+    lock.with_suffix(".owner").write_text(left)
     assert store.claim(CONFIG)
-    path = store.path / f"{CONFIG.hash}.running"
-    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": 0}))
-    assert not store.claim(CONFIG)
-    os.utime(path, (0, 0))
+
+
+def test_of_four_processes_that_want_the_claim_of_a_dead_one_exactly_one_gets_it(store):
+    child = f"""
+import sys, gst_tutorial as gst
+store = gst.ResultStore({str(store.path)!r})
+print("ready", flush=True)
+sys.stdin.readline()
+won = [seed for seed in range(40) if store.claim(gst.RunConfig(seed=seed))]
+print(won, flush=True)
+sys.stdin.readline()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", child], **pipes) for _ in range(4)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    won = [json.loads(process.stdout.readline()) for process in processes]
+    assert sorted(seed for each in won for seed in each) == list(range(40))
+    for process in processes:
+        process.communicate("\n", timeout=30)
+
+
+def test_who_works_on_a_run_is_said(store):
     assert store.claim(CONFIG)
+    assert f"process {os.getpid()} on " in gst.ResultStore(store.path).owner(CONFIG)
+    store.release(CONFIG)
+    assert store.owner(CONFIG) == "another process"
+
+
+def test_the_result_of_another_run_under_this_name_is_not_taken(store):
+    other = CONFIG.replace(seed=8)
+    store.write(other, RECORD)
+    store.file(other).rename(store.file(CONFIG))
+    with pytest.warns(UserWarning, match="another config"):
+        assert store.read(CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("final_accuracy", float("nan")), ("final_accuracy", "best"), ("best_accuracy", 1.5),
+                        ("instability", float("inf")), ("seconds", True)]
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_not_taken(store, name, value):
+    store.write(CONFIG, {**RECORD, "result": {**RESULT, name: value}})
+    with pytest.warns(UserWarning, match=name):
+        assert store.read(CONFIG) is None
+
+
+def test_files_have_the_permissions_that_others_have_here(store, tmp_path):
+    store.write(CONFIG, RECORD)
+    (tmp_path / "usual").write_text("")
+    assert store.file(CONFIG).stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_what_dead_writers_left_goes_when_it_is_old(store):
+    for name, age in (("dead.part", 7200), ("alive.part", 0)):
+        path = store.path / name
+        path.write_text("")
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    gst.ResultStore(store.path)
+    assert [path.name for path in store.path.glob("*.part")] == ["alive.part"]
 
 
 def test_only_one_of_many_threads_gets_a_claim(store):
