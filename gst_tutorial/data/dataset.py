@@ -15,6 +15,9 @@ import torch
 from gst_tutorial import _arguments as check
 from gst_tutorial.data import images, mnist1d
 
+MOST_EXAMPLES = 10**7
+_TENSORS = ("x_train", "y_train", "x_test", "y_test")
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -42,7 +45,7 @@ class Dataset:
 
     def to(self, device: str) -> Dataset:
         """The same data on another device."""
-        moved = {f: getattr(self, f).to(device) for f in ("x_train", "y_train", "x_test", "y_test")}
+        moved = {part: getattr(self, part).to(device) for part in _TENSORS}
         return dataclasses.replace(self, **moved)
 
     def __repr__(self) -> str:
@@ -130,20 +133,24 @@ def load(
         A `Dataset`; training and test examples never overlap.
 
     Raises:
-        ValueError: unknown name, or more examples than there are.
+        ValueError: unknown name, or more examples than there are; a channel that is the same everywhere; of a folder, other
+            classes in train than in test, test pictures that are all training pictures, links that lead back to a folder
+            above, a picture that is broken or has 16 bits.
         FileNotFoundError: no such folder, or no pictures in it.
         ConnectionError: a data set that is not here yet could not be downloaded.
     """
     check_name("name", name)
     for argument, size in (("n_train", n_train), ("n_test", n_test)):
         if size is not None:
-            check.integer(argument, size, low=10)
-    check.integer("seed", seed, low=0)
+            check.integer(argument, size, 10, MOST_EXAMPLES)
+    check.integer("seed", seed, 0, 2**32 - 1)
     if image_size is not None:
         check.integer("image_size", image_size, low=1)
         if not name.startswith(images.FOLDER):
             raise ValueError(f"image_size={image_size} applies to '{images.FOLDER}PATH' only, not to name={name!r}.")
-    return _load_once(name, n_train, n_test, seed, image_size)
+    found = _load_once(name, n_train, n_test, seed, image_size)
+    # Copies: what one caller writes into them must not be what the next one loads.
+    return dataclasses.replace(found, **{part: getattr(found, part).clone() for part in _TENSORS})
 
 
 @functools.lru_cache(maxsize=8)  # a sweep asks for the same data in every run
@@ -153,6 +160,13 @@ def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, im
     else:
         found = SOURCES[name].read(n_train, n_test, seed)
     (x_train, y_train), (x_test, y_test), n_classes = found
+    axes = (0, *range(2, x_train.ndim))
+    constant = np.flatnonzero(x_train.min(axis=axes) == x_train.max(axis=axes))
+    if len(constant):
+        raise ValueError(
+            f"name={name!r}: channel {', '.join(map(str, constant))} is the same number in all training examples: it "
+            "says nothing, and its standard deviation is 0."
+        )
     mean, std = _per_channel(x_train)
     x_train, x_test = (torch.from_numpy((part - mean) / std).float() for part in (x_train, x_test))
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
