@@ -145,6 +145,10 @@ class Events:
             object.__setattr__(self, "layers", _names("layers", self.layers))
             if not self.layers and self.intervention != "none":
                 raise ValueError(f"layers=() leaves intervention={self.intervention!r} nothing to hit.")
+        if not isinstance(self.schedule, (PruneSchedule, EventEpochs, str, dict, tuple, list)):
+            raise TypeError(
+                f"schedule={check.shown(self.schedule)} must be a PruneSchedule, a tuple of epochs, or 'init'."
+            )
         object.__setattr__(self, "schedule", _as_schedules(self.schedule))
         for argument in ("prune_fraction", "schedule"):
             value = getattr(self, argument)

@@ -21,4 +21,4 @@ def names() -> list[str]:
 
 def get(name: str) -> Study:
     """The study of that name; a ValueError suggests the nearest."""
-    return _all()[_arguments.one_of("study", name, _all())]
+    return _all()[_arguments.one_of("study name", name, _all())]

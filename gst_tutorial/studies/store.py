@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from gst_tutorial import _arguments as check
 from gst_tutorial.config import RunConfig
 
 CLAIM_LIFETIME = 3600.0  # seconds after which a claim of a process on another machine is taken for dead
@@ -30,6 +31,8 @@ class ResultStore:
     """
 
     def __init__(self, path: str | os.PathLike):
+        if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+            raise TypeError(f"path={check.shown(path)} must name a folder.")
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
 
