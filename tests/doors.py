@@ -80,6 +80,11 @@ def runs() -> pd.DataFrame:
     )
 
 
+@functools.cache
+def gains() -> pd.DataFrame:
+    return statistics.gains(runs(), "arm 0")
+
+
 def good_calls() -> dict:
     """{name: (function, arguments)}, made anew for each call: some functions change what they are given."""
     model, set_, frame = network(), data(), runs()
@@ -179,7 +184,7 @@ def good_calls() -> dict:
         (f.accuracy_against_instability, dict(frame=frame, ax=None, by="label", names=False)),
         (f.means, dict(frame=frame, x="dose", y="final_accuracy", ax=None, name="none", scale=1.0)),
         (f.forest, dict(estimates={"a": estimate}, ax=None, scale=1.0, unit="")),
-        (f.gains_against_instability, dict(table=s.gains(frame, "arm 0"), ax=None, name="none")),
+        (f.gains_against_instability, dict(table=gains(), ax=None, name="none")),
         (s.gains_by_width, dict(frame=frame[frame.label != "arm 2"])),
         (f.filter_scores, dict(scores=np.arange(4.0), chosen=np.array([True, False, False, True]), ax=None)),
         (gst.exercises.grade, dict(exercise="1.4", answer="c")),
