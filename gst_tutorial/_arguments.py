@@ -6,49 +6,167 @@ import dataclasses
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
+import numpy as np
 import torch
+
+# The most filters, events, epochs or seeds that make sense, by far; what is larger would fill the memory before it failed.
+MOST = 10**6
+LENGTH = 200  # of a value in a message
+
+
+def shown(value) -> str:
+    """`repr(value)` for a message: short, and there even where `repr` fails (it refuses whole numbers of 5,000 digits)."""
+    try:
+        text = repr(value)
+    except Exception:  # somebody else's __repr__
+        return f"<{type(value).__name__}>"
+    if not isinstance(value, str):
+        text = " ".join(text.split())  # of an array, in one line
+    return text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"
+
+
+def error_text(error: BaseException) -> str:
+    """Name and message of an exception, also of one whose `str` fails."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__} (its message cannot be shown)"
 
 
 def one_of(argument: str, value, allowed: Iterable[str]):
     """Return `value` if it is one of `allowed`; otherwise raise a ValueError with the nearest allowed name."""
     allowed = list(allowed)
     if not isinstance(value, str) or value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1)
+        near = difflib.get_close_matches(
+            shown(value).strip("'"), filter(lambda name: isinstance(name, str), allowed), n=1
+        )
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{argument}={value!r} is not known.{hint} Allowed: {', '.join(map(repr, allowed))}.")
+        raise ValueError(f"{argument}={shown(value)} is not known.{hint} Allowed: {', '.join(map(repr, allowed))}.")
     return value
 
 
 def real(argument: str, value, low: float = -math.inf, high: float = math.inf, *, open_low=False, open_high=False):
     """Return `value` if it is a number in [low, high] (or the half-open interval asked for)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
-    if math.isinf(value):
-        raise ValueError(f"{argument}={value!r} must be finite.")
+        raise TypeError(f"{argument}={shown(value)} must be a number, not {type(value).__name__}.")
+    try:
+        finite = not math.isinf(value)
+    except OverflowError:  # a whole number above the largest float
+        finite = False
+    if not finite:
+        raise ValueError(f"{argument}={shown(value)} must be finite.")
     inside = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
     if not inside or math.isnan(value):
         interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-        raise ValueError(f"{argument}={value!r} must lie in {interval}.")
+        raise ValueError(f"{argument}={shown(value)} must lie in {interval}.")
     return value
 
 
 def integer(argument: str, value, low: int | None = None, high: int | None = None):
     """Return `value` as an int if it is a whole number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{argument}={value!r} must be a whole number, not {type(value).__name__}.")
+        raise TypeError(f"{argument}={shown(value)} must be a whole number, not {type(value).__name__}.")
     if low is not None and value < low:
-        raise ValueError(f"{argument}={value!r} must be at least {low}.")
+        raise ValueError(f"{argument}={shown(value)} must be at least {low}.")
     if high is not None and value > high:
-        raise ValueError(f"{argument}={value!r} must be at most {high}.")
+        raise ValueError(f"{argument}={shown(value)} must be at most {high}.")
     return int(value)
 
 
 def flag(argument: str, value):
     """Return `value` if it is True or False; 0, 1 and "yes" are not."""
     if not isinstance(value, bool):
-        raise TypeError(f"{argument}={value!r} must be True or False.")
+        raise TypeError(f"{argument}={shown(value)} must be True or False.")
+    return value
+
+
+def instance(argument: str, value, kind: type, what: str = ""):
+    """Return `value` if it is of that kind; `what` is another name for it."""
+    if not isinstance(value, kind):
+        package = kind.__module__.partition(".")[0]
+        what = what or (kind.__name__ if package in ("builtins", "collections") else f"{package}.{kind.__name__}")
+        raise TypeError(f"{argument} must be a {what.replace('gst_tutorial.', 'gst.')}, not {type(value).__name__}.")
+    return value
+
+
+def network(argument: str, value):
+    """Return `value` if it is a module of torch."""
+    return instance(argument, value, torch.nn.Module, "torch.nn.Module")
+
+
+def function(argument: str, value):
+    """Return `value` if it can be called."""
+    if not callable(value):
+        raise TypeError(f"{argument}={shown(value)} must be a function, not {type(value).__name__}.")
+    return value
+
+
+def many(argument: str, value, what: str = "names") -> list:
+    """`value` as a list, if it is a tuple, a list or the like; a string is not, nor is what has no end."""
+    try:
+        if isinstance(value, Sized) and not isinstance(value, (str, bytes)):
+            return list(value)
+    except TypeError:  # a tensor without dimensions
+        pass
+    raise TypeError(f"{argument}={shown(value)} must be a list of {what}, not {type(value).__name__}.")
+
+
+def examples(argument: str, value, n: int | None = None):
+    """Return `value` if it is a tensor of examples, at least one (of `n`, if that is given)."""
+    instance(argument, value, torch.Tensor)
+    if value.dim() == 0 or len(value) == 0 or (n is not None and len(value) != n):
+        wanted = "at least one example" if n is None else f"{n} examples"
+        raise ValueError(f"{argument} must hold {wanted}; its shape is {tuple(value.shape)}.")
+    return value
+
+
+def output_of(model, x: torch.Tensor) -> torch.Tensor:
+    """What a network makes of `x`; a ValueError says that they do not fit."""
+    try:
+        output = model(x)
+    except (RuntimeError, TypeError, IndexError, ValueError, AttributeError, NotImplementedError) as error:
+        raise ValueError(f"x: the model does not take {tuple(x.shape)}, {x.dtype}: {error_text(error)}") from error
+    if not isinstance(output, torch.Tensor):
+        raise TypeError(f"model must return a tensor, not {type(output).__name__}.")
+    return output
+
+
+def numbers_of(argument: str, value) -> np.ndarray:
+    """`value` as finite numbers, `(n,)`, float64."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        array = np.array(math.nan)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"{argument} must be finite numbers, (n,), got {shown(value)}.")
+    return array
+
+
+def index(argument: str, value, size: int) -> torch.Tensor:
+    """Return `value` if it says which of `size` filters are meant: whole numbers below it, or a bool for each."""
+    instance(argument, value, torch.Tensor)
+    if value.dtype == torch.bool and value.shape == (size,):
+        return value
+    if value.dim() != 1 or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        raise ValueError(
+            f"{argument} must be whole numbers, (n,), or bool ({size},); it is {value.dtype} {tuple(value.shape)}."
+        )
+    # On a GPU a look at the numbers would wait for all that it has still to do, and some are checked in every step.
+    if value.numel() and value.is_cpu and not (int(value.min()) >= -size and int(value.max()) < size):
+        raise ValueError(f"{argument}={shown(value)} must be below {size}, the number of filters.")
+    return value
+
+
+def frame(argument: str, value, /, **columns):
+    """Return `value` if it is a DataFrame that has the columns, each given by the name of the argument that says which."""
+    import pandas as pd
+
+    instance(argument, value, pd.DataFrame)
+    for name, column in columns.items():
+        if not isinstance(column, str) or column not in value.columns:
+            one_of(f"{argument}: {name}", column, value.columns)
     return value
 
 
@@ -60,7 +178,7 @@ def device(argument: str, value):
             return value
     except RuntimeError:
         pass
-    raise ValueError(f"{argument}={value!r} must name a device of torch, such as 'cpu' or 'cuda'.")
+    raise ValueError(f"{argument}={shown(value)} must name a device of torch, such as 'cpu' or 'cuda'.")
 
 
 def device_here(argument: str, value: str) -> str:
@@ -68,7 +186,7 @@ def device_here(argument: str, value: str) -> str:
     try:
         torch.empty(1, device=value)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ValueError(f"{argument}={value!r} is not available here: {error}") from None
+        raise ValueError(f"{argument}={shown(value)} is not available here: {error}") from None
     return value
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
+from gst_tutorial import _arguments as check
 from gst_tutorial.masks import PrunableLayer, prunable_layers, remove_masks
 from gst_tutorial.tracing import CONVOLUTIONS
 
@@ -65,8 +66,7 @@ def compact(model: nn.Module, *, skip_uncuttable: bool = False) -> nn.Module:
         ValueError: no masks, a layer with every filter pruned, or a pruned filter whose output goes where it cannot be
             cut out (an addition, a depthwise convolution, a sigmoid, the network's output, ...); the message says where.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+    check.flag("skip_uncuttable", skip_uncuttable)
     layers = prunable_layers(model)
     if not layers:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")

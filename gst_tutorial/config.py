@@ -174,7 +174,8 @@ class Events:
         for schedule in self._schedules:
             if not isinstance(schedule, (PruneSchedule, EventEpochs)) and not references.is_reference(schedule):
                 raise TypeError(
-                    f"schedule={schedule!r} must be a PruneSchedule(start, end, retrain_period), epochs, or 'init'."
+                    f"schedule={check.shown(schedule)} must be a PruneSchedule(start, end, retrain_period), a tuple of "
+                    "epochs, 'init', or a function that gives epochs."
                 )
         if self.intervention in ("none", "prune"):
             for argument, unused in (("draws", "new"), ("restore", "no"), ("n_batches", 1)):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from gst_tutorial import _arguments as check
 from gst_tutorial.masks import evaluation_mode, prunable_layers
 
 
@@ -50,16 +51,35 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
         batch_size: examples per forward pass.
 
     Raises:
-        ValueError: no examples, another number of labels, or a mask of the model is lost (see `prunable_layers`).
+        ValueError: no examples, another number of labels, outputs that are no logits, labels that are no classes of
+            theirs, or a mask of the model is lost (see `prunable_layers`).
+        FloatingPointError: a logit is NaN, so that the largest of them is not a guess.
     """
     prunable_layers(model)
-    if len(x) != len(y) or len(y) == 0:
+    check.examples("x", x)
+    check.instance("y", y, torch.Tensor)
+    if y.dim() != 1 or len(x) != len(y) or y.is_floating_point() or y.is_complex():
         raise ValueError(
-            f"x has {len(x)} examples and y has {len(y)}: there must be as many, and no example is too few."
+            f"x has {len(x)} examples and y is {tuple(y.shape)}, {y.dtype}: there must be one class, int64, for each."
         )
+    check.integer("batch_size", batch_size, 1, check.MOST)
+    found, largest = [], []
     with evaluation_mode(model):
-        parts = zip(x.split(batch_size), y.split(batch_size))
-        return torch.cat([model(x_part).argmax(1) == y_part for x_part, y_part in parts])
+        for x_part, y_part in zip(x.split(batch_size), y.split(batch_size)):
+            logits = check.output_of(model, x_part)  # (B, n_classes)
+            if logits.dim() != 2 or len(logits) != len(y_part):
+                raise ValueError(
+                    f"model must give logits (B, n_classes), not {tuple(logits.shape)}, for {len(y_part)} x."
+                )
+            found.append(logits.argmax(1) == y_part)
+            largest.append(logits.amax(1))  # NaN where a logit is
+    if torch.cat(largest).isnan().any():  # once, at the end: each look waits for a GPU
+        raise FloatingPointError("model: some of its logits are NaN; has the training diverged?")
+    if not 0 <= int(y.min()) <= int(y.max()) < logits.shape[1]:
+        raise ValueError(
+            f"y has classes from {int(y.min())} to {int(y.max())}, and the model {logits.shape[1]} logits."
+        )
+    return torch.cat(found)
 
 
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> float:
@@ -132,8 +152,10 @@ def instability_of(
     Raises:
         ValueError: accuracy before is 0 (nothing could be lost), or the two evaluations differ in length.
     """
-    a, n = _mean(before, n_examples)
-    a_after, n_after = _mean(after, n_examples)
+    if n_examples is not None:
+        check.integer("n_examples", n_examples, low=1)
+    a, n = _mean("before", before, n_examples)
+    a_after, n_after = _mean("after", after, n_examples)
     if n != n_after:
         raise ValueError(f"before has {n} examples and after has {n_after}: both must be of the same test set.")
     if a == 0:
@@ -148,18 +170,22 @@ def instability_of(
     return Instability(a, a_after, (a - a_after) / a, standard_error, n)
 
 
-def _mean(evaluation: float | torch.Tensor, n_examples: int | None) -> tuple[float, int | None]:
+def _mean(argument: str, evaluation: float | torch.Tensor, n_examples: int | None) -> tuple[float, int | None]:
+    where = f"{argument}, what evaluate gave,"
     if isinstance(evaluation, torch.Tensor) and evaluation.dim() == 1:
         if len(evaluation) == 0:
-            raise ValueError("evaluate gave no example, so there is no accuracy.")
+            raise ValueError(f"{where} has no example, so there is no accuracy.")
         if evaluation.dtype != torch.bool:
             raise TypeError(
-                f"evaluate gave a {evaluation.dtype} tensor; per-example results must be bool (right or wrong)."
+                f"{where} is a {evaluation.dtype} tensor; per-example results must be bool (right or wrong)."
             )
         return evaluation.double().mean().item(), len(evaluation)
-    value = float(evaluation)
+    try:
+        value = float(evaluation)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise TypeError(f"{where} is {check.shown(evaluation)}; it must be an accuracy or bool (N,).") from None
     if not 0 <= value <= 1:
-        raise ValueError(f"evaluate gave accuracy {value!r}; it must lie in [0, 1] (a share, not a percentage).")
+        raise ValueError(f"{where} is accuracy {value!r}; it must lie in [0, 1] (a share, not a percentage).")
     return value, n_examples
 
 
@@ -188,6 +214,9 @@ def measure_instability(
         ValueError: a network that `evaluate` uses has a mask that nothing applies (see `prunable_layers`): what was
             pruned would be measured as if it were there.
     """
+    check.function("evaluate", evaluate)
+    if n_examples is not None:
+        check.integer("n_examples", n_examples, low=1)
     found = Instability()
     before = _evaluated(evaluate)
     yield found

@@ -75,7 +75,7 @@ def silence(site: Site) -> None:
 def scale(site: Site, size: float = 0.25) -> None:
     """Multiply the filters' weights by `size`. *Visible*: evaluation divides by the old running deviation, so outputs
     shrink until batch norm has caught up; a size above 1 makes them grow. "Shrink" of Ash & Adams, NeurIPS 2020."""
-    scale_weights(site.layer, site.units, size)
+    scale_weights(site.layer, site.units, check.real("size", size, 0, check.MOST))
 
 
 def rescale(site: Site, size: float = 0.25) -> None:
@@ -84,8 +84,7 @@ def rescale(site: Site, size: float = 0.25) -> None:
     norm = site.layer.norm
     if norm is None or norm.running_mean is None:
         raise ValueError(f"intervention='rescale' needs batch norm behind layer {site.layer.name!r}.")
-    if not size > 0:
-        raise ValueError(f"size={size!r} must be above 0: a filter of length 0 has no direction to keep.")
+    check.real("size", size, 0, check.MOST, open_low=True)  # a filter of length 0 has no direction to keep
     scale_weights(site.layer, site.units, size)
     norm.running_mean[site.units] *= size
     # (z - mean) / sqrt(var + eps) must stay: size^2 (var + eps) is the new var + eps.
@@ -167,7 +166,7 @@ def find(name: str) -> Intervention:
     It hits filters, or the inputs of a linear layer if the function has an attribute `hits = "inputs"`.
     """
     if not references.is_reference(name):
-        return INTERVENTIONS[check.one_of("intervention", name, INTERVENTIONS)]
+        return INTERVENTIONS[check.one_of("name", name, INTERVENTIONS)]
     function = references.find("intervention", name)
     return Intervention(function, check.one_of(f"{name}.hits", getattr(function, "hits", "filters"), HITS))
 
@@ -184,6 +183,8 @@ def usual_size(name: str) -> float | None:
 @torch.no_grad()
 def scale_weights(layer: PrunableLayer, units: torch.Tensor, factor: float) -> None:
     """Multiply the weights (and bias) of the filters `units`, int64 `(n,)`, by `factor`; 0 zeroes them."""
+    check.index("units", units, len(_weight(layer)))
+    check.real("factor", factor, -check.MOST, check.MOST)
     layer.conv.weight[units] *= factor
     if layer.conv.bias is not None:
         layer.conv.bias[units] *= factor
@@ -213,13 +214,22 @@ def add_gaussian(
         ValueError: an unknown reference.
     """
     check.one_of("reference", reference, ("layer", "filter"))
-    weight = layer.conv.weight
+    weight = _weight(layer)
+    check.index("units", units, len(weight))
+    check.real("size", size, 0, check.MOST)
+    check.instance("generator", generator, torch.Generator)
+    if kept is not None:
+        check.index("kept", kept, len(weight))
     noise = _normal(weight, units, generator)  # (n, C_in, ...)
     if reference == "filter":
         deviation = _per_filter(weight[units].flatten(1).square().mean(1).sqrt(), weight)
     else:
         deviation = (weight[kept] if kept is not None and len(kept) else weight).std()
     weight[units] += size * deviation * noise
+
+
+def _weight(layer: PrunableLayer) -> nn.Parameter:
+    return check.instance("layer", layer, PrunableLayer, "layer of prunable_layers(model)").conv.weight
 
 
 def _normal(weight: torch.Tensor, units: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -236,13 +246,18 @@ def _per_filter(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 def norms(weight: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
     """Euclidean length of the filters `units`, `(n,)`."""
-    return weight.detach()[units].flatten(1).norm(dim=1)
+    check.examples("weight", weight)
+    return weight.detach()[check.index("units", units, len(weight))].flatten(1).norm(dim=1)
 
 
 @torch.no_grad()
 def set_norms(weight: torch.Tensor, units: torch.Tensor, wanted: torch.Tensor) -> None:
     """Give the filters `units` the lengths `wanted`, `(n,)`, in their present direction; a filter of zeros stays zero."""
     present = norms(weight, units)
+    if check.instance("wanted", wanted, torch.Tensor).shape != present.shape or not wanted.is_floating_point():
+        raise ValueError(
+            f"wanted must be {len(present)} lengths, one per unit; it is {wanted.dtype} {tuple(wanted.shape)}."
+        )
     factor = torch.where(present > 0, wanted / present.clamp_min(torch.finfo(weight.dtype).tiny), 0.0)
     weight[units] *= _per_filter(factor, weight)
 
@@ -305,6 +320,7 @@ class Interventions:
 
     def begin(self, site: Site) -> None:
         """Hit the units of `site` now, and before batches 2 to N."""
+        check.instance("site", site, Site)
         saved = None
         if self.restore == "values":
             saved = save_units(site.layer, site.units, self.intervention.hits)
@@ -385,7 +401,9 @@ class WeightNoise:
             raise ValueError(
                 "weight_noise needs a network with filter masks; call make_prunable(model, example_input) first."
             )
-        self.size, self.steps_per_epoch, self.generator = size, steps_per_epoch, generator
+        self.size = check.real("size", size, 0, check.MOST)
+        self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, low=1)
+        self.generator = check.instance("generator", generator, torch.Generator)
         self._on: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     @torch.no_grad()

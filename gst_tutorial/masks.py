@@ -34,7 +34,7 @@ class FilterMask(nn.Module):
 
     def __init__(self, n_filters: int):
         super().__init__()
-        self.register_buffer("mask", torch.ones(check.integer("n_filters", n_filters, low=1)))
+        self.register_buffer("mask", torch.ones(check.integer("n_filters", n_filters, 1, check.MOST)))
 
     @property
     def n_filters(self) -> int:
@@ -143,14 +143,14 @@ def make_prunable(
             cannot be masked (with its reason), or a model that has masks already.
         RuntimeError: a mask that does not silence its filters; the message names the layer and its reader.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+    check.network("model", model)
     if any(isinstance(module, FilterMask) for module in model.modules()):
         raise ValueError("model has filter masks already; make_prunable is called once per network.")
     if not any(isinstance(module, CONVOLUTIONS) for module in model.modules()):
         raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked.")
-    if isinstance(layers, str):
-        raise TypeError(f"layers={layers!r} must be a list of names, such as [{layers!r}].")
+    if layers is not None:
+        layers = check.many("layers", layers)
+    check.flag("verbose", verbose)
     if isinstance(example_input, str) or (
         isinstance(example_input, (list, tuple)) and any(isinstance(item, str) for item in example_input)
     ):
@@ -256,6 +256,7 @@ def prunable_layers(model: nn.Module) -> PrunableLayers:
         ValueError: a mask is there that nothing applies any more, or a convolution whose mask is gone: after fusing,
             converting or replacing modules.
     """
+    check.network("model", model)
     layers, found = {}, set()
     for path, mask in model.named_modules():
         if not isinstance(mask, FilterMask) or not hasattr(mask, "conv_name"):
@@ -339,6 +340,6 @@ def sparsity(model: nn.Module, layers: Iterable[str] | None = None) -> float:
     found = prunable_layers(model)
     if not found:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
-    names = found if layers is None else [check.one_of("layers", name, found) for name in layers]
+    names = found if layers is None else [check.one_of("layers", name, found) for name in check.many("layers", layers)]
     masks = [found[name].mask.mask for name in names]
     return 1.0 - torch.cat(masks).float().mean().item() if masks else 0.0

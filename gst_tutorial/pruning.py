@@ -33,9 +33,9 @@ class PruneSchedule:
     retrain_period: int
 
     def __post_init__(self):
-        check.integer("start", self.start, low=0)
-        check.integer("end", self.end, low=0)
-        check.integer("retrain_period", self.retrain_period, low=1)
+        check.integer("start", self.start, 0, check.MOST)
+        check.integer("end", self.end, 0, check.MOST)
+        check.integer("retrain_period", self.retrain_period, 1, check.MOST)
         if self.start > self.end:
             raise ValueError(f"start={self.start} is after end={self.end}; a schedule needs start <= end.")
         check.plain_numbers(self)
@@ -62,9 +62,11 @@ class EventEpochs:
     epochs: tuple[int, ...]
 
     def __post_init__(self):
-        object.__setattr__(self, "epochs", tuple(check.integer("schedule", epoch, low=0) for epoch in self.epochs))
+        epochs = check.many("schedule: epochs", self.epochs, "epochs")
+        epochs = tuple(check.integer("schedule: epochs", epoch, 0, check.MOST) for epoch in epochs)
+        object.__setattr__(self, "epochs", epochs)
         if not self.epochs or any(a >= b for a, b in zip(self.epochs, self.epochs[1:])):
-            raise ValueError(f"schedule={self.epochs} must be epochs that increase, at least one.")
+            raise ValueError(f"schedule={check.shown(self.epochs)} must be epochs that increase, at least one.")
         check.plain_numbers(self)
 
     start = property(lambda self: self.epochs[0], doc="The first event's epoch.")
@@ -85,7 +87,7 @@ def as_schedule(epochs: Iterable[int]) -> PruneSchedule | EventEpochs:
     >>> as_schedule([5, 7, 23])
     EventEpochs(epochs=(5, 7, 23))
     """
-    schedule = EventEpochs(tuple(epochs))
+    schedule = EventEpochs(epochs)
     steps = {b - a for a, b in zip(schedule.epochs, schedule.epochs[1:])} or {1}
     return PruneSchedule(schedule.start, schedule.end, steps.pop()) if len(steps) == 1 else schedule
 
@@ -106,17 +108,16 @@ def kept_filters(n_filters: int, prune_fraction: float, n_events: int) -> list[i
     Raises:
         ValueError: an argument out of its range; `prune_fraction` 1 would leave no filter.
     """
-    check.integer("n_filters", n_filters, low=1)
-    check.integer("n_events", n_events, low=1)
+    check.integer("n_filters", n_filters, 1, check.MOST)
+    check.integer("n_events", n_events, 1, check.MOST)
     final = kept_in_the_end(n_filters, prune_fraction)
     return [_ceil(final + (n_filters - final) * (n_events - i) / n_events) for i in range(1, n_events + 1)]
 
 
 def kept_in_the_end(n_filters: int, prune_fraction: float) -> int:
     """ceil((1 - prune_fraction) * n_filters)."""
-    if prune_fraction == 1:
+    if check.real("prune_fraction", prune_fraction, 0, 1) == 1:
         raise ValueError("prune_fraction=1 would leave no filter in the layer; it must lie in [0, 1).")
-    check.real("prune_fraction", prune_fraction, 0, 1, open_high=True)
     return _ceil((1 - prune_fraction) * n_filters)
 
 
@@ -164,6 +165,7 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
     """
     if x is None:
         raise ValueError("score='activation' needs examples: pass x, e.g. x=dataset.x_train.")
+    check.examples("x", x)
     captured = []
     handle = layer.mask.register_forward_hook(lambda module, inputs, output: captured.append(inputs[0].detach()))
     try:
@@ -171,7 +173,7 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
         with torch.no_grad(), evaluation_mode(model):
             for batch in x.split(1000):
                 captured.clear()
-                model(batch)
+                check.output_of(model, batch)
                 share = len(batch) / len(x)
                 total += share * captured[-1].abs().transpose(0, 1).flatten(1).mean(1)  # (B, C, ...) -> (C,)
     finally:
@@ -227,7 +229,9 @@ class RunningActivation:
     def __init__(self, model: nn.Module, steps_per_epoch: int, layers: Iterable[str] | None = None):
         self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, low=1)
         found = prunable_layers(model)
-        names = [check.one_of("layers", name, found) for name in (found if layers is None else layers)]
+        names = [
+            check.one_of("layers", name, found) for name in (found if layers is None else check.many("layers", layers))
+        ]
         self.watched = [(found[name].mask, self._summands(model, found[name].mask)) for name in names]
         self._handles: list = []
 
@@ -281,10 +285,14 @@ def filter_scores(
     """
     found = find_layer(model, layer)
     scores = _score(score)(found, model, x)
-    if scores.shape != (found.mask.n_filters,):
+    given = scores.shape if isinstance(scores, torch.Tensor) else type(scores).__name__
+    if given != (found.mask.n_filters,):
+        given = f"shape {tuple(given)}" if isinstance(given, torch.Size) else given
         raise ValueError(
-            f"score={score!r} gave shape {tuple(scores.shape)} for the {found.mask.n_filters} filters of {layer!r}."
+            f"score={check.shown(score)} gave {given} for the {found.mask.n_filters} filters of {layer!r}."
         )
+    if scores.isnan().any():
+        raise ValueError(f"score={check.shown(score)} gave NaN for a filter of {layer!r}: it has no rank.")
     return scores
 
 
@@ -321,6 +329,15 @@ def choose_filters(
         int64 `(n_chosen,)`, indices into the C filters. Equal scores are taken in `torch.topk`'s order.
     """
     check.one_of("target", target, TARGETS)
+    check.instance("scores", scores, torch.Tensor)
+    check.instance("candidates", candidates, torch.Tensor)
+    if candidates.dtype != torch.bool or candidates.dim() != 1 or candidates.shape != scores.shape:
+        raise ValueError(
+            f"candidates must be bool (C,) and scores (C,); they are {candidates.dtype} {tuple(candidates.shape)} and "
+            f"{tuple(scores.shape)}."
+        )
+    if generator is not None:
+        check.instance("generator", generator, torch.Generator)
     indices = candidates.nonzero().squeeze(1)
     check.integer("n_chosen", n_chosen, low=0, high=len(indices))
     if target == "random":
@@ -366,6 +383,8 @@ def prune_filters(
     check.integer("keep", keep, low=1, high=mask.n_filters)
     check.one_of("target", target, TARGETS)
     _score(score)
+    if generator is not None:
+        check.instance("generator", generator, torch.Generator)
     scores = mask.mask if target == "random" else filter_scores(model, layer, score, x)
     n_new = max(0, int(mask.kept.sum()) - keep)
     new = choose_filters(scores, mask.kept, n_new, target, generator)
@@ -379,7 +398,8 @@ def restore_filters(model: nn.Module, layer: str | None = None, indices: torch.T
     A filter's weights are what they were when it was pruned, apart from what momentum and weight decay did to them.
     """
     for name in prunable_layers(model) if layer is None else [layer]:
-        find_layer(model, name).mask.mask[slice(None) if indices is None else indices] = 1
+        mask = find_layer(model, name).mask
+        mask.mask[slice(None) if indices is None else check.index("indices", indices, mask.n_filters)] = 1
 
 
 def find_layer(model: nn.Module, layer: str) -> PrunableLayer:

@@ -63,6 +63,7 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
         ValueError: a column without variation, or fewer than 3 clusters.
     """
     check.one_of("kind", kind, ("kendall", "pearson"))
+    check.frame("frame", frame, x=x, y=y, **({} if cluster is None else {"cluster": cluster}))
     frame = frame.dropna(subset=[x, y])
     for column in (x, y):
         if frame[column].nunique() < 2:
@@ -109,6 +110,7 @@ def within_seed_correlations(
         x, y, kind: see `correlation`. cluster: the column that names the seed.
     """
     check.one_of("kind", kind, ("kendall", "pearson"))
+    check.frame("frame", frame, x=x, y=y, cluster=cluster)
     statistic = _kendall if kind == "kendall" else _pearson
     parts = {seed: part[[x, y]].to_numpy(float).T for seed, part in frame.dropna(subset=[x, y]).groupby(cluster)}
     found = {seed: statistic(*columns) for seed, columns in parts.items() if np.ptp(columns, axis=1).all()}
@@ -149,31 +151,34 @@ def paired_differences(
     Raises:
         ValueError: no such arm, factors that fit several, or an arm with several runs of one seed.
     """
+    check.frame("frame", frame, frame="seed", value=value, by=by)
     names, values = [], []
-    for arm in (a, b):
-        name = _arm(frame, arm, by)
+    for argument, arm in (("a", a), ("b", b)):
+        name = _arm(frame, argument, arm, by)
         rows = frame[frame[by] == name].dropna(subset=[value])
         if rows.empty:
             near = ", ".join(map(repr, frame[by].unique()[:12]))
-            raise ValueError(f"{name!r} is not in column {by!r}, which has {near}.")
+            raise ValueError(f"{argument}={name!r} is not in column {by!r}, which has {near}.")
         if rows.seed.duplicated().any():
-            raise ValueError(f"{name!r} has several runs with one seed; pairing needs one each.")
+            raise ValueError(f"{argument}={name!r} has several runs with one seed; pairing needs one each.")
         names.append(name)
         values.append(rows.set_index("seed")[value])
     return (values[0] - values[1]).dropna().rename(f"{names[0]} - {names[1]}")
 
 
-def _arm(frame: pd.DataFrame, arm: str | Mapping[str, Any], by: str) -> Any:
+def _arm(frame: pd.DataFrame, argument: str, arm: str | Mapping[str, Any], by: str) -> Any:
     """The value of column `by` that a label or factors stand for."""
     if not isinstance(arm, Mapping):
+        if not np.isscalar(arm):  # a list or an array would be compared with the column, row by row
+            raise TypeError(f"{argument}={check.shown(arm)} must be a value of column {by!r}, or factors by name.")
         return arm
     fits = pd.Series(True, index=frame.index)
     for factor, level in arm.items():
-        fits &= frame[check.one_of("factor", factor, frame.columns)] == level
+        fits &= frame[check.one_of(f"{argument}: factor", factor, frame.columns)] == level
     found = frame.loc[fits, by].unique()
     if len(found) != 1:
         several = f"fit {len(found)} arms: {', '.join(map(repr, found[:6]))}" if len(found) else "fit no arm"
-        raise ValueError(f"The factors {dict(arm)!r} {several}; they must pick exactly one.")
+        raise ValueError(f"The factors {argument}={dict(arm)!r} {several}; they must pick exactly one.")
     return found[0]
 
 
@@ -186,7 +191,7 @@ def paired_difference(
 ) -> Estimate:
     """Mean of `paired_differences` with the interval of `mean_estimate`. See there for the arguments."""
     differences = paired_differences(frame, a, b, value, by)
-    return mean_estimate(differences, f"{_arm(frame, a, by)} against {_arm(frame, b, by)}")
+    return mean_estimate(differences, f"{_arm(frame, 'a', a, by)} against {_arm(frame, 'b', b, by)}")
 
 
 def mean_estimate(values: pd.Series | np.ndarray, name: str) -> Estimate:
@@ -200,9 +205,10 @@ def mean_estimate(values: pd.Series | np.ndarray, name: str) -> Estimate:
     Raises:
         ValueError: fewer than 3 values.
     """
-    values = np.asarray(values, float)
+    check.instance("name", name, str)
+    values = check.numbers_of("values", values)
     if len(values) < 3:
-        raise ValueError(f"{name}: an interval needs at least 3 seeds, not {len(values)}.")
+        raise ValueError(f"{name}: an interval needs at least 3 seeds, not {len(values)} values.")
     mean = float(values.mean())
     half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values))
     return Estimate(name, mean, mean - half, mean + half, len(values))
@@ -218,6 +224,7 @@ def means(frame: pd.DataFrame, by: str, value: str) -> dict[Hashable, Estimate]:
         An estimate per level, in order of first appearance. A level with fewer than 3 runs has no interval: its ends are
         nan.
     """
+    check.frame("frame", frame, by=by, value=value)
     found = {}
     for level, values in frame.dropna(subset=[value]).groupby(by, sort=False)[value]:
         if len(values) < 3:
@@ -259,7 +266,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
     {'a': 0.03, 'b': 0.06, 'c': 0.06}
     """
-    for name, p in p_values.items():
+    for name, p in check.instance("p_values", p_values, Mapping).items():
         check.real(f"p_values[{name!r}]", p, 0, 1)
     order = sorted(p_values, key=p_values.get)
     corrected, least = {}, 0.0
@@ -280,7 +287,7 @@ def power(effect: float, sd: float, n_seeds: int) -> float:
     """
     check.real("effect", effect)
     check.real("sd", sd, 0, open_low=True)
-    df = check.integer("n_seeds", n_seeds, low=2) - 1
+    df = check.integer("n_seeds", n_seeds, 2, check.MOST) - 1
     shift, critical = abs(effect) / sd * np.sqrt(n_seeds), stats.t.ppf(1 - LEVEL / 2, df)
     return float(stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift))
 
@@ -295,6 +302,9 @@ def gains(
         `n_seeds`, and mean `instability` over the seeds; then every other column of `frame` that has one value within
         each method: its factors and its config.
     """
+    check.frame("frame", frame, frame="instability", value=value, by=by)
+    if not np.isscalar(baseline) or not (frame[by] == baseline).any():
+        check.one_of("baseline", baseline, frame[by].unique())
     rows = {}
     for method in frame[by].unique():
         if method != baseline:
@@ -330,6 +340,8 @@ def gains_by_width(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: a row without `n_train`, a size without both methods, or with fewer than 3 seeds.
     """
+    for column in ("n_train", "width", "method", "seed", "train_accuracy", "instability"):
+        check.frame("frame", frame, frame=column)
     if frame.n_train.isna().any():
         raise ValueError("n_train is missing in some rows: name the size of the training set in every config.")
     rows = {}
@@ -363,6 +375,7 @@ def optimum(frame: pd.DataFrame, dose: str, value: str = "gain") -> Estimate:
     Raises:
         ValueError: fewer than 3 seeds that have every dose.
     """
+    check.frame("frame", frame, frame="seed", dose=dose, value=value)
     table = frame.pivot_table(index="seed", columns=dose, values=value).dropna()  # (seeds, doses)
     levels, values = table.columns.to_numpy(float), table.to_numpy()
     if len(values) < 3:
@@ -383,7 +396,7 @@ CONCLUSIONS = {1: "above zero", -1: "below zero", 0: "not told apart from zero"}
 
 def conclusion(estimate: Estimate) -> str:
     """The verdict in a word or two: "above zero", "below zero" or "not told apart"."""
-    return CONCLUSIONS[estimate.sign].removesuffix(" from zero")
+    return CONCLUSIONS[check.instance("estimate", estimate, Estimate).sign].removesuffix(" from zero")
 
 
 def _digits(scale: float) -> int:
@@ -396,6 +409,9 @@ def verdict(estimate: Estimate, unit: str = "", scale: float = 1.0) -> str:
     >>> verdict(Estimate("largest against none", 0.021, 0.013, 0.029, 20), unit=" points", scale=100)
     'largest against none: +2.1 points, 95% interval +1.3 to +2.9, 20 seeds: above zero.'
     """
+    check.instance("estimate", estimate, Estimate)
+    check.instance("unit", unit, str)
+    check.real("scale", scale, 0, open_low=True)  # below 0 it would turn the sign round, and not the verdict
     value, low, high = (scale * number for number in (estimate.value, estimate.low, estimate.high))
     digits = _digits(scale)
     return (
@@ -411,6 +427,9 @@ def verdicts(estimates: dict[str, Estimate], scale: float = 1.0) -> pd.DataFrame
              value  low  high  seeds     verdict
     largest    2.1  1.3   2.9     20  above zero
     """
+    for name, e in check.instance("estimates", estimates, Mapping).items():
+        check.instance(f"estimates[{name!r}]", e, Estimate)
+    check.real("scale", scale, 0, open_low=True)
     rows = {
         name: {
             **{end: round(scale * getattr(e, end), _digits(scale)) for end in ("value", "low", "high")},

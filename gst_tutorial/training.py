@@ -89,7 +89,7 @@ class Recipe:
         check.integer("batch_size", self.batch_size, low=1)
         check.integer("epochs", self.epochs, low=1)
         if not isinstance(self.milestones, (tuple, list)):
-            raise TypeError(f"milestones={self.milestones!r} must be a tuple of epochs, such as (40, 52).")
+            raise TypeError(f"milestones={check.shown(self.milestones)} must be a tuple of epochs, such as (40, 52).")
         object.__setattr__(self, "milestones", tuple(check.integer("milestones", m, low=1) for m in self.milestones))
         check.real("gamma", self.gamma, 0, 1, open_low=True)
         check.real("weight_decay", self.weight_decay, 0)
@@ -186,7 +186,12 @@ def train(
         ValueError: a network that does not take these examples, `augment` for another kind of data, or
             `precision="bf16"` on a GPU that has no such arithmetic.
     """
+    check.network("model", model)
+    check.instance("dataset", dataset, Dataset)
+    check.instance("recipe", recipe, Recipe)
+    callbacks = [check.function("callbacks", each) for each in check.many("callbacks", callbacks, "functions")]
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
+    check.instance("optimizer", optimizer, torch.optim.Optimizer)
     scheduler = recipe.build_scheduler(optimizer)
     criterion = recipe.build_loss()
     order = seeding.generator(seed, "batches")
@@ -206,7 +211,6 @@ def train(
         with reduced:
             return criterion(forward(x), y)  # of logits (B, n_classes)
 
-    callbacks = list(callbacks)
     if recipe.weight_noise:  # first, so that all others see clean weights
         noise = seeding.generator(seed, "weight noise")
         n_steps = recipe.steps_per_epoch(len(y_train))

@@ -172,7 +172,7 @@ def test_evaluation_restores_every_modules_own_mode(balanced):
 
 def test_evaluation_restores_modes_also_when_the_network_raises(balanced):
     model = Knows().train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="x: the model does not take"):
         gst.correct(model, torch.zeros(3, 9), balanced[1][:3])
     assert all(module.training for module in model.modules())
 

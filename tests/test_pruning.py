@@ -180,7 +180,7 @@ def test_the_activation_score_leaves_modes_hooks_and_statistics_as_they_were(net
 
 def test_the_activation_score_restores_modes_also_when_the_network_raises(net):
     net.train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="x: the model does not take"):
         gst.filter_scores(net, "conv4", "activation", torch.randn(3, 7, 40))
     assert all(module.training for module in net.modules())
     assert len(net.bn4.filter_mask._forward_hooks) == 0

@@ -16,6 +16,9 @@ from gst_tutorial import _arguments as check
 from gst_tutorial import references
 from gst_tutorial.data import images, mnist1d
 
+MOST_EXAMPLES = 10**7
+_TENSORS = ("x_train", "y_train", "x_test", "y_test")
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -66,7 +69,11 @@ class Dataset:
         y_train, y_test = (_as_labels(f"y_{part}", y) for part, y in (("train", y_train), ("test", y_test)))
         n_classes = 1 + max((int(y.max()) for y in (y_train, y_test) if len(y)), default=1)
         found = cls(name, x_train, y_train, x_test, y_test, n_classes)  # checks, before anything is computed
-        return dataclasses.replace(found, **_normalized(x_train.numpy(), x_test.numpy())) if normalize else found
+        return (
+            dataclasses.replace(found, **_normalized("x_train", x_train.numpy(), x_test.numpy()))
+            if normalize
+            else found
+        )
 
     @classmethod
     def from_torch(cls, train, test, name: str = "torch", normalize: bool = False) -> Dataset:
@@ -91,7 +98,7 @@ class Dataset:
 
     def to(self, device: str) -> Dataset:
         """The same data on another device."""
-        moved = {f: getattr(self, f).to(device) for f in ("x_train", "y_train", "x_test", "y_test")}
+        moved = {part: getattr(self, part).to(device) for part in _TENSORS}
         return dataclasses.replace(self, **moved)
 
     def __repr__(self) -> str:
@@ -264,20 +271,24 @@ def load(
         A `Dataset`; training and test examples never overlap.
 
     Raises:
-        ValueError: unknown name, or more examples than there are.
+        ValueError: unknown name, or more examples than there are; a channel that is the same everywhere; of a folder, other
+            classes in train than in test, test pictures that are all training pictures, links that lead back to a folder
+            above, a picture that is broken or has 16 bits.
         FileNotFoundError: no such folder, or no pictures in it.
         ConnectionError: a data set that is not here yet could not be downloaded.
     """
     name = check_name("name", name)
     for argument, size in (("n_train", n_train), ("n_test", n_test)):
         if size is not None:
-            check.integer(argument, size, low=10)
-    check.integer("seed", seed, low=0)
+            check.integer(argument, size, 10, MOST_EXAMPLES)
+    check.integer("seed", seed, 0, 2**32 - 1)
     if image_size is not None:
         check.integer("image_size", image_size, low=1)
         if name in SOURCES:
             raise ValueError(f"image_size={image_size} applies to '{images.FOLDER}PATH' only, not to name={name!r}.")
-    return _load_once(name, n_train, n_test, seed, image_size)
+    found = _load_once(name, n_train, n_test, seed, image_size)
+    # Copies: what one caller writes into them must not be what the next one loads.
+    return dataclasses.replace(found, **{part: getattr(found, part).clone() for part in _TENSORS})
 
 
 @functools.lru_cache(maxsize=8)  # a sweep asks for the same data in every run
@@ -290,7 +301,9 @@ def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, im
         found = SOURCES[name].read(n_train, n_test, seed)
     (x_train, y_train), (x_test, y_test), n_classes = found
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
-    return Dataset(name, y_train=y_train, y_test=y_test, n_classes=n_classes, **_normalized(x_train, x_test))
+    return Dataset(
+        name, y_train=y_train, y_test=y_test, n_classes=n_classes, **_normalized(f"name={name!r}", x_train, x_test)
+    )
 
 
 def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
@@ -298,7 +311,7 @@ def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_
     function = references.find("data", name)
     asked = {"n_train": n_train, "n_test": n_test, "seed": seed, "image_size": image_size}
     offered = {argument: value for argument, value in asked.items() if value is not None}  # or its own default
-    needed = offered.keys() - {"seed"}
+    needed = [argument for argument in offered if argument != "seed"]
     found = function(**references.accepted(f"data={name!r}", function, offered, needed))
     if not isinstance(found, Dataset):
         raise TypeError(f"data={name!r} gave a {type(found).__name__}, not a gst.Dataset.")
@@ -309,7 +322,14 @@ def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_
     return found
 
 
-def _normalized(x_train: np.ndarray, x_test: np.ndarray) -> dict[str, torch.Tensor]:
+def _normalized(what: str, x_train: np.ndarray, x_test: np.ndarray) -> dict[str, torch.Tensor]:
+    axes = (0, *range(2, x_train.ndim))
+    constant = np.flatnonzero(x_train.min(axis=axes) == x_train.max(axis=axes))
+    if len(constant):
+        raise ValueError(
+            f"{what}: channel {', '.join(map(str, constant))} is the same number in all training examples: it "
+            "says nothing, and its standard deviation is 0."
+        )
     mean, std = _per_channel(x_train)
     parts = {"x_train": x_train, "x_test": x_test}
     return {part: torch.from_numpy((x - mean) / std).float() for part, x in parts.items()}

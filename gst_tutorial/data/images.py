@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from gst_tutorial import _arguments as check
 from gst_tutorial.data._torchvision import torchvision
 from gst_tutorial.data.mnist1d import cache_folder
 
@@ -49,13 +51,23 @@ def _read_downloaded(name: str, kind: str, n_train: int | None, n_test: int | No
 
 def read_folder(path: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Parts:
     """Pictures of class folders, see `gst.load`."""
-    folder = find_folder(path)
-    return _drawn(lambda split: _Folder(folder, split, image_size).parts, n_train, n_test, seed, f"'{FOLDER}{path}'")
+    train, test = _folders(path, image_size)
+    name = f"'{FOLDER}{path}'"
+    parts = _drawn({"train": train.parts, "test": test.parts}.get, n_train, n_test, seed, name)
+    seen = {picture.tobytes() for picture in parts[0][0]}
+    shared = sum(picture.tobytes() in seen for picture in parts[1][0])
+    if shared == len(parts[1][0]):
+        raise ValueError(f"name={name}: each of the {shared} test pictures is a training picture, too.")
+    if shared:
+        warnings.warn(
+            f"{shared} of {len(parts[1][0])} test pictures of {name} are training pictures, too.", stacklevel=5
+        )
+    return parts
 
 
 def look_into_folder(path: str, image_size: int | None) -> tuple[tuple[int, ...], int, int, int, None]:
     """Shape of a picture, classes, number of training and of test pictures, without decoding more than one of them."""
-    train, test = (_Folder(find_folder(path), split, image_size) for split in ("train", "test"))
+    train, test = _folders(path, image_size)
     height, width, channels = train[[0]].shape[1:]
     return (channels, height, width), train.parts[2], len(train.paths), len(test.paths), None
 
@@ -112,12 +124,32 @@ def find_folder(path: str) -> Path:
     )
 
 
+def _folders(path: str, image_size: int | None) -> tuple[_Folder, _Folder]:
+    train, test = (_Folder(find_folder(path), split, image_size) for split in ("train", "test"))
+    if other := set(train.classes) ^ set(test.classes):
+        raise ValueError(
+            f"name='{FOLDER}{path}': train has {len(train.classes)} classes and test {len(test.classes)}; they must be the "
+            f"same, and {', '.join(sorted(other)[:5])} is in one of them only."
+        )
+    return train, test
+
+
+def _refuse_loops(folder: Path) -> None:
+    """A link to a folder above would bring the same pictures again and again."""
+    for place, inside, _ in os.walk(folder, followlinks=True):
+        for name in inside:
+            target = os.path.realpath(os.path.join(place, name))
+            if os.path.commonpath([target, os.path.realpath(place)]) == target:
+                raise ValueError(f"{os.path.join(place, name)} is a link to {target}, a folder that it lies in.")
+
+
 class _Folder:
     """Class folders as an array that decodes only the pictures one asks for."""
 
     def __init__(self, folder: Path, split: str, image_size: int | None):
+        _refuse_loops(folder / split)
         found = torchvision().datasets.ImageFolder(folder / split)
-        self.paths, self.load = [path for path, _ in found.samples], found.loader
+        self.paths, self.classes = [path for path, _ in found.samples], found.classes
         self.parts = self, np.array([label for _, label in found.samples], dtype=np.int64), len(found.classes)
         self.image_size = image_size
 
@@ -132,7 +164,16 @@ class _Folder:
         return np.stack(pictures)  # (N, H, W, 3)
 
     def _decode(self, path: str) -> np.ndarray:
-        picture = self.load(path)
+        from PIL import Image
+
+        try:
+            with Image.open(path) as opened:
+                bits = opened.mode
+                picture = opened.convert("RGB")
+        except Exception as error:  # a broken picture fails in as many ways as there are formats
+            raise ValueError(f"{path} cannot be read as a picture: {check.error_text(error)}") from error
+        if bits.startswith(("I", "F")):  # convert() cuts off all above 255
+            raise ValueError(f"{path} has more than 8 bits per pixel (mode {bits}); convert it to 8 bits first.")
         if self.image_size is not None:
             functional = torchvision().transforms.v2.functional
             size = [self.image_size] * 2

@@ -38,7 +38,7 @@ def read(n_train: int | None, n_test: int | None, seed: int):
 def _cached(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Generate `n` signals, or read them from the cache. The checksum inside the file tells whether it is damaged."""
     path = cache_folder() / f"mnist1d-{n}-{seed}.npz"
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, False where one may not look
         try:
             with np.load(path, allow_pickle=False) as stored:
                 x, y, checksum = stored["x"], stored["y"], str(stored["checksum"])
@@ -48,6 +48,14 @@ def _cached(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         except Exception as error:  # zip, numpy and our own check each raise their own kind; all mean "damaged"
             warnings.warn(f"Rebuilding the damaged data cache {path} ({error}).", stacklevel=6)
     x, y = _generate(n, seed)
+    try:
+        _write(path, x, y)
+    except OSError as error:  # a full disk, a folder that is not ours: there are data all the same
+        warnings.warn(f"The data cache {path} cannot be written ({error}): data are generated anew.", stacklevel=6)
+    return x, y
+
+
+def _write(path: Path, x: np.ndarray, y: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written under a name of its own first: neither a second process nor a second thread ever sees half a file.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
@@ -59,7 +67,6 @@ def _cached(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    return x, y
 
 
 def _generate(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -57,4 +57,4 @@ def grade(exercise: str, answer) -> tuple[bool, str]:
     except NotYet as reason:
         return False, str(reason)
     except Exception as error:  # a reader's own function may fail in any way; say how
-        return False, f"The answer could not be checked: {type(error).__name__}: {error}"
+        return False, f"The answer could not be checked: {_arguments.error_text(error)}"

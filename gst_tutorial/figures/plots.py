@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from gst_tutorial import _arguments as check
 from gst_tutorial import statistics
 from gst_tutorial.figures.style import LOOKS, PALETTE, STYLE, look, look_name
 
@@ -24,6 +25,8 @@ ZERO = {"color": "#767676", "linewidth": 0.8}  # the line where an effect is non
 
 def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.6)) -> Axes:
     if ax is not None:
+        if not hasattr(ax, "errorbar"):
+            raise TypeError(f"ax={check.shown(ax)} must be matplotlib axes, not {type(ax).__name__}.")
         return ax
     from matplotlib import pyplot
 
@@ -73,6 +76,10 @@ def accuracy_against_instability(
     Raises:
         ValueError: an arm whose factors have no look.
     """
+    check.frame("frame", frame, by=by)
+    for column in ("instability", "final_accuracy"):
+        check.frame("frame", frame, frame=column)
+    check.flag("names", names)
     ax = _axes(ax)
     used = set()
     found = statistics.means(frame, by, "final_accuracy")
@@ -123,6 +130,9 @@ def means(
     scale: float = 1.0,
 ) -> Axes:
     """Mean of column `y` at each value of column `x`, with its 95% interval (`statistics.means`), as one line."""
+    check.frame("frame", frame, x=x, y=y)
+    check.one_of("name", name, LOOKS)
+    check.real("scale", scale, 0, open_low=True)
     ax = _axes(ax)
     found = dict(sorted(statistics.means(frame, x, y).items()))
     centre = [scale * e.value for e in found.values()]
@@ -142,6 +152,10 @@ def forest(
     Raises:
         ValueError: no estimates.
     """
+    for key, e in check.instance("estimates", estimates, Mapping).items():
+        check.instance(f"estimates[{key!r}]", e, statistics.Estimate)
+    check.real("scale", scale, 0, open_low=True)
+    check.instance("unit", unit, str)
     if not estimates:
         raise ValueError("estimates is empty: a forest plot needs at least one row.")
     ax = _axes(ax, (6.4, 0.9 + 0.32 * len(estimates)))
@@ -164,6 +178,9 @@ def gains_against_instability(
     table: pd.DataFrame, ax: Axes | None = None, name: str = "none", label: str | None = None
 ) -> Axes:
     """Paired gain over no pruning, in points, against mean instability; `table` comes from `statistics.gains`."""
+    for column in ("instability", "gain", "low", "high"):
+        check.frame("table", table, table=column)
+    check.one_of("name", name, LOOKS)
     ax = _axes(ax)
     table = table.sort_values("instability")
     error = 100 * np.vstack([table.gain - table.low, table.high - table.gain])
@@ -179,6 +196,8 @@ def gain_against_width(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Args:
         table: as `gst.statistics.gains_by_width` returns it; up to four sizes of the training set.
     """
+    for column in ("gain", "low", "high"):
+        check.frame("table", table, table=column)
     ax = _axes(ax)
     sizes = list(table.groupby(level="n_train"))
     for i, ((n, part), name) in enumerate(zip(sizes, ("smallest", "random", "largest", "zero"))):
@@ -201,9 +220,12 @@ def filter_scores(scores, chosen, ax: Axes | None = None) -> Axes:
     Args:
         scores: `(C,)`. chosen: bool `(C,)`, True where the filter is pruned.
     """
+    scores, chosen = check.numbers_of("scores", scores), np.asarray(chosen)
+    if chosen.dtype != bool or chosen.shape != scores.shape or not len(scores):
+        raise ValueError(f"chosen must be bool, one for each of {len(scores)} scores; got {check.shown(chosen)}.")
     ax = _axes(ax)
-    order = np.argsort(np.asarray(scores), kind="stable")
-    scores, chosen = np.asarray(scores)[order], np.asarray(chosen)[order]
+    order = np.argsort(scores, kind="stable")
+    scores, chosen = scores[order], chosen[order]
     from matplotlib.collections import PolyCollection
 
     def bars(which: np.ndarray, **style) -> None:  # one collection: drawn several times as fast as a patch per bar

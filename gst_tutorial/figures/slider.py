@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from gst_tutorial._arguments import integer
+from gst_tutorial import _arguments as check
 from gst_tutorial.figures.style import house_style
 
 if TYPE_CHECKING:
@@ -77,18 +77,18 @@ def slider_figure(
     """
     for argument, value in (("title", title), ("control_label", control_label), ("caption", caption)):
         if not isinstance(value, str):
-            raise TypeError(f"{argument}={value!r} must be a string, not {type(value).__name__}.")
+            raise TypeError(f"{argument}={check.shown(value)} must be a string, not {type(value).__name__}.")
         if not value.strip() and argument != "caption":
-            raise ValueError(f"{argument}={value!r} must not be empty.")
+            raise ValueError(f"{argument}={check.shown(value)} must not be empty.")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise ValueError(f"name={name!r} must be a letter followed by letters, digits, '-' or '_'.")
+        raise ValueError(f"name={check.shown(name)} must be a letter followed by letters, digits, '-' or '_'.")
     labels = _strings("labels", labels)
     if len(labels) < 2:
         raise ValueError(f"labels={labels!r} must name at least 2 slider positions.")
     if len(set(labels)) < len(labels):
         raise ValueError(f"labels={labels!r} must all differ.")
-    if integer("start", start, 0) >= len(labels):
-        raise ValueError(f"start={start!r} must be at most {len(labels) - 1}, the last slider position.")
+    if check.integer("start", start, 0) >= len(labels):
+        raise ValueError(f"start={check.shown(start)} must be at most {len(labels) - 1}, the last slider position.")
     choices, rows = _rows("frames", frames, len(labels), second)
     text_choices, text_rows = _rows("texts", texts, len(labels), second)
     if choices != text_choices:
@@ -159,9 +159,12 @@ def figure_frames(
     Make axes with `figure.subplots()`. Give every picture the same limits, or the reader sees the axes move and not the
     data. On a 360 px wide telephone a 5 inch figure has letters about 9.5 px high; stack two panels, do not widen.
     """
-    if not callable(draw):
-        raise TypeError(f"draw={draw!r} must be a function draw(figure, value).")
-    values = list(values)
+    check.function("draw", draw)
+    values = check.many("values", values, "values")
+    if not (isinstance(size, (tuple, list)) and len(size) == 2):
+        raise TypeError(f"size={check.shown(size)} must be (width, height) in inches.")
+    for side in size:
+        check.real("size", side, 0.1, 100)
     if not values:
         raise ValueError("values is empty: there must be one value per picture.")
     import matplotlib
@@ -178,22 +181,22 @@ def figure_frames(
 
 def show(figure_html: str) -> HTML:
     """The figure as the value of a notebook's cell."""
-    if not isinstance(figure_html, str):
-        raise TypeError(f"figure_html must be a string of HTML, not {type(figure_html).__name__}.")
+    if not check.instance("figure_html", figure_html, str).lstrip().startswith("<"):
+        raise ValueError(f"figure_html={check.shown(figure_html)} must be HTML, as slider_figure gives it.")
     from IPython.display import HTML
 
-    return HTML(figure_html)
+    found = HTML()
+    found.data = figure_html  # HTML(figure_html) would read a file of that name
+    return found
 
 
 def _strings(argument: str, values: Sequence[str]) -> list[str]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"{argument}={values!r} must be a list of strings.")
-    values = list(values)
+    values = check.many(argument, values, "strings")
     for i, value in enumerate(values):
         if not isinstance(value, str):
-            raise TypeError(f"{argument}[{i}]={value!r} must be a string, not {type(value).__name__}.")
+            raise TypeError(f"{argument}[{i}]={check.shown(value)} must be a string, not {type(value).__name__}.")
         if not value.strip():
-            raise ValueError(f"{argument}[{i}]={value!r} must not be empty.")
+            raise ValueError(f"{argument}[{i}]={check.shown(value)} must not be empty.")
     return values
 
 
@@ -201,15 +204,19 @@ def _rows(argument: str, given, length: int, second: str | None) -> tuple[list[s
     """The choices of the second control and, for each, its list of `length` items; one unnamed choice without it."""
     if isinstance(given, Mapping) != (second is not None):
         shape = "a mapping from each choice to a list" if second is not None else "a list"
-        raise ValueError(f"{argument} must be {shape}, because second={second!r}; it is a {type(given).__name__}.")
+        raise ValueError(
+            f"{argument} must be {shape}, because second={check.shown(second)}; it is a {type(given).__name__}."
+        )
     if second is not None and not (isinstance(second, str) and second.strip()):
-        raise ValueError(f"second={second!r} must be the name of the second control, or None.")
+        raise ValueError(f"second={check.shown(second)} must be the name of the second control, or None.")
     choices = [str(choice) for choice in given] if second is not None else [""]
     if not choices:
         raise ValueError(f"{argument} is empty: it must have at least one choice.")
     if len(set(choices)) < len(choices):
         raise ValueError(f"{argument} has the choices {choices!r}: they must all differ.")
-    rows = [list(row) for row in (given.values() if second is not None else [given])]
+    rows = [
+        check.many(argument, row, "pictures or texts") for row in (given.values() if second is not None else [given])
+    ]
     for choice, row in zip(choices, rows, strict=True):
         where = f"{argument}[{choice!r}]" if choice else argument
         if not row:

@@ -102,12 +102,14 @@ def look_name(key: str | Mapping[str, Any] | pd.Series) -> str:
     'zero'
     """
     if isinstance(key, str):
-        return check.one_of("look", key, LOOKS)
+        return check.one_of("key", key, LOOKS)
     if not hasattr(key, "get"):
-        raise TypeError(f"look of {key!r}: it must be a name or the factors of an arm, not {type(key).__name__}.")
+        raise TypeError(
+            f"key={check.shown(key)}: it must be a name or the factors of an arm, not {type(key).__name__}."
+        )
     if (method := key.get("method", "prune")) != "prune":
-        return check.one_of("method", method, LOOKS)
-    return check.one_of("target", key.get("target"), LOOKS)
+        return check.one_of("key: method", method, LOOKS)
+    return check.one_of("key: target", key.get("target"), LOOKS)
 
 
 def use_style() -> None:
@@ -121,6 +123,7 @@ def house_style(width: float = 5.0) -> dict[str, Any]:
     """matplotlib rcParams: the book's style with letters that bear shrinking when the figure is `width` inches wide."""
     from cycler import cycler
 
+    check.real("width", width, 0, open_low=True)
     letters = min(13.0, max(10.0, 2.2 * width))  # points
     return {
         **STYLE,

@@ -187,7 +187,7 @@ def gradient_covariance_trace(at: SampleLoss, *, chunk_size: int = 64) -> Gradie
         at: or `model, x, y`; examples are taken one by one, whatever the loss's batch size.
         chunk_size: per-sample gradients held at a time (by `vmap(grad(...))`), each as large as the parameters.
     """
-    check.integer("chunk_size", chunk_size, low=1)
+    check.integer("chunk_size", chunk_size, 1, check.MOST)
     parameters = {name: p.detach() for name, p in at.parameters.items()}
 
     def example_loss(values, x, y):

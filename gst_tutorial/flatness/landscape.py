@@ -32,7 +32,8 @@ def random_directions(model: nn.Module, n: int, *, seed: int = 0, filter_normali
             do not move (Li et al., *Visualizing the loss landscape of neural nets*, 2018), so eps is a *relative* step:
             eps = 0.1 changes every filter by a tenth of itself. False: unit length, as eigenvectors have.
     """
-    check.integer("n", n, low=1)
+    check.integer("n", n, 1, check.MOST)
+    check.flag("filter_normalized", filter_normalized)
     size = sum(p.numel() for p in trainable_parameters(model).values())
     directions = np.random.default_rng(check.integer("seed", seed, low=0)).standard_normal((n, size))
     if not filter_normalized:

@@ -64,16 +64,14 @@ class SampleLoss:
     ):
         self.parameters = trainable_parameters(model)
         for name, value in (("x", x), ("y", y)):
-            if not isinstance(value, torch.Tensor):
-                raise TypeError(f"{name} must be a torch.Tensor, not {type(value).__name__}.")
+            check.instance(name, value, torch.Tensor)
         if x.dim() == 0 or y.dim() == 0 or len(x) == 0 or len(x) != len(y):
             raise ValueError(
                 "x and y must have the same number of examples, at least one, got shapes "
                 f"{tuple(x.shape)} and {tuple(y.shape)}."
             )
-        check.integer("batch_size", batch_size, low=1)
-        if not callable(loss):
-            raise TypeError(f"loss={loss!r} must be a function of (model(x), y).")
+        check.integer("batch_size", batch_size, 1, check.MOST)
+        check.function("loss", loss)
         for name, module in model.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
                 raise ValueError(
@@ -89,12 +87,7 @@ class SampleLoss:
         """Does the model take the inputs, and the loss what comes out?"""
         x, y = self.x[:1], self.y[:1]
         with self.fixed(), torch.no_grad():
-            try:
-                z = self.model(x)
-            except (RuntimeError, TypeError, IndexError, ValueError) as error:
-                raise ValueError(f"x: the model does not take {tuple(x.shape)}, {x.dtype}: {error}") from error
-            if not isinstance(z, torch.Tensor):
-                raise TypeError(f"model must return a tensor, not {type(z).__name__}.")
+            z = check.output_of(self.model, x)
             classes = z.shape[1] if z.dim() == 2 and self.loss is F.cross_entropy and y.dtype == torch.int64 else None
             if classes and not (self.y.dim() == 1 and int(self.y.min()) >= 0 and int(self.y.max()) < classes):
                 raise ValueError(
@@ -197,8 +190,7 @@ def on_sample(measure: Callable) -> Callable:
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that a flat vector holds, by name and in order; a ValueError if there is none."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+    check.network("model", model)
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not parameters:
         raise ValueError(f"model={type(model).__name__} has no parameter that requires a gradient.")
@@ -239,10 +231,10 @@ def check_finite(argument: str, values) -> np.ndarray:
     """`values` as a float64 array, or a ValueError that names the argument."""
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         array = np.array([np.nan])
     if array.size == 0 or not np.isfinite(array).all():
-        raise ValueError(f"{argument} must be finite numbers, at least one, got {values!r}.")
+        raise ValueError(f"{argument} must be finite numbers, at least one, got {check.shown(values)}.")
     return array
 
 

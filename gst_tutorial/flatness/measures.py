@@ -28,7 +28,7 @@ class ScaledLogits(nn.Module):
 
     def __init__(self, model: nn.Module, scale: float):
         super().__init__()
-        self.model, self.scale = model, scale
+        self.model, self.scale = check.network("model", model), check.real("scale", scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.scale * self.model(x)
@@ -56,7 +56,11 @@ def match_loss(
         ValueError: the target is not in (0, log(classes)); or model and examples do not fit.
         FloatingPointError: a logit is not finite.
     """
-    at = SampleLoss(model, x, y, batch_size=batch_size)
+    check.real("target_loss", target_loss, 0, open_low=True)
+    return _matched(SampleLoss(model, x, y, batch_size=batch_size), "target_loss", target_loss)
+
+
+def _matched(at: SampleLoss, argument: str, target_loss: float) -> ScaledLogits:
     z, y = at.outputs().cpu().double(), at.y.cpu()
     if z.dim() != 2 or y.dtype != torch.int64:
         raise ValueError(
@@ -64,7 +68,7 @@ def match_loss(
         )
     if not z.isfinite().all():
         raise FloatingPointError("model: its logits are not finite; has the training diverged?")
-    check.real("target_loss", target_loss, low=0, high=math.log(z.shape[1]), open_low=True, open_high=True)
+    check.real(argument, target_loss, low=0, high=math.log(z.shape[1]), open_low=True, open_high=True)
 
     def excess(scale: float) -> float:
         return float(F.cross_entropy(scale * z, y)) - target_loss
@@ -80,9 +84,9 @@ def match_loss(
         high = brentq(slope, low, high)  # the bottom of the convex curve
     if not excess(high) <= 0:
         raise OutOfReach(
-            f"target_loss={target_loss!r} is out of reach: scaled logits get down to {excess(high) + target_loss:.4g}."
+            f"{argument}={target_loss!r} is out of reach: scaled logits get down to {excess(high) + target_loss:.4g}."
         )
-    return ScaledLogits(model, brentq(excess, 0.0, high, xtol=1e-12 * high))
+    return ScaledLogits(at.model, brentq(excess, 0.0, high, xtol=1e-12 * high))
 
 
 def measure_flatness(
@@ -117,7 +121,7 @@ def measure_flatness(
         ValueError: a number of examples, eigenvalues or probes below 1.
     """
     check.integer("k", k, low=1)
-    check.integer("n_probes", n_probes, low=2)
+    check.integer("n_probes", n_probes, 2, check.MOST)
     measures = {}
     for split, at, matched in _samples(model, dataset, n_train_examples, n_test_examples, matched_loss, seed):
         values, top = _curvature(at, matched, k, n_probes, seed)
@@ -158,7 +162,7 @@ def measure_curvature(
     and errors as in `measure_flatness`.
     """
     check.integer("k", k, low=1)
-    check.integer("n_probes", n_probes, low=2)
+    check.integer("n_probes", n_probes, 2, check.MOST)
     return {
         f"{split}_{name}": value
         for split, at, matched in _samples(model, dataset, n_train_examples, n_test_examples, matched_loss, seed)
@@ -202,7 +206,7 @@ def measure_sharpness(
     and errors as in `measure_flatness`.
     """
     check.integer("k", k, low=1)
-    check.integer("n_probes", n_probes, low=2)
+    check.integer("n_probes", n_probes, 2, check.MOST)
     measures = {}
     for split, _, matched in _samples(model, dataset, n_train_examples, n_test_examples, matched_loss, seed):
         largest = trace = math.nan
@@ -254,7 +258,7 @@ def _samples(model: nn.Module, dataset, n_train_examples: int, n_test_examples: 
             x = x.contiguous(memory_format=torch.channels_last)  # faster on a CPU
         losses[split] = SampleLoss(model, x, y[chosen])
     try:
-        scaled = match_loss(model, losses["train"].x, losses["train"].y, matched_loss)
+        scaled = _matched(losses["train"], "matched_loss", matched_loss)
     except OutOfReach:
         scaled = None
     return [(split, at, scaled and SampleLoss(scaled, at.x, at.y)) for split, at in losses.items()]

@@ -90,12 +90,14 @@ def top_eigenvalues(
     Raises:
         ValueError, TypeError: an argument out of its range.
     """
-    n = operator.shape[0]
+    n = _size("operator", operator)
     k = check.integer("k", k, low=1, high=n)
     check.one_of("which", which, ("LM", "LA", "SA"))
     check.real("tol", tol, low=0)
     check.real("precision", 0.0 if precision is None else precision, low=0)
     check.integer("max_restarts", max_restarts, low=1)
+    check.flag("check_residuals", check_residuals)
+    check.flag("return_vectors", return_vectors)
     products = 0
 
     def product(vector):
@@ -142,6 +144,13 @@ def top_eigenvalues(
         if not in_place:
             rows[: len(order)] = vectors.T[order]
     return Eigenvalues(eigenvalues, residuals, converged, products, rows)
+
+
+def _size(argument: str, operator: LinearOperator) -> int:
+    shape = check.instance(argument, operator, LinearOperator).shape
+    if shape[0] != shape[1]:
+        raise ValueError(f"{argument} must be square; it is {shape}.")
+    return shape[0]
 
 
 def _wanted_first(values: np.ndarray, which: str) -> np.ndarray:
@@ -239,11 +248,11 @@ def hutchinson_trace(
         seed: of the probes' own generator; the global ones are left alone.
         deflate: eigenpairs of the same operator, with vectors.
     """
-    check.integer("n_probes", n_probes, low=2)
+    check.integer("n_probes", n_probes, 2, check.MOST)
     generator = np.random.default_rng(check.integer("seed", seed, low=0))
-    n, known, exact = operator.shape[0], None, 0.0
+    n, known, exact = _size("operator", operator), None, 0.0
     if deflate is not None:
-        if deflate.vectors is None or deflate.vectors.shape[1] != n:
+        if check.instance("deflate", deflate, Eigenvalues).vectors is None or deflate.vectors.shape[1] != n:
             raise ValueError(f"deflate must hold eigenvectors of length {n}; see return_vectors=True.")
         found = np.isfinite(deflate.eigenvalues)
         known, exact = deflate.vectors[found], float(deflate.eigenvalues[found].sum())

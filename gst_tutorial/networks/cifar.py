@@ -18,6 +18,8 @@ from gst_tutorial.masks import put_masks
 from gst_tutorial.networks.small import check_head, scaled
 from gst_tutorial.tracing import Plan, stated
 
+MOST_PIXELS = 4096  # a side, and channels
+
 
 def vgg11(
     n_classes: int = 10,
@@ -174,8 +176,8 @@ def _resnet(filters, blocks_per_stage, shortcut, n_classes, input_shape, width, 
 
 def _image_shape(input_shape) -> list[int]:
     if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
-        raise ValueError(f"input_shape={input_shape!r} must be (C, H, W), the shape of one image.")
-    return [check.integer("input_shape", value, low=1) for value in input_shape]
+        raise ValueError(f"input_shape={check.shown(input_shape)} must be (C, H, W), the shape of one image.")
+    return [check.integer("input_shape", value, 1, MOST_PIXELS) for value in input_shape]
 
 
 def _finished(network: nn.Module, plan: Plan) -> nn.Module:

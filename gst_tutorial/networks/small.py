@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
@@ -72,15 +72,21 @@ def conv2d_net(
     )
 
 
+MOST_WEIGHTS = 2**31  # of a network, 8 GB: asked for more, the system may end the process instead of refusing
+
+
 def scaled(channels: Sequence[int], width: float) -> list[int]:
     """Numbers of filters times `width`, rounded, at least 1."""
     check.real("width", width, 0, open_low=True)
-    return [max(1, round(width * n)) for n in channels]
+    found = [max(1, round(width * n)) for n in channels]
+    if sum(9 * a * b for a, b in zip(found, [*found[1:], 1])) > MOST_WEIGHTS:
+        raise ValueError(f"width={check.shown(width)} gives layers of {check.shown(found)} filters: too many weights.")
+    return found
 
 
 def check_head(n_classes, dropout, filter_dropout) -> None:
     """Errors for the arguments that every network here has."""
-    check.integer("n_classes", n_classes, low=1)
+    check.integer("n_classes", n_classes, 1, check.MOST)
     check.real("dropout", dropout, 0, 1, open_high=True)
     check.real("filter_dropout", filter_dropout, 0, 1, open_high=True)
 
@@ -89,9 +95,9 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
     conv, norm, drop_filters = kinds
     for argument, values in (("channels", channels), ("strides", strides), ("input_shape", input_shape)):
         if not isinstance(values, (tuple, list)):
-            raise TypeError(f"{argument}={values!r} must be a tuple of whole numbers.")
+            raise TypeError(f"{argument}={check.shown(values)} must be a tuple of whole numbers.")
         for value in values:
-            check.integer(argument, value, low=1)
+            check.integer(argument, value, 1, check.MOST)
     if len(channels) != len(strides) or not channels:
         raise ValueError(
             f"channels={tuple(channels)} and strides={tuple(strides)} must have one entry per convolution."
@@ -116,7 +122,9 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
     layers["flatten"] = nn.Flatten()
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
-    n_features = n_in * int(torch.tensor(size).prod())
+    n_features = n_in * math.prod(size)
+    if n_features * n_classes > MOST_WEIGHTS:
+        raise ValueError(f"input_shape={tuple(input_shape)} and n_classes={n_classes}: the head has too many weights.")
     layers["head"] = nn.Linear(n_features, n_classes)
     network = nn.Sequential(layers)
     put_masks(network, stated({f"conv{i}": (f"bn{i}",) for i in range(1, len(channels) + 1)}))

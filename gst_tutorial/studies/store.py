@@ -16,6 +16,7 @@ from pathlib import Path
 
 import filelock
 
+from gst_tutorial import _arguments as check
 from gst_tutorial.config import RunConfig
 
 STATUS = ("finished", "diverged", "failed")
@@ -43,6 +44,8 @@ class ResultStore:
     """
 
     def __init__(self, path: str | os.PathLike):
+        if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+            raise TypeError(f"path={check.shown(path)} must name a folder.")
         self.path = Path(path)
         (self.path / "locks").mkdir(parents=True, exist_ok=True)
         self._claims: dict[str, filelock.BaseFileLock] = {}

@@ -49,7 +49,8 @@ class Arm:
 
     def __post_init__(self):
         if not isinstance(self.config, RunConfig):
-            raise TypeError(f"config={self.config!r} must be a gst.RunConfig.")
+            raise TypeError(f"config={check.shown(self.config)} must be a gst.RunConfig.")
+        check.instance("factors", self.factors, Mapping)
         if not self.factors and not self.name:
             raise ValueError("An arm needs factors or a name, to be told from the others.")
 
@@ -88,14 +89,16 @@ class Study:
         arms = self.arms
         if isinstance(arms, Mapping):
             arms = [Arm(config, name=str(label)) for label, config in arms.items()]
-        object.__setattr__(self, "arms", tuple(arms))
+        arms = tuple(check.instance("arms", arm, Arm) for arm in check.many("arms", arms, "arms"))
+        object.__setattr__(self, "arms", arms)
         if not self.arms:
             raise ValueError(f"arms of study {self.name!r} are empty.")
         labels = [arm.label for arm in self.arms]
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
             raise ValueError(f"arms of study {self.name!r}: {twice!r} is the label of two.")
-        object.__setattr__(self, "seeds", tuple(check.integer("seeds", seed, low=0) for seed in self.seeds))
+        seeds = tuple(check.integer("seeds", seed, low=0) for seed in check.many("seeds", self.seeds, "whole numbers"))
+        object.__setattr__(self, "seeds", seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={self.seeds} must be at least one, and each only once.")
 

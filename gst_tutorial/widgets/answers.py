@@ -8,6 +8,7 @@ import io
 import traceback
 from typing import TYPE_CHECKING
 
+from gst_tutorial._arguments import error_text
 from gst_tutorial.figures.style import STYLE
 
 if TYPE_CHECKING:
@@ -63,6 +64,6 @@ def picture_html(figure: Figure, text: str) -> str:
 
 def error_html(error: Exception) -> str:
     """An exception for a reader: what it says first, the traceback folded below."""
-    summary = html.escape(f"{type(error).__name__}: {error}")
+    summary = html.escape(error_text(error))
     full = html.escape("".join(traceback.format_exception(error)))
     return f"<details role='alert'><summary><b>{summary}</b></summary><pre>{full}</pre></details>"

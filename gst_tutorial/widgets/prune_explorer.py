@@ -52,6 +52,9 @@ def explore(
         layer, prune_fraction, score, target: see `gst.prune_filters`. Random targets are the same at every call.
     """
     mask = pruning.find_layer(model, layer).mask
+    check.instance("data", data, Dataset)
+    check.integer("n_examples", n_examples, low=1)
+    check.real("prune_fraction", prune_fraction, 0, 1, open_high=True)
     x, y = data.x_test[:n_examples], data.y_test[:n_examples]  # views: no data is copied
     before = mask.mask.clone()
     scores = pruning.filter_scores(model, layer, score, data.x_train[:N_SCORED])
@@ -91,8 +94,7 @@ def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
     """
     widgets = ipywidgets()
     check.integer("n_examples", n_examples, low=1)
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a gst.Dataset, not {type(data).__name__}.")
+    check.instance("data", data, Dataset)
     layers = list(prunable_layers(model))
     if not layers:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")

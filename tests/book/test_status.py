@@ -1,6 +1,7 @@
 """The status page is current, every chapter is measured and quick, and no chapter promises more than was measured."""
 
 import json
+import re
 
 import nbformat
 import pytest
@@ -95,3 +96,17 @@ def test_every_recorded_study_is_on_the_page():
 @pytest.mark.parametrize(("seconds", "words"), [(24, "24 s"), (720, "12 min"), (11160, "3.1 h")])
 def test_a_duration_is_given_in_the_unit_that_fits(seconds, words):
     assert status.duration(seconds) == words
+
+
+def test_what_a_json_file_says_stays_text_on_the_page(tmp_path, monkeypatch):
+    (study, *_) = status.studies()
+    evil = "<script>alert(1)</script> | [a](javascript:b) `\n\n# c"
+    monkeypatch.setattr(status, "studies", lambda root: [study | {"study": evil, "sentence": evil, "date": evil}])
+    times = {name: time | {"processor": evil, "python": evil} for name, time in status.run_times(draft=True).items()}
+    monkeypatch.setattr(status, "run_times", lambda root, draft: times)
+    page = status.page(draft=True)
+    assert "<script" not in page
+    assert not re.search(r"(?<!\\)\]\(javascript", page)
+    assert "\n# c" not in page
+    (row,) = [line for line in page.splitlines() if line.startswith("| `&lt;script")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 8

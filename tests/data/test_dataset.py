@@ -313,3 +313,33 @@ def test_torch_data_sets_and_loaders_are_read_once(loader):
 def test_what_is_no_data_set_of_tensors_is_refused(examples, error):
     with pytest.raises((TypeError, ValueError), match=error):
         gst.Dataset.from_torch(examples, examples)
+
+
+def test_what_a_caller_writes_into_the_data_is_not_what_the_next_one_loads():
+    first = gst.load("mnist1d", n_train=20, n_test=20)
+    x, y = first.x_train.clone(), first.y_test.clone()
+    first.x_train[:] = 0
+    first.y_test.numpy()[:] = 7
+    again = gst.load("mnist1d", n_train=20, n_test=20)
+    assert torch.equal(again.x_train, x)
+    assert torch.equal(again.y_test, y)
+
+
+@pytest.mark.parametrize("place", ["a file", "/dev/null/below"])
+def test_a_cache_that_cannot_be_written_is_a_warning_and_the_data_are_the_same(tmp_path, monkeypatch, cache, place):
+    expected = gst.load("mnist1d", n_train=20, n_test=20)
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("GST_CACHE", str(tmp_path / place))
+    data._load_once.cache_clear()
+    with pytest.warns(UserWarning, match="cannot be written"):
+        found = gst.load("mnist1d", n_train=20, n_test=20)
+    assert torch.equal(found.x_train, expected.x_train)
+
+
+def test_a_channel_that_is_the_same_everywhere_is_refused_by_its_number(monkeypatch):
+    x, y = np.random.default_rng(0).random((20, 3, 4, 4), dtype=np.float32), np.arange(20) % 10
+    x[:, 1] = np.float32(0.1)
+    source = data.Source("images", (3, 4, 4), 10, 20, 20, lambda *_: ((x, y), (x, y), 10))
+    monkeypatch.setitem(data.SOURCES, "grey", source)
+    with pytest.raises(ValueError, match="name='grey': channel 1 is the same number"):
+        gst.load("grey")

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import shutil
 import struct
 
 import numpy as np
@@ -209,3 +210,48 @@ def test_a_run_on_a_folder_trains_and_prunes_the_papers_network(folder):
     result = gst.run(config)
     assert len(result.events) == 2
     assert gst.sparsity(result.model, config.layers) == pytest.approx(0.5, abs=0.05)
+
+
+def test_train_and_test_must_have_the_same_classes_and_the_other_one_is_named(folder):
+    (folder / "test" / "owl").rename(folder / "test" / "eagle")
+    with pytest.raises(ValueError, match=r"train has 3 classes and test 3.* eagle, owl is in one"):
+        gst.load(f"folder:{folder}")
+    with pytest.raises(ValueError, match="eagle, owl"):
+        data.source(f"folder:{folder}")
+
+
+def test_a_test_folder_that_holds_the_training_pictures_is_refused_and_some_of_them_are_a_warning(folder):
+    shutil.copy(folder / "train" / "cat" / "000.png", folder / "test" / "cat" / "other name.png")
+    with pytest.warns(UserWarning, match="1 of 21 test pictures of .* are training pictures"):
+        gst.load(f"folder:{folder}")
+    shutil.rmtree(folder / "test")
+    (folder / "test").symlink_to(folder / "train")
+    data._load_once.cache_clear()
+    with pytest.raises(ValueError, match="each of the 40 test pictures is a training picture"):
+        gst.load(f"folder:{folder}")
+
+
+def test_links_that_lead_back_to_a_folder_above_are_refused_at_once_and_others_are_followed(folder):
+    for name in ("again", "once more"):
+        (folder / "train" / "cat" / name).symlink_to(folder / "train")
+    with pytest.raises(ValueError, match=r"is a link to .*train, a folder that it lies in"):
+        gst.load(f"folder:{folder}")
+    for name in ("again", "once more"):
+        (folder / "train" / "cat" / name).unlink()
+    (folder / "train" / "owl").rename(folder / "owls")
+    (folder / "train" / "owl").symlink_to(folder / "owls")
+    assert len(gst.load(f"folder:{folder}").y_train) == 40
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", "cut"])
+def test_a_broken_picture_is_named(folder, content):
+    path = folder / "train" / "cat" / "003.png"
+    path.write_bytes(path.read_bytes()[:60] if content == "cut" else content)
+    with pytest.raises(ValueError, match=r"003\.png cannot be read as a picture"):
+        gst.load(f"folder:{folder}")
+
+
+def test_a_picture_of_16_bits_is_refused_because_all_above_255_would_be_white(folder):
+    Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(folder / "train" / "cat" / "003.png")
+    with pytest.raises(ValueError, match=r"003\.png has more than 8 bits"):
+        gst.load(f"folder:{folder}")

@@ -312,3 +312,12 @@ def test_letters_are_at_least_nine_pixels_high_on_a_telephone():
     for width in (4.5, 5.0, 5.5):
         points = house_style(width)["font.size"]
         assert points / (72 * width) * width_on_screen >= 9
+
+
+@pytest.mark.parametrize("text", ["/etc/hostname", "https://example.org/a.html", "", "words"])
+def test_show_takes_html_and_reads_neither_files_nor_addresses(text, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"figure_html=.* must be HTML"):
+        show(text)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "<p>").write_text("the file")
+    assert show("<p>").data == "<p>"

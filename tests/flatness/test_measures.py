@@ -140,7 +140,7 @@ def test_a_matched_loss_out_of_reach_is_nan_and_the_rest_is_measured(trained, da
     [
         ({"matched_loss": math.nan}, ValueError, "matched_loss=nan"),
         ({"matched_loss": 0}, ValueError, "matched_loss=0"),
-        ({"matched_loss": 2.0}, ValueError, "target_loss=2.0"),  # more than log 3, the loss of a guess
+        ({"matched_loss": 2.0}, ValueError, "matched_loss=2.0"),  # more than log 3, the loss of a guess
         ({"k": 0}, ValueError, "k=0"),
         ({"n_probes": 1}, ValueError, "n_probes=1"),
         ({"n_test_examples": 0}, ValueError, "n_test_examples=0"),

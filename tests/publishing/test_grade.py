@@ -1,8 +1,10 @@
 """Students' notebooks are graded by running them: what each check says ends up in a table."""
 
 import csv
+import os
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -76,3 +78,119 @@ def test_a_cell_that_takes_too_long_is_stopped_and_the_rest_still_runs(tmp_path)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     rows = grade.grade(path, ["1.4"], timeout=30)
     assert [(row["exercise"], row["result"]) for row in rows] == [("1.4", "right"), ("", "error")]
+
+
+def notebook(path, *sources):
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
+    return path
+
+
+def results(rows):
+    return [(row["exercise"], row["result"]) for row in rows]
+
+
+def display_of(payload):
+    return f"from IPython.display import display\ndisplay({{{grade.SAID!r}: {payload!r}}}, raw=True)"
+
+
+CORRECT = 'import gst_tutorial as gst\ngst.exercises.check("1.4", "c")'
+
+
+def test_right_cannot_be_forged_by_a_stored_output_a_display_or_a_changed_check(tmp_path):
+    path = notebook(
+        tmp_path / "forged.ipynb",
+        "%%javascript\n0",
+        display_of({"exercise": "1.4", "answer": "a", "result": "right", "solved": True, "sentence": "Well done."}),
+        "import gst_tutorial.exercises as e\ne.grade = lambda *_: (True, 'Right.')\ne.check('1.2', 5.0)\ne.check('1.3', abs)",
+        display_of({"exercise": "12.7", "answer": "a"}),
+        display_of(["right"]),
+    )
+    forged = nbformat.read(path, as_version=4)
+    said = {"exercise": "1.1", "result": "right", "answer": [106, 84, 61, 39], "solved": True, "sentence": ""}
+    forged.cells[0].outputs = [nbformat.v4.new_output("display_data", data={grade.SAID: said})]
+    forged.cells[0].metadata["tags"] = ["skip-execution"]  # a cell that never runs keeps what it came with
+    nbformat.write(forged, path)
+    rows = grade.grade(path, ["1.1", "1.2", "1.3", "1.4"])
+    assert results(rows)[:4] == [("1.1", "missing"), ("1.2", "not yet"), ("1.3", "claimed"), ("1.4", "not yet")]
+    assert [row["result"] for row in rows[4:]] == ["error"] * 2
+    assert all("not from a check" in row["sentence"] for row in rows[4:])
+
+
+def test_answers_of_every_kind_are_graded_again_outside_the_kernel(tmp_path):
+    path = notebook(
+        tmp_path / "good.ipynb",
+        "import gst_tutorial as gst, numpy as np, torch",
+        'gst.exercises.check("1.1", np.array(gst.kept_filters(128, 0.7, 4)))',
+        'gst.exercises.check("1.2", torch.tensor(0.798))',
+        'gst.exercises.check("2.3", gst.PruneSchedule(5, 23, 2))',
+        'c = gst.RunConfig(intervention="prune", prune_fraction=0.8, schedule=gst.PruneSchedule(5, 21, 2))',
+        'gst.exercises.check("3.4", c)',
+    )
+    rows = grade.grade(path)
+    assert {exercise for exercise, result in results(rows) if result == "right"} == {"1.1", "1.2", "2.3", "3.4"}, rows
+    assert "error" not in {row["result"] for row in rows}, rows
+
+
+STUBBORN = """
+import time
+while True:
+    try:
+        time.sleep(1)
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+def test_what_ignores_interrupts_prints_for_ever_or_kills_its_parent_stops_no_other(tmp_path, root, monkeypatch):
+    paths = [
+        notebook(tmp_path / "a stubborn.ipynb", CORRECT, STUBBORN, STUBBORN, STUBBORN),
+        notebook(tmp_path / "b floods.ipynb", CORRECT, "while True: print('x' * 10**6)"),
+        notebook(tmp_path / "c parent.ipynb", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"),
+        notebook(
+            tmp_path / "=d formula.ipynb",
+            CORRECT,
+            "raise ValueError('\\ud800')",
+            "raise type('=1+1', (Exception,), {})('x')",
+        ),
+        tmp_path / "e shape.ipynb",
+        notebook(tmp_path / "f good.ipynb", CORRECT),
+    ]
+    paths[4].write_text(
+        '{"cells": [1, {"cell_type": "code", "outputs": 3}], "metadata": [], "nbformat": 4, "nbformat_minor": 5}'
+    )
+    os.mkfifo(tmp_path / "g fifo.ipynb")
+    command = [
+        sys.executable,
+        "-m",
+        "tools.notebooks.grade",
+        *paths,
+        tmp_path / "g fifo.ipynb",
+        "--csv",
+        tmp_path / "grades.csv",
+    ]
+    start = time.monotonic()
+    done = subprocess.run(
+        [*command, "--exercises", "1.4", "--timeout", "15"], capture_output=True, text=True, cwd=root, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 300
+    with (tmp_path / "grades.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    right = [row["notebook"] for row in rows if (row["exercise"], row["result"]) == ("1.4", "right")]
+    assert right == ["a stubborn.ipynb", "b floods.ipynb", "'=d formula.ipynb", "f good.ipynb"]
+    failed = {row["notebook"] for row in rows if row["result"] == "error"}
+    assert failed == {
+        "a stubborn.ipynb",
+        "b floods.ipynb",
+        "c parent.ipynb",
+        "'=d formula.ipynb",
+        "e shape.ipynb",
+        "g fifo.ipynb",
+    }
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r=1", "\n=1"])
+def test_no_cell_of_the_table_is_a_formula(text):
+    assert grade._cell(text) == f"'{text}"
+    assert len(grade._cell("a" * 10**6)) == grade.LONGEST

@@ -15,7 +15,7 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import pruning, studies
-from gst_tutorial.widgets.answers import new_axes
+from gst_tutorial.widgets.answers import error_html, new_axes
 
 widgets = importlib.import_module("gst_tutorial.widgets.prune_explorer")  # not the function of that name
 live = importlib.import_module("gst_tutorial.widgets.run_explorer")
@@ -375,3 +375,13 @@ def test_a_base_with_a_plan_for_each_layer_is_refused():
 def test_the_explorer_of_runs_is_a_box_with_everything_in_it():
     box = live.run_explorer()
     assert {"intervention", "target", "iterative rate", "noise lasts", "seed", "Train", "Stop"} <= set(children(box))
+
+
+def test_an_error_that_cannot_say_what_it_is_is_still_shown():
+    class Silent(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    shown = error_html(Silent())
+    assert "<b>Silent (its message cannot be shown)</b>" in shown
+    assert gst.exercises.grade("1.3", lambda *_: (_ for _ in ()).throw(Silent()))[1].startswith("The answer could not")

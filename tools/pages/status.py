@@ -10,6 +10,7 @@ requirements.in and pyproject.toml; studies are described by the provenance that
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import sys
@@ -80,6 +81,11 @@ def studies(root: Path = ROOT) -> list[dict]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
+def plain(text) -> str:
+    """What a JSON file says, as text in the cell of a Markdown table: no element, no link, no end of the cell."""
+    return re.sub(r"([\\`|]|\](?=[(\[]))", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
+
+
 def duration(seconds: float) -> str:
     """24 s, 12 min or 3.1 h."""
     return (
@@ -99,19 +105,19 @@ def page(root: Path = ROOT, draft: bool = False) -> str:
     for name, title in titles(root).items():
         time = times.get(name)
         cells = (
-            [f"{time['seconds']:.0f}", time["processor"], time["cores"], time["date"]]
+            [f"{time['seconds']:.0f}", *(plain(time[name]) for name in ("processor", "cores", "date"))]
             if time
             else ["not measured yet", "", "", ""]
         )
         chapters.append(f"| [{title}]({name}.ipynb) | {' | '.join(map(str, cells))} |")
     packages = [f"| {name} | {version} | {oldest} |" for name, version, oldest in versions(root)]
     rows = [
-        f"| `{study['study']}` | {study['sentence']} | {len(study['seeds'])} | {study['runs']} | {study['failed']} "
-        f"| {duration(study['processor_seconds'])} | {study['date']} |"
+        f"| `{plain(study['study'])}` | {plain(study['sentence'])} | {len(study['seeds'])} | {plain(study['runs'])} "
+        f"| {plain(study['failed'])} | {duration(study['processor_seconds'])} | {plain(study['date'])} |"
         for study in recorded
     ]
     total = duration(sum(study["processor_seconds"] for study in recorded))
-    made_with = " and ".join(sorted({entry["python"] for entry in times.values()}))
+    made_with = " and ".join(sorted({plain(entry["python"]) for entry in times.values()}))
     return "\n".join(
         [
             "# Status",
