@@ -153,7 +153,7 @@ def instability_of(
         ValueError: accuracy before is 0 (nothing could be lost), or the two evaluations differ in length.
     """
     if n_examples is not None:
-        check.integer("n_examples", n_examples, low=1)
+        check.integer("n_examples", n_examples, 1, 2**63)
     a, n = _mean("before", before, n_examples)
     a_after, n_after = _mean("after", after, n_examples)
     if n != n_after:

@@ -189,7 +189,7 @@ def train(
     check.network("model", model)
     check.instance("dataset", dataset, Dataset)
     check.instance("recipe", recipe, Recipe)
-    callbacks = [check.function("callbacks", each) for each in check.many("callbacks", callbacks, "functions")]
+    callbacks = [check.function("callbacks", each) for each in check.instance("callbacks", callbacks, Iterable)]
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
     check.instance("optimizer", optimizer, torch.optim.Optimizer)
     scheduler = recipe.build_scheduler(optimizer)
