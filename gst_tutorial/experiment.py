@@ -222,7 +222,7 @@ class Experiment:
             every_one = [*ours, *callbacks, *bar]
             try:
                 losses = train(self.model, self.dataset, config.recipe, config.seed, every_one, self.optimizer, kept)
-            except Diverged as error:
+            except (Diverged, FloatingPointError) as error:  # the loss, or what the network says of the test set
                 raise Diverged(f"{error} The run was {config}.") from None
             train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
             measures = self._measure()
