@@ -159,7 +159,8 @@ def forest(
         name = {**right, "xytext": (0, 0), "va": "top"}
         ax.annotate("\n".join(lines), (0, bottom - len(lines) - 1.25), **name)
         ax.annotate(statistics.conclusion(e), (1, at), **right, xytext=(8, 0), va="center", color=color)
-        value = f"{scale * e.value:+.{1 if scale > 1 else 2}f}"
+        digits = 1 if scale > 1 else 2
+        value = f"{round(scale * e.value, digits) + 0.0:+.{digits}f}"  # no "-0.0"
         ax.annotate(value, (1, bottom - len(lines) - 1.25), **{**name, "xytext": (8, 0)}, color=color)
     ax.axvline(0, **ZERO)
     ax.grid(False, axis="y")

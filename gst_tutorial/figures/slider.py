@@ -134,7 +134,6 @@ style="max-width:{max(720, min(760, round(1.25 * width) + 34))}px">
 <div class="gst-body">
 <div class="gst-picture"><img decoding="sync" width="{width}" height="{height}" \
 alt="{e(data["alts"][0][start])}" src="{e(data["frames"][0][start])}"></div>
-<div class="gst-side">
 <div class="gst-controls" style="display:none">
 <button type="button" data-lm-suppress-shortcuts="true" data-verb="Play">Play</button>
 <div class="gst-range"><label><span>{e(control_label)}</span> <input type="range" min="0" max="{len(labels) - 1}" \
@@ -142,10 +141,10 @@ step="1" value="{start}" aria-valuetext="{e(labels[start])}" {keys}></label>
 <div class="gst-at" aria-hidden="true" style="--gst-at:{start / (len(labels) - 1):.4g}"><b>{e(labels[start])}</b></div>
 <div class="gst-ends" aria-hidden="true"><span>{e(labels[0])}</span><span>{e(labels[-1])}</span></div></div>
 {choice_box}</div>
+</div>
 <output class="gst-text" aria-live="polite"><b>{e(states[0][start])}:</b> <span>{e(text_rows[0][start])}</span></output>
 <noscript><p class="gst-note">This is one of {len(labels) * len(choices)} pictures; \
 the slider that shows the others needs scripts.</p></noscript>
-</div></div>
 <figcaption>{e(caption)}</figcaption>
 <script type="application/json">{embedded}</script>
 </figure>
