@@ -120,6 +120,7 @@ def slider_figure(
 
     e = html.escape
     keys = 'data-lm-suppress-shortcuts="true" autocomplete="off"'  # else JupyterLab takes the arrow keys
+    said = {True: ' style="visibility:hidden"', False: ""}  # the name under the thumb is not said twice
     radios = "".join(
         f'<label><input type="radio" name="{name}-choice" value="{i}" {keys}{" checked" * (i == 0)}>{e(choice)}</label>'
         for i, choice in enumerate(choices)
@@ -139,7 +140,8 @@ alt="{e(data["alts"][0][start])}" src="{e(data["frames"][0][start])}"></div>
 <div class="gst-range"><label><span>{e(control_label)}</span> <input type="range" min="0" max="{len(labels) - 1}" \
 step="1" value="{start}" aria-valuetext="{e(labels[start])}" {keys}></label>
 <div class="gst-at" aria-hidden="true" style="--gst-at:{start / (len(labels) - 1):.4g}"><b>{e(labels[start])}</b></div>
-<div class="gst-ends" aria-hidden="true"><span>{e(labels[0])}</span><span>{e(labels[-1])}</span></div></div>
+<div class="gst-ends" aria-hidden="true"><span{said[start == 0]}>{e(labels[0])}</span>\
+<span{said[start == len(labels) - 1]}>{e(labels[-1])}</span></div></div>
 {choice_box}</div>
 </div>
 <output class="gst-text" aria-live="polite"><b>{e(states[0][start])}:</b> <span>{e(text_rows[0][start])}</span></output>

@@ -150,6 +150,8 @@ def test_the_name_of_a_position_stands_under_the_thumb_and_inside_the_figure(ope
             track, box = slider.bounding_box(), name.bounding_box()
             thumb = track["x"] + 8 + position / last * (track["width"] - 16)
             assert name.inner_text() == slider.get_attribute("aria-valuetext")
+            ends = [end.is_visible() for end in figure.locator(".gst-ends span").all()]
+            assert ends == [position > 0, position < last]  # what stands under the thumb is not said twice
             assert box["x"] - 8 <= thumb <= box["x"] + box["width"] + 8
             assert track["x"] - 1 <= box["x"]
             assert box["x"] + box["width"] <= track["x"] + track["width"] + 1
