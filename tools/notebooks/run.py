@@ -39,7 +39,7 @@ NOTEBOOK_METADATA = {
 
 
 def small_picture(png: str) -> str:
-    """A PNG (base64) with a palette of 128 colours: a third of the size, and plots have no more. Done once, then kept."""
+    """A PNG (base64) with a palette of 64 colours: a third of the size, and plots have no more. Done once, then kept."""
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
@@ -47,7 +47,7 @@ def small_picture(png: str) -> str:
             return png
         clear = picture.mode == "RGBA" and picture.getextrema()[3][0] < 255
         method = Image.Quantize.FASTOCTREE if clear else Image.Quantize.MEDIANCUT  # the other cannot see through
-        palette = picture.convert("RGBA" if clear else "RGB").quantize(128, method=method, dither=Image.Dither.NONE)
+        palette = picture.convert("RGBA" if clear else "RGB").quantize(64, method=method, dither=Image.Dither.NONE)
     file = io.BytesIO()
     palette.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
