@@ -9,6 +9,8 @@ value, for scripts.
 
 from __future__ import annotations
 
+import textwrap
+
 from gst_tutorial import _arguments
 from gst_tutorial.exercises import (
     anatomy,
@@ -44,7 +46,7 @@ def check(exercise: str, answer) -> None:
         answer: what the exercise asks for: a number, a list, a config or a function.
     """
     solved, sentence = grade(exercise, answer)
-    print(f"{'Right' if solved else 'Not yet'}. {sentence}")
+    print(textwrap.fill(f"{'Right' if solved else 'Not yet'}. {sentence}", 80, break_on_hyphens=False))
 
 
 def grade(exercise: str, answer) -> tuple[bool, str]:

@@ -1,5 +1,6 @@
 """The book's figures: `style` says how things look, `plots` draw estimates, `slider` makes pictures that answer without a
-kernel. Each name is loaded when it is first asked for; importing this package loads no plotting library.
+kernel, `tables` folds numbers away. Each name is loaded when it is first asked for; importing this package loads no
+plotting library.
 """
 
 import importlib
@@ -17,6 +18,7 @@ _NAMES = {
         "training_curve",
     ),
     "slider": ("figure_frames", "show", "slider_figure"),
+    "tables": ("folded",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -4,6 +4,7 @@ from `gst.statistics`. How things look stands in `style`.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gst_tutorial.experiment import RunResult
 
 ZERO = {"color": "#767676", "linewidth": 0.8}  # the line where an effect is none
+FOREST_LETTERS = 48  # a line of a row's name: what fits into the width of the axes
 
 
 def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.6)) -> Axes:
@@ -144,7 +146,8 @@ def means(
 def forest(
     estimates: Mapping[Hashable, statistics.Estimate], ax: Axes | None = None, scale: float = 1.0, unit: str = ""
 ) -> Axes:
-    """A row per estimate, from the top: its interval, a line at zero, and at the right what it shows, in a word.
+    """A row per estimate, from the top: its name and value, below them its interval, a line at zero and, at the right, what
+    it shows, in a word. Names stand above the intervals, so that the letters are large enough on a telephone.
 
     Args:
         estimates: by the name to write at the row. scale: 100 for points of accuracy. unit: of the axis below.
@@ -158,19 +161,26 @@ def forest(
     check.instance("unit", unit, str)
     if not estimates:
         raise ValueError("estimates is empty: a forest plot needs at least one row.")
-    ax = _axes(ax, (6.4, 0.9 + 0.32 * len(estimates)))
-    for row, e in enumerate(estimates.values()):
+    names = [textwrap.wrap(str(name), FOREST_LETTERS) for name in estimates]
+    bottoms = np.cumsum([len(lines) + 1.3 for lines in names])  # in lines of text
+    ax = _axes(ax, (5.0, 0.65 + 0.19 * bottoms[-1]))
+    for lines, bottom, e in zip(names, bottoms, estimates.values()):
         color = {1: PALETTE["blue"], -1: PALETTE["vermilion"], 0: "#595959"}[e.sign]
         filled = {"markerfacecolor": color if e.sign else "white"}  # hollow: not told apart from zero
-        marker = {1: ">", -1: "<", 0: "o"}[e.sign]
-        ax.errorbar(
-            scale * e.value, row, xerr=_error([e], scale), marker=marker, color=color, capsize=3, ms=6, **filled
-        )
-        word = statistics.conclusion(e)
-        ax.annotate(word, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=color)
+        marker, at = {1: ">", -1: "<", 0: "o"}[e.sign], bottom - 0.8
+        ax.errorbar(scale * e.value, at, xerr=_error([e], scale), marker=marker, color=color, capsize=3, ms=6, **filled)
+        right = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 10}
+        name = {**right, "xytext": (0, 0), "va": "top"}
+        ax.annotate("\n".join(lines), (0, bottom - len(lines) - 1.25), **name)
+        ax.annotate(statistics.conclusion(e), (1, at), **right, xytext=(8, 0), va="center", color=color)
+        digits = 1 if scale > 1 else 2
+        value = f"{round(scale * e.value, digits) + 0.0:+.{digits}f}"  # no "-0.0"
+        ax.annotate(value, (1, bottom - len(lines) - 1.25), **{**name, "xytext": (8, 0)}, color=color)
     ax.axvline(0, **ZERO)
-    ax.set_yticks(range(len(estimates)), [str(name) for name in estimates])
-    ax.set(ylim=(len(estimates) - 0.5, -0.5), xlabel=unit)
+    ax.grid(False, axis="y")
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.set(ylim=(bottoms[-1] + 0.1, 0), xlabel=unit)
     return ax
 
 

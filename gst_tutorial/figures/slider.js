@@ -7,8 +7,8 @@
     const data = JSON.parse(find("script[type='application/json']").textContent);
     const image = find("img"), range = find("input[type=range]"), button = find("button");
     const text = find("output"), radios = [...root.querySelectorAll("input[type=radio]")];
-    const last = data.labels.length - 1;
-    let timer = 0;
+    const last = data.labels.length - 1, ends = root.querySelectorAll(".gst-ends span");
+    let timer = 0, held = 0; // held: where the film was paused; from there, and from the first state, it goes on
     window.gstFigures = (window.gstFigures || 0) + 1;
     for (const radio of radios) radio.name = `${root.id}-choice-${window.gstFigures}`;
 
@@ -17,7 +17,9 @@
       image.src = data.frames[row][i];
       image.alt = data.alts[row][i];
       range.setAttribute("aria-valuetext", data.labels[i]);
-      find(".gst-ends b").textContent = data.labels[i];
+      find(".gst-at b").textContent = data.labels[i];
+      find(".gst-at").style.setProperty("--gst-at", i / last);
+      for (const [j, end] of [0, last].entries()) ends[j].style.visibility = i === end ? "hidden" : ""; // said already
       text.querySelector("b").textContent = data.states[row][i] + ":";
       text.querySelector("span").textContent = data.texts[row][i];
     };
@@ -35,16 +37,17 @@
       if (Number(range.value) >= last) pause();
     };
     button.addEventListener("click", () => {
-      const next = Number(range.value) >= last ? 0 : Number(range.value) + 1;
-      if (timer) return pause();
-      if (reduced.matches) return move(next);
+      const at = Number(range.value), following = at >= last ? 0 : at + 1;
+      if (timer) { held = at; return pause(); }
+      if (reduced.matches) return move(following);
+      const next = at === 0 || at === held ? following : 0; // a film starts at its first state
       text.setAttribute("aria-live", "off"); // a film is not to be read aloud frame by frame
       name("Pause");
       move(next);
       if (next < last) timer = setInterval(tick, 1000 * SECONDS_PER_STATE);
       else pause();
     });
-    range.addEventListener("input", () => { pause(); draw(); });
+    range.addEventListener("input", () => { held = 0; pause(); draw(); });
     for (const radio of radios) radio.addEventListener("change", () => { pause(); draw(); });
     reduced.addEventListener("change", pause);
     find(".gst-controls").style.display = "";

@@ -120,6 +120,7 @@ def slider_figure(
 
     e = html.escape
     keys = 'data-lm-suppress-shortcuts="true" autocomplete="off"'  # else JupyterLab takes the arrow keys
+    said = {True: ' style="visibility:hidden"', False: ""}  # the name under the thumb is not said twice
     radios = "".join(
         f'<label><input type="radio" name="{name}-choice" value="{i}" {keys}{" checked" * (i == 0)}>{e(choice)}</label>'
         for i, choice in enumerate(choices)
@@ -127,19 +128,22 @@ def slider_figure(
     choice_box = f'<fieldset class="gst-choice"><legend>{e(second)}</legend>{radios}</fieldset>' if second else ""
     return f"""\
 <figure class="gst-slider tex2jax_ignore mathjax_ignore" id="{name}" aria-label="{e(title)}" \
-style="max-width:{min(760, round(1.25 * width) + 34)}px">
+style="max-width:{max(720, min(760, round(1.25 * width) + 34))}px">
 <style>
 {SHEET}</style>
 <p class="gst-title">{e(title)}</p>
+<div class="gst-body">
 <div class="gst-picture"><img decoding="sync" width="{width}" height="{height}" \
 alt="{e(data["alts"][0][start])}" src="{e(data["frames"][0][start])}"></div>
 <div class="gst-controls" style="display:none">
 <button type="button" data-lm-suppress-shortcuts="true" data-verb="Play">Play</button>
 <div class="gst-range"><label><span>{e(control_label)}</span> <input type="range" min="0" max="{len(labels) - 1}" \
 step="1" value="{start}" aria-valuetext="{e(labels[start])}" {keys}></label>
-<div class="gst-ends" aria-hidden="true"><span>{e(labels[0])}</span><b>{e(labels[start])}</b>\
-<span>{e(labels[-1])}</span></div></div>
+<div class="gst-at" aria-hidden="true" style="--gst-at:{start / (len(labels) - 1):.4g}"><b>{e(labels[start])}</b></div>
+<div class="gst-ends" aria-hidden="true"><span{said[start == 0]}>{e(labels[0])}</span>\
+<span{said[start == len(labels) - 1]}>{e(labels[-1])}</span></div></div>
 {choice_box}</div>
+</div>
 <output class="gst-text" aria-live="polite"><b>{e(states[0][start])}:</b> <span>{e(text_rows[0][start])}</span></output>
 <noscript><p class="gst-note">This is one of {len(labels) * len(choices)} pictures; \
 the slider that shows the others needs scripts.</p></noscript>
@@ -232,7 +236,7 @@ def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     # Letters stay letters (small, sharp, found by the browser's fonts); ids and dates must not differ between runs.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gst-tutorial", "savefig.bbox": None}):
-        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
     return buffer.getvalue()
 
 

@@ -52,13 +52,14 @@ LOOKS = _looks(
     reset_moments=("green", "8", ":"),
 )
 STYLE = {
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
+    # Transparent: a page in the dark turns black ink into white, a notebook puts paper behind (Jupyter's needs_background).
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#e6e6e6",
+    "grid.color": "#8080803a",
     "axes.axisbelow": True,
     "font.size": 10,
     "legend.frameon": False,

@@ -21,16 +21,27 @@ address, open_page = figure_pages.address, figure_pages.open_page
         ("light.html", "dark", "light"),
     ],
 )
-def test_text_can_be_read_in_light_and_in_dark_and_the_picture_stays_white(open_page, page, scheme, theme):
+def test_text_can_be_read_in_light_and_in_dark_and_the_picture_stands_on_the_card(open_page, page, scheme, theme):
     for figure in open_page(page, color_scheme=scheme).figures():
         card = colour(figure, "background-color")
         assert contrast(card, "#ffffff") < 1.5 if theme == "light" else contrast(card, "#ffffff") > 10
-        for part in (".gst-title", "output", "output b", ".gst-range label", ".gst-ends span", "button", "figcaption"):
+        for part in (
+            ".gst-title",
+            "output",
+            "output b",
+            ".gst-range label",
+            ".gst-at b",
+            ".gst-ends span",
+            "button",
+            "figcaption",
+        ):
             for found in figure.locator(part).all():
                 assert contrast(colour(found, "color"), card) >= 4.5
         assert contrast(colour(figure.locator("button"), "border-top-color"), card) >= 3
         assert contrast(colour(figure.locator("input[type=range]"), "accent-color"), card) >= 3
-        assert colour(figure.locator("img"), "background-color") == "rgb(255, 255, 255)"
+        image = figure.locator("img")
+        assert colour(image, "background-color") == "rgba(0, 0, 0, 0)"
+        assert colour(image, "filter") == ("none" if theme == "light" else "invert(1) hue-rotate(180deg)")
 
 
 @pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["360 px", "1280 px"])
@@ -69,6 +80,7 @@ def test_on_paper_the_state_that_was_chosen_is_there_and_the_controls_are_not(op
     assert figure.locator("img").is_visible()
     assert figure.locator("output").inner_text().startswith("nearly all:")
     assert colour(figure, "background-color") == "rgb(255, 255, 255)"
+    assert colour(figure.locator("img"), "filter") == "none"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

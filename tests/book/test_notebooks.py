@@ -105,6 +105,39 @@ def test_a_live_number_is_asserted(notebooks, name):
             assert waiting is None, f"no assertion follows this cell, whose output is not compared:\n{waiting}"
 
 
+@each_notebook
+def test_no_line_of_printed_output_is_wider_than_the_page(notebooks, name):
+    for cell in cells(notebooks[name], "code"):
+        for output in cell.outputs:
+            drawn = any(kind.startswith(("image/", "text/html")) for kind in output.get("data", {}))
+            printed = output.get("text", "" if drawn else output.get("data", {}).get("text/plain", ""))
+            wide = [line for line in printed.splitlines() if len(line) > 80]
+            assert wide == [], f"longer than 80 characters; draw it (gst.figures.forest) or wrap it:\n{cell.source}"
+
+
+@each_chapter
+def test_a_chapter_shows_its_figure_first_and_no_code_before_it(notebooks, name):
+    """Title and question, then the figure; code is folded; what the reader will learn and needs stands below."""
+    title, *rest = notebooks[name].cells
+    assert "**You will learn**" not in title.source
+    for cell in rest:
+        if cell.cell_type == "code":
+            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input"}, f"not folded:\n{cell.source}"
+            if any('class="gst-slider' in output.get("data", {}).get("text/html", "") for output in cell.outputs):
+                break
+        else:
+            assert "**You will learn**" not in cell.source
+    else:
+        pytest.fail("no slider figure")
+
+
+@each_chapter
+def test_checks_and_drawing_are_folded(notebooks, name):
+    for cell in cells(notebooks[name], "code"):
+        if cell.source.startswith("assert ") or any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input"}, f"not folded:\n{cell.source}"
+
+
 @each_chapter
 def test_a_chapter_opens_with_its_answer_and_what_it_asks_of_the_reader(notebooks, name):
     opening = text(notebooks[name]).split("\n## ")[0]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.book import figure_pages
 from tests.book.figure_pages import two_controls
-from tools.browser import NARROW, drag, painted, state
+from tools.browser import NARROW, WIDE, drag, painted, state
 
 pytestmark = pytest.mark.browser
 
@@ -120,6 +120,41 @@ def test_pause_and_a_hand_on_the_slider_stop_the_film(stopped_clock):
         held = state(figure)
         here.page.clock.run_for(5000)
         assert state(figure) == held
+
+
+def test_play_starts_at_the_first_state_and_goes_on_where_it_was_paused(stopped_clock):
+    here = stopped_clock()
+    figure = here.figures()[0]
+    button, slider = figure.locator("button"), figure.locator("input[type=range]")
+    slider.press("Home")
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    button.click()
+    assert state(figure)[0] == 0
+    here.page.clock.run_for(1300)
+    assert state(figure)[0] == 1
+    button.click()
+    assert state(figure)[0] == 1
+    button.click()
+    assert state(figure)[0] == 2
+    button.click()
+
+
+def test_the_name_of_a_position_stands_under_the_thumb_and_inside_the_figure(open_page):
+    for viewport in (NARROW, WIDE):
+        figure = open_page(viewport=viewport).figures()[0]
+        slider, name = figure.locator("input[type=range]"), figure.locator(".gst-at b")
+        last = int(slider.get_attribute("max"))
+        for position in range(last + 1):
+            slider.press("Home" if position == 0 else "ArrowRight")
+            track, box = slider.bounding_box(), name.bounding_box()
+            thumb = track["x"] + 8 + position / last * (track["width"] - 16)
+            assert name.inner_text() == slider.get_attribute("aria-valuetext")
+            ends = [end.is_visible() for end in figure.locator(".gst-ends span").all()]
+            assert ends == [position > 0, position < last]  # what stands under the thumb is not said twice
+            assert box["x"] - 8 <= thumb <= box["x"] + box["width"] + 8
+            assert track["x"] - 1 <= box["x"]
+            assert box["x"] + box["width"] <= track["x"] + track["width"] + 1
 
 
 def test_nothing_plays_by_itself(stopped_clock):

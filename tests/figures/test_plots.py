@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -58,19 +59,50 @@ def test_gain_against_width_has_a_line_per_size_of_the_training_set(ax):
     assert lines["250 training examples"].ravel().tolist() == pytest.approx([0.5, 0, 1, 1, 2, 2], rel=0.02)
 
 
-def test_a_forest_has_a_row_per_estimate_a_zero_line_and_a_verdict_in_a_word(ax):
-    estimates = {
-        "up": statistics.Estimate("up", 0.02, 0.01, 0.03, 20),
-        "flat": statistics.Estimate("flat", 0.0, -0.01, 0.01, 20),
-        "down": statistics.Estimate("down", -0.02, -0.03, -0.01, 20),
+def forest_of(ax, **estimates):
+    return {
+        name.replace("_", " "): statistics.Estimate(name, value, low, high, 20)
+        for name, (value, low, high) in estimates.items()
     }
+
+
+def test_a_forest_has_a_row_per_estimate_a_zero_line_and_a_verdict_in_a_word(ax):
+    estimates = forest_of(ax, up=(0.02, 0.01, 0.03), flat=(0.0, -0.01, 0.01), down=(-0.02, -0.03, -0.01))
     plots.forest(estimates, ax, scale=100, unit="points")
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["up", "flat", "down"]
-    assert [text.get_text() for text in ax.texts] == ["above zero", "not told apart", "below zero"]
-    assert [c.lines[0].get_xdata()[0] for c in ax.containers] == pytest.approx([2, 0, -2])
+    names, words, values = ([text.get_text() for text in ax.texts][i::3] for i in range(3))
+    assert names == ["up", "flat", "down"]
+    assert words == ["above zero", "not told apart", "below zero"]
+    assert values == ["+2.0", "+0.0", "-2.0"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
+    assert [line.get_xdata() for line in ax.lines if line.get_color() == plots.ZERO["color"]] == [[0, 0]]
     with pytest.raises(ValueError, match="estimates is empty"):
         plots.forest({}, ax)
+
+
+def test_what_a_forest_draws_is_what_it_was_given(ax):
+    estimates = forest_of(ax, gain=(0.0213, 0.0111, 0.0309), loss=(-0.5, -0.75, 0.25), none=(0.0, 0.0, 0.0))
+    plots.forest(estimates, ax, scale=100)
+    drawn = [(c.lines[0].get_xdata()[0], *c.lines[2][0].get_segments()[0][:, 0]) for c in ax.containers]
+    given = [(100 * e.value, 100 * e.low, 100 * e.high) for e in estimates.values()]
+    assert np.array(drawn) == pytest.approx(np.array(given))
+    rows = [c.lines[0].get_ydata()[0] for c in ax.containers]
+    assert rows == sorted(rows)
+
+
+def test_the_names_of_a_forest_stay_inside_the_figure_and_off_each_other():
+    estimates = forest_of(None, short=(0.1, 0, 0.2), **{"a_long_name " * 9: (0.0, -1, 1)}, last=(-1, -2, -0.5))
+    ax = plots.forest(estimates, unit="points")
+    figure = ax.figure
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    width = figure.bbox.width
+    assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+    assert not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[i + 1 :])
+    assert (
+        min(text.get_fontsize() for text in ax.texts) / (72 * figure.get_figwidth()) * 310 >= 8.5
+    )  # px on a telephone
+    assert figure.get_facecolor()[3] == 0  # transparent
+    pyplot.close(figure)
 
 
 def test_a_training_curve_drops_at_its_event_and_looks_like_what_its_config_does(ax):

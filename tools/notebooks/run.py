@@ -39,13 +39,15 @@ NOTEBOOK_METADATA = {
 
 
 def small_picture(png: str) -> str:
-    """A PNG (base64) with a palette of 128 colours: a third of the size, and plots have no more. Done once, then kept."""
+    """A PNG (base64) with a palette of 64 colours: a third of the size, and plots have no more. Done once, then kept."""
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
         if picture.mode == "P":
             return png
-        palette = picture.convert("RGB").quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        clear = picture.mode == "RGBA" and picture.getextrema()[3][0] < 255
+        method = Image.Quantize.FASTOCTREE if clear else Image.Quantize.MEDIANCUT  # the other cannot see through
+        palette = picture.convert("RGBA" if clear else "RGB").quantize(64, method=method, dither=Image.Dither.NONE)
     file = io.BytesIO()
     palette.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
@@ -63,7 +65,10 @@ def tidy_outputs(cell) -> list:
             continue
         if output.output_type in ("display_data", "execute_result"):
             image_types = [kind for kind in output.data if kind.startswith("image/")]
-            output.metadata = {kind: {"alt": alt} for kind in image_types if alt}
+            ground = {key: output.metadata[key] for key in ("needs_background",) if key in output.metadata}
+            output.metadata = {
+                kind: {"alt": alt} for kind in image_types if alt
+            } | ground  # paper behind clear pictures
             if "image/png" in output.data:
                 output.data["image/png"] = small_picture(output.data["image/png"])
         outputs.append(output)
