@@ -85,6 +85,18 @@ class Study:
     curves: tuple[str, ...] = ()
     predictions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            name: str,
+            sentence: str,
+            arms: Iterable[Arm] | Mapping[str, RunConfig],
+            seeds: Iterable[int] = ...,
+            curves: Iterable[str] = ...,
+            predictions: Mapping[str, str] = ...,
+        ) -> None: ...
+
     def __post_init__(self):
         arms = self.arms
         if isinstance(arms, Mapping):
