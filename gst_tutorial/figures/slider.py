@@ -84,7 +84,7 @@ def slider_figure(
         raise ValueError(f"texts has the choices {text_choices!r}; frames has {choices!r}. They must be the same.")
     text_rows = [card.texts("texts", row) for row in text_rows]
 
-    pictures = [[_picture(frame, f"frames[{i}]") for i, frame in enumerate(row)] for row in rows]
+    pictures = [[picture(frame, f"frames[{i}]") for i, frame in enumerate(row)] for row in rows]
     width, height = pictures[0][0][1]
     for row in pictures:
         for i, (_, size) in enumerate(row):
@@ -100,7 +100,7 @@ def slider_figure(
         "states": states,
         "alts": [[f"{title}: {each}" for each in row] for row in states],
         "texts": text_rows,
-        "frames": [[picture for picture, _ in row] for row in pictures],
+        "frames": [[address for address, _ in row] for row in pictures],
     }
     embedded = card.embedded(data)
 
@@ -198,7 +198,7 @@ def _svg(figure: Figure) -> str:
     return buffer.getvalue()
 
 
-def _picture(frame: Frame, where: str) -> tuple[str, tuple[int, int]]:
+def picture(frame: Frame, where: str) -> tuple[str, tuple[int, int]]:
     """The `data:` address of one picture and its (width, height) in px, with everything left out that does not show."""
     if not isinstance(frame, str) and not hasattr(frame, "savefig"):
         raise TypeError(f"{where} must be a matplotlib figure or a string of SVG, not {type(frame).__name__}.")
