@@ -22,38 +22,38 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial import statistics as statistics
     from gst_tutorial import studies as studies
     from gst_tutorial import widgets as widgets
+    from gst_tutorial.compaction import compact as compact
+    from gst_tutorial.config import RunConfig as RunConfig
+    from gst_tutorial.data import Dataset as Dataset
+    from gst_tutorial.data import load as load
+    from gst_tutorial.experiment import Experiment as Experiment
+    from gst_tutorial.experiment import RunResult as RunResult
+    from gst_tutorial.experiment import run as run
+    from gst_tutorial.instability import PruningEvent as PruningEvent
+    from gst_tutorial.instability import accuracy as accuracy
+    from gst_tutorial.instability import correct as correct
+    from gst_tutorial.instability import instability_of as instability_of
+    from gst_tutorial.instability import measure_instability as measure_instability
     from gst_tutorial.masks import FilterMask as FilterMask
     from gst_tutorial.masks import make_prunable as make_prunable
     from gst_tutorial.masks import prunable_layers as prunable_layers
     from gst_tutorial.masks import sparsity as sparsity
+    from gst_tutorial.networks import conv1d_net as conv1d_net
     from gst_tutorial.pruning import PruneSchedule as PruneSchedule
     from gst_tutorial.pruning import choose_filters as choose_filters
     from gst_tutorial.pruning import filter_scores as filter_scores
     from gst_tutorial.pruning import kept_filters as kept_filters
     from gst_tutorial.pruning import prune_filters as prune_filters
     from gst_tutorial.pruning import restore_filters as restore_filters
-    from gst_tutorial.instability import PruningEvent as PruningEvent
-    from gst_tutorial.instability import accuracy as accuracy
-    from gst_tutorial.instability import correct as correct
-    from gst_tutorial.instability import instability_of as instability_of
-    from gst_tutorial.instability import measure_instability as measure_instability
-    from gst_tutorial.training import Diverged as Diverged
-    from gst_tutorial.training import Recipe as Recipe
-    from gst_tutorial.training import train as train
-    from gst_tutorial.config import RunConfig as RunConfig
-    from gst_tutorial.experiment import Experiment as Experiment
-    from gst_tutorial.experiment import RunResult as RunResult
-    from gst_tutorial.experiment import run as run
-    from gst_tutorial.data import Dataset as Dataset
-    from gst_tutorial.data import load as load
-    from gst_tutorial.networks import conv1d_net as conv1d_net
-    from gst_tutorial.compaction import compact as compact
+    from gst_tutorial.studies.recorded import recorded as recorded
+    from gst_tutorial.studies.recorded import recorded_names as recorded_names
+    from gst_tutorial.studies.store import ResultStore as ResultStore
     from gst_tutorial.studies.study import Arm as Arm
     from gst_tutorial.studies.study import Study as Study
     from gst_tutorial.studies.sweep import sweep as sweep
-    from gst_tutorial.studies.store import ResultStore as ResultStore
-    from gst_tutorial.studies.recorded import recorded as recorded
-    from gst_tutorial.studies.recorded import recorded_names as recorded_names
+    from gst_tutorial.training import Diverged as Diverged
+    from gst_tutorial.training import Recipe as Recipe
+    from gst_tutorial.training import train as train
 
 __version__ = "0.1.0"
 

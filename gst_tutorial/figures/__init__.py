@@ -1,6 +1,6 @@
 """The book's figures: `style` says how things look, `plots` draw estimates, `slider` makes pictures that answer without a
-kernel, `tables` folds numbers away. Each name is loaded when it is first asked for; importing this package loads no
-plotting library.
+kernel, `prediction` asks for a guess before it tells (both stand on a `card`), `tables` folds numbers away. Each name is loaded
+when it is first asked for; importing this package loads no plotting library.
 """
 
 import importlib
@@ -17,7 +17,9 @@ _NAMES = {
         "means",
         "training_curve",
     ),
-    "slider": ("figure_frames", "show", "slider_figure"),
+    "card": ("show",),
+    "slider": ("figure_frames", "slider_figure"),
+    "prediction": ("predict",),
     "tables": ("folded",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -13,31 +13,23 @@ from __future__ import annotations
 
 import html
 import io
-import json
 import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.figures import card
 from gst_tutorial.figures.style import house_style
 
 if TYPE_CHECKING:
-    from IPython.display import HTML
     from matplotlib.figure import Figure
 
     Frame = Figure | str  # a matplotlib figure, or the text of an SVG picture
 
-# What every figure carries with it. The style's colours: ink and soft reach a contrast of 4.5 on card, the others 3. Its
-# themes stand in this order: the system's wish, then what the page says (the book; JupyterLab; Colab), then paper. Rules
-# marked !important undo the light panel, the padding and the dimming of the book's dark theme.
-# The script binds every figure that is not bound yet: a cell that is run again brings a new figure of the same name, and
-# some notebooks run a script away from its place. Radio groups get a name of their own for the same reason.
-_HERE = Path(__file__).parent
-SHEET = (_HERE / "slider.css").read_text(encoding="utf-8")
-SCRIPT = (_HERE / "slider.js").read_text(encoding="utf-8")
+SHEET = card.sheet("slider")
+SCRIPT = card.script("slider")
 
 _SVG = "{http://www.w3.org/2000/svg}"
 # Fonts of matplotlib's formulas that no reader has: a prime set in cmsy10 would show as a zero.
@@ -75,14 +67,11 @@ def slider_figure(
     Raises:
         ValueError, TypeError: names the argument, before anything is drawn.
     """
-    for argument, value in (("title", title), ("control_label", control_label), ("caption", caption)):
-        if not isinstance(value, str):
-            raise TypeError(f"{argument}={check.shown(value)} must be a string, not {type(value).__name__}.")
-        if not value.strip() and argument != "caption":
-            raise ValueError(f"{argument}={check.shown(value)} must not be empty.")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise ValueError(f"name={check.shown(name)} must be a letter followed by letters, digits, '-' or '_'.")
-    labels = _strings("labels", labels)
+    card.text("title", title)
+    card.text("control_label", control_label)
+    card.text("caption", caption, empty=True)
+    card.identifier(name)
+    labels = card.texts("labels", labels)
     if len(labels) < 2:
         raise ValueError(f"labels={labels!r} must name at least 2 slider positions.")
     if len(set(labels)) < len(labels):
@@ -93,9 +82,9 @@ def slider_figure(
     text_choices, text_rows = _rows("texts", texts, len(labels), second)
     if choices != text_choices:
         raise ValueError(f"texts has the choices {text_choices!r}; frames has {choices!r}. They must be the same.")
-    text_rows = [_strings("texts", row) for row in text_rows]
+    text_rows = [card.texts("texts", row) for row in text_rows]
 
-    pictures = [[_picture(frame, f"frames[{i}]") for i, frame in enumerate(row)] for row in rows]
+    pictures = [[picture(frame, f"frames[{i}]") for i, frame in enumerate(row)] for row in rows]
     width, height = pictures[0][0][1]
     for row in pictures:
         for i, (_, size) in enumerate(row):
@@ -111,15 +100,12 @@ def slider_figure(
         "states": states,
         "alts": [[f"{title}: {each}" for each in row] for row in states],
         "texts": text_rows,
-        "frames": [[picture for picture, _ in row] for row in pictures],
+        "frames": [[address for address, _ in row] for row in pictures],
     }
-    # "<" would let a text end the script element; the other two keep the string valid inside XHTML.
-    embedded = json.dumps(data, indent=0)
-    for character in "<>&":
-        embedded = embedded.replace(character, f"\\u{ord(character):04x}")
+    embedded = card.embedded(data)
 
     e = html.escape
-    keys = 'data-lm-suppress-shortcuts="true" autocomplete="off"'  # else JupyterLab takes the arrow keys
+    keys = card.KEYS
     said = {True: ' style="visibility:hidden"', False: ""}  # the name under the thumb is not said twice
     radios = "".join(
         f'<label><input type="radio" name="{name}-choice" value="{i}" {keys}{" checked" * (i == 0)}>{e(choice)}</label>'
@@ -127,7 +113,7 @@ def slider_figure(
     )
     choice_box = f'<fieldset class="gst-choice"><legend>{e(second)}</legend>{radios}</fieldset>' if second else ""
     return f"""\
-<figure class="gst-slider tex2jax_ignore mathjax_ignore" id="{name}" aria-label="{e(title)}" \
+<figure class="gst-slider gst-card {card.PLAIN_TEXT}" id="{name}" aria-label="{e(title)}" \
 style="max-width:{max(720, min(760, round(1.25 * width) + 34))}px">
 <style>
 {SHEET}</style>
@@ -183,27 +169,6 @@ def figure_frames(
     return frames
 
 
-def show(figure_html: str) -> HTML:
-    """The figure as the value of a notebook's cell."""
-    if not check.instance("figure_html", figure_html, str).lstrip().startswith("<"):
-        raise ValueError(f"figure_html={check.shown(figure_html)} must be HTML, as slider_figure gives it.")
-    from IPython.display import HTML
-
-    found = HTML()
-    found.data = figure_html  # HTML(figure_html) would read a file of that name
-    return found
-
-
-def _strings(argument: str, values: Sequence[str]) -> list[str]:
-    values = check.many(argument, values, "strings")
-    for i, value in enumerate(values):
-        if not isinstance(value, str):
-            raise TypeError(f"{argument}[{i}]={check.shown(value)} must be a string, not {type(value).__name__}.")
-        if not value.strip():
-            raise ValueError(f"{argument}[{i}]={check.shown(value)} must not be empty.")
-    return values
-
-
 def _rows(argument: str, given, length: int, second: str | None) -> tuple[list[str], list[list]]:
     """The choices of the second control and, for each, its list of `length` items; one unnamed choice without it."""
     if isinstance(given, Mapping) != (second is not None):
@@ -240,7 +205,7 @@ def _svg(figure: Figure) -> str:
     return buffer.getvalue()
 
 
-def _picture(frame: Frame, where: str) -> tuple[str, tuple[int, int]]:
+def picture(frame: Frame, where: str) -> tuple[str, tuple[int, int]]:
     """The `data:` address of one picture and its (width, height) in px, with everything left out that does not show."""
     if not isinstance(frame, str) and not hasattr(frame, "savefig"):
         raise TypeError(f"{where} must be a matplotlib figure or a string of SVG, not {type(frame).__name__}.")

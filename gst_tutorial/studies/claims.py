@@ -86,7 +86,8 @@ DOSES = (0.2, 0.4, 0.6, 0.8, 0.9)
 NONE = {"method": "none"}
 
 
-def _way(way: str, dose: float) -> dict:
+def at_dose(way: str, dose: float) -> dict:
+    """The factors of an arm of `dose-way-end`."""
     return {"way": way, "dose": dose} | ({} if way == "at init" else {"end": 23})
 
 
@@ -108,8 +109,8 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
               for t in TARGETS),
             *(tau(f"the same with the same first and last event, target {t}", "tradeoff-aligned", f"design == 'same ends' and target == '{t}'",
                   ABOVE, control=True) for t in TARGETS),
-            *(gain(f"two events against nineteen, both from epoch 5 to 23, dose {d:.0%}", "dose-way-end", _way("2 events", d),
-                   _way("19 events", d), ABOVE, control=True) for d in DOSES),
+            *(gain(f"two events against nineteen, both from epoch 5 to 23, dose {d:.0%}", "dose-way-end", at_dose("2 events", d),
+                   at_dose("19 events", d), ABOVE, control=True) for d in DOSES),
             gain("the drop alone: a shrink that is seen against the same unseen", "anatomy", _anatomy("shrink"), _anatomy("shrink, unseen"),
                  ABOVE, control=True),
         ],
@@ -121,7 +122,7 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
             *(gain(f"60% against 20%, target {t}", "dose-splits", {"target": t, "dose": 0.6}, {"target": t, "dose": 0.2}, ABOVE) for t in TARGETS),
             *(gain(f"past the point: 95% against 80%, target {t}", "dose-splits", {"target": t, "dose": 0.95}, {"target": t, "dose": 0.8}, BELOW)
               for t in TARGETS),
-            *(gain(f"60% against 20%, {way}", "dose-way-end", _way(way, 0.6), _way(way, 0.2), ABOVE, control=True)
+            *(gain(f"60% against 20%, {way}", "dose-way-end", at_dose(way, 0.6), at_dose(way, 0.2), ABOVE, control=True)
               for way in ("at init", "2 events", "19 events")),
         ],
     ),
@@ -179,11 +180,11 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
             gain("90% pruned at init against no pruning", "tradeoff-splits", {"method": "prune at init"}, NONE, NO_GAIN),
             gain("90% in two events against at init", "tradeoff-splits", {"target": "random", "period": 18}, {"method": "prune at init"}, ABOVE),
             gain("90% in eighteen small events against no pruning", "tradeoff-splits", {"target": "random", "period": 2}, NONE, NO_GAIN),
-            *(gain(f"dose {d:.0%}: at init against no pruning", "dose-way-end", _way("at init", d), {"way": "none"}, NO_GAIN, control=True)
+            *(gain(f"dose {d:.0%}: at init against no pruning", "dose-way-end", at_dose("at init", d), {"way": "none"}, NO_GAIN, control=True)
               for d in DOSES),
-            *(gain(f"dose {d:.0%}: two events against at init", "dose-way-end", _way("2 events", d), _way("at init", d), ABOVE, control=True)
+            *(gain(f"dose {d:.0%}: two events against at init", "dose-way-end", at_dose("2 events", d), at_dose("at init", d), ABOVE, control=True)
               for d in DOSES),
-            *(gain(f"dose {d:.0%}: nineteen small events that end early, against no pruning", "dose-way-end", _way("19 events", d), {"way": "none"},
+            *(gain(f"dose {d:.0%}: nineteen small events that end early, against no pruning", "dose-way-end", at_dose("19 events", d), {"way": "none"},
                    NO_GAIN, control=True) for d in DOSES),
         ],
     ),

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import pytest
 from bs4 import BeautifulSoup
 
-from gst_tutorial.figures.slider import SHEET, figure_frames, show, slider_figure
+from gst_tutorial.figures.card import show
+from gst_tutorial.figures.slider import SHEET, figure_frames, slider_figure
 from gst_tutorial.figures.style import LINES, house_style
 from tools.browser import contrast
 

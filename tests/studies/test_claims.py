@@ -1,14 +1,17 @@
 """Verdicts follow from numbers by rule."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from scipy import stats
 
 import gst_tutorial as gst
 from gst_tutorial.studies import claims
 from gst_tutorial.studies.claims import ABOVE, AGREES, BELOW, NO_EFFECT, NO_GAIN, NO_LOSS, OPEN, OPPOSITE, Test
-from tools.pages.claims import ledger
+from tools.pages.claims import PAGE, PLOT, SHORT, ledger, plot
 
 # Twenty numbers with mean 0 and standard deviation 1.
 SPREAD = pd.Series(stats.zscore(np.random.default_rng(0).normal(size=20), ddof=1))
@@ -90,3 +93,31 @@ def test_every_test_of_a_claim_names_a_study_of_the_book_and_is_named_once():
         assert len({test.what for test in tests}) == len(tests)
         for test in tests:
             assert test.study in gst.studies.names(), test.what
+
+
+def test_the_pages_are_what_the_recorded_results_give():
+    assert PAGE.read_text(encoding="utf-8") == ledger(), "run `python -m tools.pages.claims`"
+    assert PLOT.read_text(encoding="utf-8") == plot(), "run `python -m tools.pages.claims`"
+
+
+def test_the_plot_has_a_row_per_test_with_its_outcome_and_its_interval_where_it_belongs():
+    page = BeautifulSoup(plot(), "html.parser")
+    found = {key: claims.evaluate(tests) for key, (_, _, tests) in claims.CLAIMS.items()}
+    results = [r for each in found.values() for r in each]
+    rows = page.select("tbody tr:not(.gst-claim)")
+    assert [row.select_one(".gst-word").get_text() for row in rows] == [
+        SHORT.get(r.outcome, r.outcome) for r in results
+    ]
+    low, high = (int(end.get_text()) for end in page.select(".gst-axis span"))
+
+    def number(tag, prop: str) -> float:
+        return low + (high - low) * float(re.search(rf"{prop}:([-\d.]+)%", tag["style"])[1]) / 100
+
+    for row, r in zip(rows, results, strict=True):
+        bound = claims.BOUNDS[r.test.unit]
+        assert number(row.select_one(".gst-value"), "left") == pytest.approx(r.estimate.value / bound, abs=0.01)
+        assert number(row.select_one(".gst-interval"), "left") == pytest.approx(r.estimate.low / bound, abs=0.01)
+        end = number(row.select_one(".gst-interval"), "left") + number(row.select_one(".gst-interval"), "width") - low
+        assert end == pytest.approx(r.estimate.high / bound, abs=0.02)
+    heads = [head.b.get_text() for head in page.select(".gst-claim")]
+    assert heads == [f"{key}: {claims.verdict_of(each)}." for key, each in found.items()]
