@@ -131,12 +131,22 @@ Score = Callable[[PrunableLayer, nn.Module, "torch.Tensor | None"], torch.Tensor
 
 
 def l1_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
-    """Sum of the absolute weights of each filter's kernel (no bias), `(C,)`. Li et al., ICLR 2017."""
+    """Sum of the absolute weights of each filter's kernel (no bias), `(C,)`.
+
+    When: the usual baseline of filter pruning.
+    Values: target "smallest".
+    Source: Li et al., *Pruning filters for efficient convnets*, ICLR 2017.
+    """
     return layer.conv.weight.detach().flatten(1).abs().sum(1)
 
 
 def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
-    """Euclidean norm of each filter's kernel (no bias), `(C,)`."""
+    """Euclidean norm of each filter's kernel (no bias), `(C,)`.
+
+    When: the default of this package.
+    Values: target "smallest"; "largest" for large drops.
+    Source: weight magnitude, as `l1_score`, in the norm that chapter 1 explains.
+    """
     return layer.conv.weight.detach().flatten(1).norm(dim=1)
 
 
@@ -147,6 +157,10 @@ def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) ->
     E[relu(z)] = beta * Phi(beta / |gamma|) + |gamma| * phi(beta / |gamma|), where Phi and phi are the standard normal
     distribution and density (derived in chapter 1; Bartoldson et al. 2020, appendix B). Where gamma is 0, z is the
     constant beta and the score is relu(beta).
+
+    When: a batch norm and a ReLU follow: it predicts how much of the filter its readers see.
+    Values: target "smallest"; "largest" for large drops.
+    Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, appendix B.
     """
     if layer.norm is None or layer.norm.weight is None:
         raise ValueError(f"score='ebn' needs a batch norm with scale and shift behind layer {layer.name!r}.")
@@ -162,6 +176,11 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
     """Mean absolute activation of each filter over the examples `x`, `(C,)`; evaluation mode.
 
     The activation is the output of batch norm (of the convolution, without one), before mask and nonlinearity.
+
+    When: there is no batch norm, or what the filters say of your examples should count.
+    Values: `x=dataset.x_train[:1000]`.
+    Source: compared with others by Molchanov et al., *Pruning convolutional neural networks for resource efficient
+    inference*, ICLR 2017.
     """
     if x is None:
         raise ValueError("score='activation' needs examples: pass x, e.g. x=dataset.x_train.")
@@ -191,14 +210,23 @@ def ebn_signed_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
     """`ebn_score` with gamma's sign left in: beta * Phi(beta / gamma) + gamma * phi(beta / gamma), `(C,)`.
 
     Where gamma is positive it is E[BN]. Where gamma is negative it is no expected activation but -E[relu(-z)]: such
-    filters count as the least important. The official code calls it EBN_alt and takes it for ResNet-18.
+    filters count as the least important.
+
+    When: only to repeat the paper's ResNet-18.
+    Values: target "smallest".
+    Source: the official code, EBN_alt.
     """
     score = ebn_score(layer, model, x)  # E[relu(z)] - E[relu(-z)] = E[z] = beta
     return torch.where(layer.norm.weight.detach() < 0, layer.norm.bias.detach() - score, score)
 
 
 def running_activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
-    """What `RunningActivation` has seen of each filter in training, `(C,)`."""
+    """What `RunningActivation` has seen of each filter in training, `(C,)`.
+
+    When: only to repeat the paper's ResNets.
+    Values: a run watches every tenth batch.
+    Source: the official code; Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020.
+    """
     seen = getattr(layer.mask, "running_activation", None)
     if seen is None:
         raise ValueError(
