@@ -26,6 +26,9 @@ class PruneSchedule:
 
     >>> PruneSchedule(start=5, end=23, retrain_period=9).epochs
     (5, 14, 23)
+
+    Raises:
+        ValueError, TypeError: a number out of its range, or `start` after `end`.
     """
 
     start: int
@@ -310,6 +313,12 @@ def filter_scores(
         score: `"l1"`, `"l2"`, `"ebn"`, `"activation"`, one of the paper's ResNets (`"ebn_signed"`,
             `"running_activation"`), or your own function `(layer, model, x) -> (C,)`, also as "package.module:function".
         x: examples `(B, ...)`; only `"activation"` needs them.
+
+    Returns:
+        One number per filter, `(C,)`; larger is more important.
+
+    Raises:
+        ValueError: an unknown layer or score, or a score that gives NaN or another shape.
     """
     found = find_layer(model, layer)
     scores = _score(score)(found, model, x)
@@ -355,6 +364,9 @@ def choose_filters(
 
     Returns:
         int64 `(n_chosen,)`, indices into the C filters. Equal scores are taken in `torch.topk`'s order.
+
+    Raises:
+        ValueError, TypeError: an unknown target, or more filters than there are candidates.
     """
     check.one_of("target", target, TARGETS)
     check.instance("scores", scores, torch.Tensor)
@@ -421,9 +433,17 @@ def prune_filters(
 
 
 def restore_filters(model: nn.Module, layer: str | None = None, indices: torch.Tensor | None = None) -> None:
-    """Undo pruning: set the mask of a layer (None: of all layers), or of some of its filters, back to 1.
+    """Undo pruning: set masks back to 1.
 
     A filter's weights are what they were when it was pruned, apart from what momentum and weight decay did to them.
+
+    Args:
+        model: a prunable network; changed in place.
+        layer: name of the layer; None takes all.
+        indices: int64, the filters of the layer to restore; None takes all.
+
+    Raises:
+        ValueError: an unknown layer.
     """
     for name in prunable_layers(model) if layer is None else [layer]:
         mask = find_layer(model, name).mask
