@@ -82,7 +82,7 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("2.4", "c", "Retraining longer"),
         ("3.1", 4, "5, 17, 29"),
         ("3.1", 11, "after the training of epoch 29"),
-        ("3.3", 0.4, "should be negative"),
+        ("3.3", 0.62, "Look at the sign"),
         ("3.3", "negative", "should be a number"),
         ("3.4", gst.RunConfig(intervention="prune", prune_fraction=0.8), "there should be nine"),
         ("4.4", gst.RunConfig(intervention="prune"), "intervention='prune'"),
