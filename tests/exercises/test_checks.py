@@ -18,7 +18,8 @@ def outputs_by_exercise(notebooks):
             called = re.search(r"exercises\.check\(\"([\d.]+)\"", cell.source) if cell.cell_type == "code" else None
             if called:
                 text = "".join(output.get("text", "") for output in cell.outputs)
-                printed.setdefault(called[1], []).append(text.strip().splitlines()[-1] if text.strip() else "")
+                verdict = re.search(r"^(Right|Not yet)\..*", text, flags=re.MULTILINE)  # the sentence may go on below
+                printed.setdefault(called[1], []).append(verdict[0] if verdict else text)
     return printed
 
 
