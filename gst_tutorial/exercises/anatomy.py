@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch.nn import functional as F
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
 
 
 def _unseen_shrink(answer) -> str:
@@ -33,6 +35,18 @@ def _unseen_shrink(answer) -> str:
     return "Weights, mean and variance move together, and no prediction does."
 
 
+def _own_study(answer) -> str:
+    frame, found = own_study(answer, "short", "long")
+    if "size" in frame:
+        frame = frame.assign(size=frame["size"].astype(float).fillna(0.25))  # its default, which a config leaves out
+    same = {"epochs": 30, "intervention": "rescale", "target": "random", "prune_fraction": 0.5, "layers": "conv4"}
+    events = {"draws": "afresh", "n_events": 9, "start": 2, "end": 18}
+    same_in_arms(frame, {arm: same | events | {"size": size} for arm, size in (("long", 4.0), ("short", 0.25))})
+    if any(re.findall(r"\d+", str(milestones)) != ["20", "26"] for milestones in frame.milestones):
+        raise NotYet("The learning rate should fall at epochs 20 and 26 in all runs: milestones=(20, 26).")
+    return f"{interval(found)}. Nobody saw any of these events: the drop has no part in it."
+
+
 CHECKS: dict[str, Check] = {
     "6.1": Number(
         16.0,
@@ -55,4 +69,5 @@ CHECKS: dict[str, Check] = {
             "d": "Moments hold no knowledge of the task beyond some batches; nothing is forgotten by resetting them.",
         },
     ),
+    "6.4": _own_study,
 }

@@ -7,11 +7,14 @@ look at again. `Number` and `Letter` are checks that are written as data; the ot
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import pandas as pd
 import torch
 
+from gst_tutorial import statistics
 from gst_tutorial.masks import PrunableLayer
 
 Check = Callable[..., str]
@@ -62,8 +65,56 @@ def number(answer, expected: float, tolerance: float, wrong: dict[float, str] | 
         if math.isclose(value, mistake, abs_tol=tolerance):
             raise NotYet(sentence)
     if not abs(value - expected) <= tolerance:
-        raise NotYet(f"{value:g} is too {'large' if value > expected else 'small'}.")
+        raise NotYet(f"{value:g} is not it, and it is none of the mistakes known here: write down each step.")
     return value
+
+
+def own_study(answer, a: str, b: str, n_seeds: int = 5) -> tuple[pd.DataFrame, statistics.Estimate]:
+    """The frame of a reader's own sweep, and its estimate of arm `a` minus arm `b`, which the reader's verdict must fit.
+
+    Args:
+        answer: (frame, verdict), the frame as of `gst.sweep` and what its interval says, a word of `statistics.conclusion`.
+        n_seeds: how many seeds both arms must have finished.
+    """
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[0], pd.DataFrame):
+        raise NotYet("The answer should be (frame, verdict): the frame that gst.sweep returned, and a text.")
+    frame, verdict = answer
+    if missing := {"label", "seed", "hash", "final_accuracy", "instability", "epochs"} - set(frame.columns):
+        raise NotYet(f"The frame should be that of gst.sweep; it lacks {', '.join(sorted(missing))}.")
+    if lacking := {a, b} - set(frame.label):
+        raise NotYet(f"The study should have the arms {a!r} and {b!r}; {' and '.join(sorted(lacking))} is not there.")
+    differences = statistics.paired_differences(frame, a, b)
+    if len(differences) < n_seeds:
+        raise NotYet(f"Only {len(differences)} seeds have both arms; {n_seeds} were to be fixed before the first run.")
+    if frame[frame.label.isin([a, b])].hash.duplicated().any():
+        raise NotYet("Two of these runs are the same run. Do the arms differ?")
+    found = statistics.mean_estimate(differences, f"{a} minus {b}")
+    words = {word.removesuffix(" from zero") for word in statistics.CONCLUSIONS.values()}
+    said = str(verdict).strip().lower().removesuffix(" from zero")
+    if said not in words:
+        raise NotYet(f"The verdict should be one of {', '.join(sorted(map(repr, words)))}, not {verdict!r}.")
+    if said != statistics.conclusion(found):
+        raise NotYet(
+            f"Look at the interval of {a} minus {b} again: does it hold zero, and if not, on which side is it?"
+        )
+    return frame, found
+
+
+def same_in_arms(frame: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each arm's runs have these values of these columns, or `NotYet` says which has not."""
+    for arm, wanted in arms.items():
+        runs = frame[frame.label == arm]
+        for column, value in wanted.items():
+            found = runs[column].unique() if column in runs else []
+            if list(found) != [value]:
+                given = ", ".join(map(repr, (getattr(each, "item", lambda e=each: e)() for each in found))) or "nothing"
+                raise NotYet(f"In the arm {arm!r}, {column} is {given}; the exercise asks for {value!r}.")
+
+
+def interval(found: statistics.Estimate) -> str:
+    """An estimate of accuracies in points, with its interval, for a closing sentence."""
+    value, low, high = (100 * each for each in (found.value, found.low, found.high))
+    return f"{found.name}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], {found.n_seeds} seeds"
 
 
 def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from gst_tutorial.config import RunConfig
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
 
 
 def _careful_engineer(answer) -> str:
@@ -21,6 +23,17 @@ def _careful_engineer(answer) -> str:
     if answer.plan[0][2].epochs != (5, 23):
         raise NotYet(f"The events fall on epochs {answer.plan[0][2].epochs}; two are wanted, at 5 and 23.")
     return "Run it with a few seeds, with and without pruning, before you believe either."
+
+
+def _own_study(answer) -> str:
+    frame, found = own_study(answer, "decay, pruned", "decay")
+    same = {"epochs": 30, "optimizer": "adamw", "weight_decay": 3.0}
+    pruned = {"intervention": "prune", "target": "random", "prune_fraction": 0.8, "layers": "conv4"}
+    events = {"n_events": 2, "start": 3, "end": 12}
+    same_in_arms(frame, {"decay": same | {"intervention": "none"}, "decay, pruned": same | pruned | events})
+    if any(re.findall(r"\d+", str(milestones)) != ["20", "26"] for milestones in frame.milestones):
+        raise NotYet("The learning rate should fall at epochs 20 and 26 in all runs: milestones=(20, 26).")
+    return f"{interval(found)}. Without decay the same pruning gains: compare section 7.2."
 
 
 CHECKS: dict[str, Check] = {
@@ -54,4 +67,5 @@ CHECKS: dict[str, Check] = {
             "b": "The best of many tries on the reported seeds is the luckiest one, too: it will look worse on new seeds.",
         },
     ),
+    "7.5": _own_study,
 }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import re
 
 from gst_tutorial.config import RunConfig
-from gst_tutorial.exercises.answers import Check, NotYet, Number, number
-from gst_tutorial.statistics import paired_difference
+from gst_tutorial.exercises.answers import Check, NotYet, Number, interval, number, own_study, same_in_arms
+from gst_tutorial.statistics import correlation, paired_difference, within_seed_correlation
 from gst_tutorial.studies.recorded import recorded
 
 
@@ -18,9 +18,21 @@ def _pairing(answer) -> str:
 
 
 def _unfair(answer) -> str:
-    if not number(answer, 0.0, math.inf) < 0:
-        raise NotYet("It should be negative: take only the pruned runs with prune_fraction 0.8 and 0.95.")
-    number(answer, -0.5, 0.3)
+    runs = recorded("dose")
+    pruned = runs[runs.method == "prune"]
+    part = pruned[pruned.dose.isin([0.8, 0.95])]
+    within = lambda frame: within_seed_correlation(frame, "instability", "final_accuracy").value  # noqa: E731
+    expected, pooled = within(part), correlation(part, "instability", "final_accuracy").value
+    wrong = {
+        pooled: "That pools all seeds. What one seed's runs have in common should play no part: correlate within a seed.",
+        -expected: "Look at the sign: which of the two doses is less stable, and which ends better?",
+        within(pruned): "That takes all doses. The colleague has 80% and 95% only.",
+        within_seed_correlation(
+            part, "instability", "final_accuracy", "pearson"
+        ).value: "That is Pearson's correlation.",
+        within(runs[(runs.method == "none") | runs.dose.isin([0.8, 0.95])]): "Leave the unpruned runs out.",
+    }
+    number(answer, expected, 0.005, wrong)
     return "Negative. The colleague's runs lie on both sides of the optimum."
 
 
@@ -32,12 +44,24 @@ def _control(answer) -> str:
             f"It should prune 0.8 permanently; yours has intervention={answer.intervention!r} and "
             f"prune_fraction={answer.prune_fraction}."
         )
+    if answer.layers != ("conv4",):
+        raise NotYet(f"layers={answer.layers}: the dose study prunes conv4.")
     epochs = answer.schedule.epochs
     if epochs[0] != 5 or len(epochs) != 9:
         raise NotYet(f"Its events are {epochs}; there should be nine, from 5 on.")
     if epochs[-1] != 21:
         raise NotYet(f"The last event is {epochs[-1]}; nine evenly spaced events can end at 21.")
     return "Nine events, two epochs apart. Whether they gain less than three is for a sweep to say."
+
+
+def _own_study(answer) -> str:
+    frame, found = own_study(answer, "late", "early")
+    pruned = {"epochs": 30, "intervention": "prune", "target": "random", "prune_fraction": 0.8, "layers": "conv4"}
+    events = {"n_events": 2, "start": 3}
+    same_in_arms(frame, {arm: pruned | events | {"end": end} for arm, end in (("early", 11), ("late", 19))})
+    if any(re.findall(r"\d+", str(milestones)) != ["20", "26"] for milestones in frame.milestones):
+        raise NotYet("The learning rate should fall at epochs 20 and 26 in all runs: milestones=(20, 26).")
+    return f"{interval(found)}. Dose and number of events were the same; only the time left was not."
 
 
 CHECKS: dict[str, Check] = {
@@ -54,4 +78,5 @@ CHECKS: dict[str, Check] = {
     "3.2": _pairing,
     "3.3": _unfair,
     "3.4": _control,
+    "3.5": _own_study,
 }
