@@ -159,8 +159,9 @@ def test_a_chapter_asks_for_a_prediction_before_it_explains(notebooks, name):
     after_predict = re.split(
         r"^#+ +(?:[\d.]+ +)?predict.*$", text(notebooks[name]), flags=re.MULTILINE | re.IGNORECASE
     )[1:]
+    asked = any("gst.figures.predict(" in cell.source for cell in cells(notebooks[name], "code"))
     for part in after_predict:
-        assert "<details>" in re.split(r"^#+ ", part, flags=re.MULTILINE)[0], "a prediction without a folded answer"
+        assert asked or "<details>" in re.split(r"^#+ ", part, flags=re.MULTILINE)[0], "a prediction without a folded answer"
 
 
 @each_chapter

@@ -7,7 +7,8 @@ import pytest
 
 import gst_tutorial as gst
 from gst_tutorial.exercises import _CHECKS, check, grade
-from gst_tutorial.exercises.answers import Letter, Number
+from gst_tutorial.exercises.answers import Interval, Letter, Number
+from gst_tutorial.statistics import Estimate
 
 
 def outputs_by_exercise(notebooks):
@@ -18,7 +19,10 @@ def outputs_by_exercise(notebooks):
             called = re.search(r"exercises\.check\(\"([\d.]+)\"", cell.source) if cell.cell_type == "code" else None
             if called:
                 text = "".join(output.get("text", "") for output in cell.outputs)
-                printed.setdefault(called[1], []).append(text.strip().splitlines()[-1] if text.strip() else "")
+                verdicts = [
+                    line for line in text.splitlines() if line.startswith(("Right.", "Not yet."))
+                ]  # it may go on
+                printed.setdefault(called[1], []).append(verdicts[-1] if verdicts else "")
     return printed
 
 
@@ -85,14 +89,41 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("3.3", 0.4, "should be negative"),
         ("3.3", "negative", "should be a number"),
         ("3.4", gst.RunConfig(intervention="prune", prune_fraction=0.8), "there should be nine"),
-        ("4.4", gst.RunConfig(intervention="prune"), "intervention='prune'"),
-        ("4.4", gst.RunConfig(intervention="zero"), "both conv3 and conv4"),
+        ("4.1", "d", "one of the letters"),
+        ("4.2", 0.5, "write down each step"),
+        ("4.3", gst.RunConfig(intervention="prune"), "intervention='prune'"),
+        ("4.3", gst.RunConfig(intervention="zero"), "both conv3 and conv4"),
+        ("4.4", 0, "without its interval"),
+        ("4.4", 0.026, "without its interval"),
     ],
 )
 def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, hint):
     solved, sentence = grade(exercise, answer)
     assert not solved
     assert hint in sentence
+
+
+@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Interval)])
+def test_an_interval_is_judged_by_its_seeds_its_width_its_sign_and_its_unit(exercise):
+    check = _CHECKS[exercise]
+    middle, half = (check.low + check.high) / 2, 1.3 * check.sd  # about as wide as five seeds make it
+
+    def graded(value, half, n_seeds=5):
+        return grade(exercise, Estimate("mine", value, value - half, value + half, n_seeds))
+
+    assert graded(middle, half)[0]
+    for estimate, hint in {
+        (0.0, 0.0): "no interval around",
+        (middle, half, 3): "3 seeds",
+        (middle, half / 10): "narrower",
+        (middle, 4 * half): "wider",
+        (-middle, half): "the other way round",
+        (100 * middle, 100 * half): check.units,
+        (middle + 5 * half * (1 if middle > 0 else -1), half): "misses what other seeds gave",
+        (0.0, check.sd / 2.5): "misses what other seeds gave",
+    }.items():
+        solved, sentence = graded(*estimate)
+        assert not solved and hint in sentence, (estimate, sentence)
 
 
 def test_check_prints_one_sentence_and_returns_nothing(capsys):
