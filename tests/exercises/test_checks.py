@@ -10,6 +10,15 @@ from gst_tutorial.exercises import _CHECKS, check, grade
 from gst_tutorial.exercises.answers import Interval, Letter, Number
 from gst_tutorial.statistics import Estimate
 
+HIT = gst.RunConfig(  # exercise 4.3 without its point: nothing is given back
+    intervention="zero",
+    layers=("conv3", "conv4"),
+    target="random",
+    draws="afresh",
+    prune_fraction=0.25,
+    schedule=gst.PruneSchedule(2, 18, 2),
+)
+
 
 def outputs_by_exercise(notebooks):
     """{exercise: [what its check printed in each cell that calls it]} over all stored notebooks."""
@@ -93,8 +102,18 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("4.2", 0.5, "write down each step"),
         ("4.3", gst.RunConfig(intervention="prune"), "intervention='prune'"),
         ("4.3", gst.RunConfig(intervention="zero"), "both conv3 and conv4"),
+        ("4.3", HIT, "which field gives them"),
+        ("4.3", HIT.replace(restore="values", n_batches=10), "after a single batch"),
+        ("4.3", HIT.replace(restore="values", n_batches=1, target="smallest"), "fresh random quarter"),
+        ("4.3", HIT.replace(restore="values", n_batches=1, prune_fraction=0.5), "a quarter of each layer"),
+        ("4.3", 0.25, "should be a gst.RunConfig"),
         ("4.4", 0, "without its interval"),
         ("4.4", 0.026, "without its interval"),
+        ("5.1", 0.3, "write down each step"),
+        ("5.2", 9.0, "write down each step"),
+        ("5.3", 0.08, "write down each step"),
+        ("5.4", "all", "one of the letters"),
+        ("5.5", -0.19, "without its interval"),
     ],
 )
 def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, hint):
