@@ -34,7 +34,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
 # These read the built book, so they run after the build.
 PAGE_TESTS := $(wildcard tests/book/test_pages*.py tests/book/test_browser_book*.py tests/book/test_live_book*.py)
 
-.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive pdf \
+.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive pdf wheel \
         repository lock check-lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -50,6 +50,7 @@ help:
 	@echo "make slides       slides of the key figures, in _build/slides"
 	@echo "make archive      the book as one zip that works without a network, in _build"
 	@echo "make pdf          the book as one PDF, in _build (needs Chromium)"
+	@echo "make wheel        the package as a release has it, in _build/dist"
 	@echo "make repository REPO=owner/name    set the name of the repository wherever it is used"
 	@echo "make lock         write requirements.txt and tools/oldest anew, and check them on each Python that README names"
 	@echo "make clean        remove what was built; .venv stays"
@@ -85,6 +86,9 @@ serve: $(BUILT)
 
 archive: $(BUILT)
 	$(BIN)/python -m tools.publish.archive $(HTML) _build
+
+wheel: $(READY)
+	$(BIN)/hatchling build -d _build/dist
 
 pdf: $(BUILT)
 	$(BIN)/python -m tools.publish.pdf $(HTML) _build

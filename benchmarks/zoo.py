@@ -120,6 +120,29 @@ def rows(quick: bool = False) -> list[dict]:
                 "operations_left": operations[1] / operations[0],
                 "time_left": times[1] / times[0],
                 "difference": ((masked - cut).abs().max() / masked.abs().max()).item(),
+                **_coupled(model, x),
             }
         )
     return found
+
+
+def _coupled(model: torch.nn.Module, x: torch.Tensor) -> dict[str, float]:
+    """The same with half of the channels pruned at the same places in every layer, and coupled layers cut together."""
+    for layer in gst.prunable_layers(model).values():
+        layer.mask.mask[:] = 1
+        layer.mask.mask[: layer.mask.n_filters // 2] = 0
+    start = time.perf_counter()
+    small = compact(model, skip_uncuttable=True, example_input=x)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        masked, cut = model.eval()(x), small.eval()(x)
+    parameters, operations = zip(_cost(model, x), _cost(small, x))
+    times = [_milliseconds(network, x, 2) for network in (model, small)]
+    return {
+        "coupled_layers_cut": len(gst.prunable_layers(model)) - len(gst.prunable_layers(small)),
+        "coupled_parameters_left": parameters[1] / parameters[0],
+        "coupled_operations_left": operations[1] / operations[0],
+        "coupled_time_left": times[1] / times[0],
+        "coupled_difference": ((masked - cut).abs().max() / masked.abs().max()).item(),
+        "coupled_seconds": seconds,
+    }

@@ -7,14 +7,16 @@ removes the filter itself: a row of the convolution, an entry of the batch norm,
 from __future__ import annotations
 
 import copy
+import warnings
+from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import PrunableLayer, prunable_layers, remove_masks
-from gst_tutorial.tracing import CONVOLUTIONS
+from gst_tutorial.masks import PrunableLayer, evaluation_mode, prunable_layers, remove_masks
+from gst_tutorial.tracing import CONVOLUTIONS, call
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -40,7 +42,7 @@ POOLING_FUNCTIONS = {
 FLATTEN_FUNCTIONS = {torch.flatten, "flatten"}
 
 
-def compact(model: nn.Module, *, skip_uncuttable: bool = False) -> nn.Module:
+def compact(model: nn.Module, *, skip_uncuttable: bool = False, example_input: Any = None) -> nn.Module:
     """A copy of `model` without its pruned filters, and without masks. `model` itself is not changed.
 
     With K of a layer's C filters kept, the convolution's weight `(C, C_in, ...)` becomes `(K, C_in, ...)`, its batch
@@ -54,15 +56,19 @@ def compact(model: nn.Module, *, skip_uncuttable: bool = False) -> nn.Module:
 
     The path from filter to reader is followed with `torch.fx`, and may hold pooling, flatten, dropout and activations
     that map 0 to 0. Sequential networks and torchvision's VGG have nothing else; in residual networks it is true of
-    the convolutions inside a block, not of the block's last one (removing its filters would remove channels from
-    every layer on the same shortcut: the library torch-pruning does that).
+    the convolutions inside a block, not of the block's last one: removing its filters removes channels from every layer on
+    the same shortcut. With an `example_input` such coupled layers are cut, too, through the library torch-pruning: a channel
+    goes where every layer that writes it has it pruned, and the result is compared with the masked network on the example.
 
     Args:
         model: a prunable network, see `make_prunable`.
+        example_input: a small batch of what the network reads, to cut layers that are coupled by sums, concatenations or
+            depthwise convolutions; needs the extra `coupled`. None cuts only what stands alone.
         skip_uncuttable: cut what can be cut, and leave the mask on every other pruned layer instead of an error. Those
             layers are then `prunable_layers` of the copy, and their `mask.uncut` says why.
 
     Raises:
+        ImportError: an `example_input` without torch-pruning.
         ValueError: no masks, a layer with every filter pruned, or a pruned filter whose output goes where it cannot be
             cut out (an addition, a depthwise convolution, a sigmoid, the network's output, ...); the message says where.
     """
@@ -72,7 +78,7 @@ def compact(model: nn.Module, *, skip_uncuttable: bool = False) -> nn.Module:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     pruned = {name: layer for name, layer in layers.items() if not layer.mask.kept.all()}
     readers, uncut = _find_readers(model, pruned) if pruned else ({}, {})
-    if uncut and not skip_uncuttable:
+    if uncut and not skip_uncuttable and example_input is None:
         raise next(iter(uncut.values()))
 
     small = copy.deepcopy(model)
@@ -85,6 +91,11 @@ def compact(model: nn.Module, *, skip_uncuttable: bool = False) -> nn.Module:
     for name, reason in uncut.items():
         own[name].mask.uncut = str(reason)
     remove_masks(small, keep=uncut)
+    if uncut and example_input is not None:
+        small = _cut_coupled(small, example_input)
+        left = prunable_layers(small)
+        if left and not skip_uncuttable:
+            raise ValueError(next(iter(left.values())).mask.uncut)
     return small
 
 
@@ -190,8 +201,83 @@ def _refusal(layer: str, reason: str) -> ValueError:
     return ValueError(
         f"The pruned filters of layer {layer!r} cannot be cut out: its output {reason}. compact removes filters that only "
         f"activations, pooling and flatten separate from a convolution or linear layer. Restore this layer with "
-        f"restore_filters(model, {layer!r}), or use a library that prunes coupled layers together, such as torch-pruning."
+        f"restore_filters(model, {layer!r}), leave it masked (skip_uncuttable=True), or give an example_input: layers "
+        "that write the same channels are then cut together, by torch-pruning."
     )
+
+
+# --- coupled layers, through torch-pruning ---------------------------------------------------------------------------
+
+
+def _cut_coupled(model: nn.Module, example: Any) -> nn.Module:
+    """Cut, layer by layer, the channels that are pruned wherever they are written. What stays masked says why."""
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise ImportError('Coupled layers need torch-pruning: pip install "gst-tutorial[coupled]"') from error
+    for name in list(prunable_layers(model)):
+        layer = prunable_layers(model).get(name)
+        if layer is None or layer.mask.kept.all():  # cut together with one before it
+            continue
+        smaller = copy.deepcopy(model)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of parameters that it leaves alone, all of which are to be left alone
+                _cut_with_its_group(smaller, name, example, torch_pruning)
+            if not _same_outputs(model, smaller, example):
+                raise ValueError("the cut changed an output")
+        except Exception as error:  # torch-pruning fails in many ways on what it cannot follow
+            reason = " ".join(str(error).split())[:200]
+            layer.mask.uncut = f"The pruned filters of layer {name!r} cannot be cut out together with others: {reason}."
+            continue
+        model = smaller
+    remove_masks(model, keep=[name for name, layer in prunable_layers(model).items() if not layer.mask.kept.all()])
+    return model
+
+
+def _cut_with_its_group(model: nn.Module, name: str, example: Any, torch_pruning) -> None:
+    layers = prunable_layers(model)
+    masked = {layer.conv: layer.mask for layer in layers.values()}
+    conv = layers[name].conv
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+    cut_outputs = torch_pruning.prune_conv_out_channels
+    write = (cut_outputs, torch_pruning.prune_linear_out_channels, torch_pruning.prune_depthwise_conv_out_channels)
+
+    def written(channels: list[int]):
+        """(module, indices) of all that writes these channels of `conv`."""
+        group = graph.get_pruning_group(conv, cut_outputs, idxs=channels)
+        found = [(dep.target.module, list(at)) for dep, at in group if dep.handler in write]
+        # A depthwise convolution without a mask of its own only passes on what it reads.
+        return group, [(m, at) for m, at in found if m in masked or getattr(m, "groups", 1) == 1]
+
+    def pruned_everywhere(channels: list[int]) -> bool:
+        return all(module in masked and not masked[module].kept[at].any() for module, at in written(channels)[1])
+
+    channels = (~layers[name].mask.kept).nonzero().flatten().tolist()
+    if not pruned_everywhere(channels):
+        channels = [channel for channel in channels if pruned_everywhere([channel])]
+    if not channels:
+        raise ValueError("every channel that is pruned here is written by another layer that keeps it")
+    group, writers = written(channels)
+    for module, indices in writers:
+        mask = masked[module]
+        entries = [entry for other in model.modules() for entry in other.__dict__.get("masked_by", ())]
+        if any(own is mask and index is not None for own, _, index in entries):
+            raise ValueError("its channels are counted from another place in a concatenation")
+        stay = torch.ones_like(mask.kept)
+        stay[indices] = False
+        if not stay.any():
+            raise ValueError("no filter of the group would be left")
+        mask.mask = mask.mask[stay]
+    group.prune()
+
+
+@torch.no_grad()
+def _same_outputs(model: nn.Module, other: nn.Module, example: Any) -> bool:
+    """Whether both give the same on the example, in evaluation mode, up to rounding."""
+    with evaluation_mode(model), evaluation_mode(other):
+        first, second = (call(each, example) for each in (model, other))
+    return first.shape == second.shape and bool((first - second).abs().max() <= 1e-4 * first.abs().max())
 
 
 # --- cutting ---------------------------------------------------------------------------------------------------------

@@ -233,6 +233,9 @@ class RunConfig:
 
     >>> RunConfig(intervention="prune", target="largest", epochs=30, milestones=(20, 26)).target
     'largest'
+
+    Raises:
+        ValueError, TypeError: a field that is unknown or out of its range, or fields that do not fit each other; names them.
     """
 
     task: Task = Task()

@@ -108,6 +108,12 @@ class Experiment:
         result = experiment.run(callbacks=[lambda epoch, step: print(epoch, experiment.model)])
 
     Runs in several threads of one process are made one after another.
+
+    Args:
+        config: what to run.
+
+    Raises:
+        ValueError: a device that is not here, a layer that the network does not have, data and network that do not fit.
     """
 
     def __init__(self, config: RunConfig):
@@ -361,6 +367,9 @@ def run(
     every: float = 60.0,
 ) -> RunResult:
     """One seeded run: same config, same machine, same numbers, bit for bit. Uses one CPU thread (faster at this size).
+
+    Returns:
+        A `RunResult`: accuracies, instability, a row per event and per epoch, the trained network.
 
     Args:
         config: what to run.

@@ -83,7 +83,14 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
 
 
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> float:
-    """Share of the examples that the network gets right, in [0, 1]. See `correct`."""
+    """Share of the examples that the network gets right, in [0, 1].
+
+    Args:
+        model, x, y, batch_size: see `correct`.
+
+    Raises:
+        ValueError, FloatingPointError: as `correct`.
+    """
     return correct(model, x, y, batch_size).double().mean().item()
 
 

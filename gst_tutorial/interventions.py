@@ -54,18 +54,32 @@ class Site:
 
 
 def prune(site: Site) -> None:
-    """Mask the filters, for good: their batch-norm output is zero from now on. The paper's pruning."""
+    """Mask the filters, for good: their batch-norm output is zero from now on.
+
+    When: filters are to stay away: the network can then be cut with `gst.compact`.
+    Values: `prune_fraction` 0.4 to 0.9, in one to nineteen events (study `dose-way-end`); "init" as control.
+    Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, section 3.
+    """
     site.layer.mask.mask[site.units] = 0
 
 
 def zero(site: Site) -> None:
-    """Set the filters' weights (and biases) to zero; they may regrow at once. The paper's temporary pruning, figure 5."""
+    """Set the filters' weights (and biases) to zero; they may regrow at once.
+
+    When: to ask whether filters must stay away at all.
+    Values: half of a layer, nine times (study `jolts`); `n_batches` 1 to 90 (study `noise`).
+    Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure 5.
+    """
     scale_weights(site.layer, site.units, 0.0)
 
 
 def silence(site: Site) -> None:
-    """Zero weights, biases, and batch norm's scale and shift: the filters are silent. Figure D2 of the paper, with
-    `restore="values"`."""
+    """Zero weights, biases, and batch norm's scale and shift: the filters are silent.
+
+    When: a filter is to be absent for some batches, as if pruned, and come back as it was.
+    Values: `restore="values"`, `n_batches` of some epochs (study `paper-figD2`).
+    Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure D2.
+    """
     scale_weights(site.layer, site.units, 0.0)
     if site.layer.norm is not None and site.layer.norm.weight is not None:
         site.layer.norm.weight[site.units] = 0
@@ -74,13 +88,23 @@ def silence(site: Site) -> None:
 
 def scale(site: Site, size: float = 0.25) -> None:
     """Multiply the filters' weights by `size`. *Visible*: evaluation divides by the old running deviation, so outputs
-    shrink until batch norm has caught up; a size above 1 makes them grow. "Shrink" of Ash & Adams, NeurIPS 2020."""
+    shrink until batch norm has caught up; a size above 1 makes them grow.
+
+    When: to ask whether shorter filters alone help; visible in the accuracy at the event.
+    Values: 0.25 (study `anatomy`); above 1 as the control that should hurt.
+    Source: "shrink" of Ash and Adams, *On warm-starting neural network training*, NeurIPS 2020.
+    """
     scale_weights(site.layer, site.units, check.real("size", size, 0, check.MOST))
 
 
 def rescale(site: Site, size: float = 0.25) -> None:
     """Multiply the filters' weights by `size` and batch norm's running statistics with them. *Function-preserving*: no
-    prediction changes, but each later step turns the filters' direction further (by about 1 / size^2 for SGD)."""
+    prediction changes, but each later step turns the filters' direction further (by about 1 / size^2 for SGD).
+
+    When: step length is to change and nothing else: the instability is 0 by construction.
+    Values: 0.25 (studies `anatomy`, `flatness-cause`).
+    Source: ours; for the step length van Laarhoven, *L2 regularization versus batch and weight normalization*, 2017.
+    """
     norm = site.layer.norm
     if norm is None or norm.running_mean is None:
         raise ValueError(f"intervention='rescale' needs batch norm behind layer {site.layer.name!r}.")
@@ -97,26 +121,45 @@ def rescale(site: Site, size: float = 0.25) -> None:
 
 
 def gaussian(site: Site, size: float = 1.0) -> None:
-    """Add Gaussian noise of `size` times the standard deviation of all weights of the layer's untouched filters. The
-    paper's noise, figure 5."""
+    """Add Gaussian noise of `size` times the standard deviation of all weights of the layer's untouched filters.
+
+    When: to reproduce the noise that the paper compares pruning with.
+    Values: 1 (study `noise`).
+    Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure 5.
+    """
     add_gaussian(site.layer, site.units, size, site.generator, "layer", site.kept)
 
 
 def gaussian_relative(site: Site, size: float = 1.0) -> None:
     """Add Gaussian noise of `size` times each filter's own root mean square weight: noise as long as the filter at 1.
-    Batch norm makes a filter's output independent of its norm, so this is the same disturbance for all."""
+    Batch norm makes a filter's output independent of its norm, so this is the same disturbance for all.
+
+    When: noise is to mean the same for short and long filters.
+    Values: 0.5 to 2 (study `jolts`).
+    Source: ours; batch norm makes the absolute size meaningless (see chapter 4).
+    """
     add_gaussian(site.layer, site.units, size, site.generator, "filter")
 
 
 def gaussian_same_norm(site: Site, size: float = 1.0) -> None:
-    """As `gaussian_relative`, then each filter gets its old length back: only directions change."""
+    """As `gaussian_relative`, then each filter gets its old length back: only directions change.
+
+    When: directions are to change and lengths, hence step lengths, are not.
+    Values: 1 (study `anatomy`).
+    Source: ours.
+    """
     before = norms(site.weight, site.units)
     add_gaussian(site.layer, site.units, size, site.generator, "filter")
     set_norms(site.weight, site.units, before)
 
 
 def redirect(site: Site) -> None:
-    """Give each filter a new random direction of its old length: all it knew is forgotten, its step length stays."""
+    """Give each filter a new random direction of its old length: all it knew is forgotten, its step length stays.
+
+    When: all that a filter has learned is to go, and its step length is to stay.
+    Values: half of a layer, nine times (study `anatomy`).
+    Source: ours; compare Zhou, Vani, Larochelle and Courville, *Fortuitous forgetting*, ICLR 2022.
+    """
     before = norms(site.weight, site.units)
     site.weight[site.units] = _normal(site.weight, site.units, site.generator)
     set_norms(site.weight, site.units, before)
@@ -124,12 +167,22 @@ def redirect(site: Site) -> None:
 
 def zero_inputs(site: Site) -> None:
     """Set the weights of a linear layer for some of its inputs to zero: the head forgets what it read from them. Nothing
-    before it changes. After RIFLE (Li et al., ICML 2020), which re-initializes the whole head."""
+    before it changes.
+
+    When: what reads the filters is to forget, and the filters are not.
+    Values: half of the inputs of "head", nine times (study `anatomy`).
+    Source: after Li et al., RIFLE, ICML 2020, which re-initializes the whole head.
+    """
     site.weight[:, site.units] = 0
 
 
 def reset_moments(site: Site) -> None:
-    """Forget the optimizer's running averages of all parameters. No weight changes, hence no prediction."""
+    """Forget the optimizer's running averages of all parameters. No weight changes, hence no prediction.
+
+    When: as a control: is it the optimizer that is shaken?
+    Values: no size.
+    Source: ours.
+    """
     if site.optimizer is None:
         raise ValueError("intervention='reset_moments' needs the optimizer of a run.")
     site.optimizer.state.clear()

@@ -28,8 +28,14 @@ class FilterMask(nn.Module):
     zero. This equals zeroing the convolution's weights together with batch norm's weight and bias. The gradient
     passes through the same product, so a pruned filter gets none.
 
+    Args:
+        n_filters: C, at least 1.
+
     Attributes:
         mask: float buffer `(C,)` of ones and zeros; part of the state dict.
+
+    Raises:
+        ValueError, TypeError: `n_filters` is no whole number of at least 1.
     """
 
     def __init__(self, n_filters: int):

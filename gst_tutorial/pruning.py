@@ -26,6 +26,9 @@ class PruneSchedule:
 
     >>> PruneSchedule(start=5, end=23, retrain_period=9).epochs
     (5, 14, 23)
+
+    Raises:
+        ValueError, TypeError: a number out of its range, or `start` after `end`.
     """
 
     start: int
@@ -131,12 +134,22 @@ Score = Callable[[PrunableLayer, nn.Module, "torch.Tensor | None"], torch.Tensor
 
 
 def l1_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
-    """Sum of the absolute weights of each filter's kernel (no bias), `(C,)`. Li et al., ICLR 2017."""
+    """Sum of the absolute weights of each filter's kernel (no bias), `(C,)`.
+
+    When: the usual baseline of filter pruning.
+    Values: target "smallest".
+    Source: Li et al., *Pruning filters for efficient convnets*, ICLR 2017.
+    """
     return layer.conv.weight.detach().flatten(1).abs().sum(1)
 
 
 def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
-    """Euclidean norm of each filter's kernel (no bias), `(C,)`."""
+    """Euclidean norm of each filter's kernel (no bias), `(C,)`.
+
+    When: the default of this package.
+    Values: target "smallest"; "largest" for large drops.
+    Source: weight magnitude, as `l1_score`, in the norm that chapter 1 explains.
+    """
     return layer.conv.weight.detach().flatten(1).norm(dim=1)
 
 
@@ -147,6 +160,10 @@ def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) ->
     E[relu(z)] = beta * Phi(beta / |gamma|) + |gamma| * phi(beta / |gamma|), where Phi and phi are the standard normal
     distribution and density (derived in chapter 1; Bartoldson et al. 2020, appendix B). Where gamma is 0, z is the
     constant beta and the score is relu(beta).
+
+    When: a batch norm and a ReLU follow: it predicts how much of the filter its readers see.
+    Values: target "smallest"; "largest" for large drops.
+    Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, appendix B.
     """
     if layer.norm is None or layer.norm.weight is None:
         raise ValueError(f"score='ebn' needs a batch norm with scale and shift behind layer {layer.name!r}.")
@@ -162,6 +179,11 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
     """Mean absolute activation of each filter over the examples `x`, `(C,)`; evaluation mode.
 
     The activation is the output of batch norm (of the convolution, without one), before mask and nonlinearity.
+
+    When: there is no batch norm, or what the filters say of your examples should count.
+    Values: `x=dataset.x_train[:1000]`.
+    Source: compared with others by Molchanov et al., *Pruning convolutional neural networks for resource efficient
+    inference*, ICLR 2017.
     """
     if x is None:
         raise ValueError("score='activation' needs examples: pass x, e.g. x=dataset.x_train.")
@@ -191,14 +213,23 @@ def ebn_signed_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
     """`ebn_score` with gamma's sign left in: beta * Phi(beta / gamma) + gamma * phi(beta / gamma), `(C,)`.
 
     Where gamma is positive it is E[BN]. Where gamma is negative it is no expected activation but -E[relu(-z)]: such
-    filters count as the least important. The official code calls it EBN_alt and takes it for ResNet-18.
+    filters count as the least important.
+
+    When: only to repeat the paper's ResNet-18.
+    Values: target "smallest".
+    Source: the official code, EBN_alt.
     """
     score = ebn_score(layer, model, x)  # E[relu(z)] - E[relu(-z)] = E[z] = beta
     return torch.where(layer.norm.weight.detach() < 0, layer.norm.bias.detach() - score, score)
 
 
 def running_activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
-    """What `RunningActivation` has seen of each filter in training, `(C,)`."""
+    """What `RunningActivation` has seen of each filter in training, `(C,)`.
+
+    When: only to repeat the paper's ResNets.
+    Values: a run watches every tenth batch.
+    Source: the official code; Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020.
+    """
     seen = getattr(layer.mask, "running_activation", None)
     if seen is None:
         raise ValueError(
@@ -282,6 +313,12 @@ def filter_scores(
         score: `"l1"`, `"l2"`, `"ebn"`, `"activation"`, one of the paper's ResNets (`"ebn_signed"`,
             `"running_activation"`), or your own function `(layer, model, x) -> (C,)`, also as "package.module:function".
         x: examples `(B, ...)`; only `"activation"` needs them.
+
+    Returns:
+        One number per filter, `(C,)`; larger is more important.
+
+    Raises:
+        ValueError: an unknown layer or score, or a score that gives NaN or another shape.
     """
     found = find_layer(model, layer)
     scores = _score(score)(found, model, x)
@@ -327,6 +364,9 @@ def choose_filters(
 
     Returns:
         int64 `(n_chosen,)`, indices into the C filters. Equal scores are taken in `torch.topk`'s order.
+
+    Raises:
+        ValueError, TypeError: an unknown target, or more filters than there are candidates.
     """
     check.one_of("target", target, TARGETS)
     check.instance("scores", scores, torch.Tensor)
@@ -393,9 +433,17 @@ def prune_filters(
 
 
 def restore_filters(model: nn.Module, layer: str | None = None, indices: torch.Tensor | None = None) -> None:
-    """Undo pruning: set the mask of a layer (None: of all layers), or of some of its filters, back to 1.
+    """Undo pruning: set masks back to 1.
 
     A filter's weights are what they were when it was pruned, apart from what momentum and weight decay did to them.
+
+    Args:
+        model: a prunable network; changed in place.
+        layer: name of the layer; None takes all.
+        indices: int64, the filters of the layer to restore; None takes all.
+
+    Raises:
+        ValueError: an unknown layer.
     """
     for name in prunable_layers(model) if layer is None else [layer]:
         mask = find_layer(model, name).mask

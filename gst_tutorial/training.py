@@ -60,6 +60,9 @@ class Recipe:
             Same function, rounded and (with dropout) drawn differently. On the processor of the benchmarks it does not
             pay. Needs a C++ compiler, torch 2.5, a network that can be translated whole, and some time (seconds to minutes)
             for each shape of network and batch.
+
+    Raises:
+        ValueError, TypeError: a field out of its range, or two that contradict each other; names the field.
     """
 
     optimizer: str = "adam"

@@ -1,6 +1,7 @@
 """Cutting the masked filters out: same output, smaller network, the original untouched, and a refusal where it cannot be."""
 
 import copy
+import sys
 from collections import OrderedDict
 
 import pytest
@@ -340,3 +341,65 @@ def test_a_network_that_cannot_be_followed_or_has_an_empty_layer_stays_masked():
     small = compact(model, skip_uncuttable=True)
     assert list(gst.prunable_layers(small)) == ["conv3"]
     assert torch.allclose(small(torch.ones(2, 1, 40)), model(torch.ones(2, 1, 40)), atol=TOLERANCE)
+
+
+# --- coupled layers ---------------------------------------------------------------------------------------------------
+
+
+def spoken(network, example):
+    """The network with batch norms that say something, and masks."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+    return gst.make_prunable(network.eval(), example)
+
+
+PHOTOS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_channels_that_all_layers_of_a_shortcut_have_pruned_are_cut_from_all_of_them():
+    model = spoken(torchvision().models.resnet18(num_classes=10), PHOTOS)
+    layers = gst.prunable_layers(model)
+    for name in ("conv1", "layer1.0.conv2", "layer1.1.conv2"):
+        layers[name].mask.mask[:20] = 0
+    layers["layer1.1.conv2"].mask.mask[30] = 0  # this one only here: it stays, masked
+    small = compact(model, skip_uncuttable=True, example_input=PHOTOS)
+    assert (small.conv1.out_channels, small.layer1[0].conv2.out_channels, small.layer2[0].conv1.in_channels) == (
+        44,
+    ) * 3
+    left = gst.prunable_layers(small)
+    assert list(left) == ["layer1.1.conv2"] and left["layer1.1.conv2"].mask.mask.sum() == 43
+    with torch.no_grad():
+        torch.testing.assert_close(small.eval()(2 * PHOTOS), model(2 * PHOTOS), rtol=1e-4, atol=1e-4)
+
+
+def test_a_channel_that_one_layer_of_the_shortcut_keeps_stays_masked_and_says_so():
+    model = spoken(torchvision().models.resnet18(num_classes=10), PHOTOS)
+    gst.prune_filters(model, "layer1.0.conv2", 0.5)
+    with pytest.raises(ValueError, match="written by another layer that keeps it"):
+        compact(model, example_input=PHOTOS)
+    small = compact(model, skip_uncuttable=True, example_input=PHOTOS)
+    assert n_parameters(small) == n_parameters(model)
+    assert "keeps it" in gst.prunable_layers(small)["layer1.0.conv2"].mask.uncut
+
+
+def test_a_depthwise_convolution_is_cut_with_the_layer_before_it():
+    model = spoken(torchvision().models.mobilenet_v2(num_classes=10, width_mult=0.35), PHOTOS)
+    gst.prunable_layers(model)["features.2.conv.0.0"].mask.mask[:10] = 0
+    small = compact(model, example_input=PHOTOS)
+    depthwise = small.features[2].conv[1][0]
+    assert depthwise.groups == depthwise.out_channels == model.features[2].conv[1][0].out_channels - 10
+    with torch.no_grad():
+        torch.testing.assert_close(small.eval()(2 * PHOTOS), model(2 * PHOTOS), rtol=1e-4, atol=1e-4)
+
+
+def test_without_torch_pruning_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    model = spoken(torchvision().models.resnet18(num_classes=10), PHOTOS)
+    gst.prune_filters(model, "layer1.0.conv2", 0.5)
+    with pytest.raises(ImportError, match=r"gst-tutorial\[coupled\]"):
+        compact(model, example_input=PHOTOS)

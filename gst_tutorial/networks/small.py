@@ -37,6 +37,9 @@ def conv1d_net(
 
     Returns:
         A prunable `nn.Sequential` from `(B, C, L)` to logits `(B, n_classes)`.
+
+    Raises:
+        ValueError, TypeError: an argument out of its range; names it.
     """
     return _conv_net(
         (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d),

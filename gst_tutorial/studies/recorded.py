@@ -39,6 +39,9 @@ def recorded(name: str, kind: str = "runs") -> pd.DataFrame:
     Returns:
         DataFrame; `.attrs["provenance"]` is a dict: study, sentence, seeds, config hash of the whole study, versions of
         the package, Python, torch and numpy, processor, duration in seconds of processor time, date.
+
+    Raises:
+        ValueError: a study that is not recorded, or not with that kind; suggests the nearest.
     """
     import pandas as pd
 

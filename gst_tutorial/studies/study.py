@@ -41,6 +41,9 @@ class Arm:
         factors: what distinguishes the arm within its study, by name: {"target": "largest", "dose": 0.4}. They become
             columns of the study's frame. Nothing reads them from the label.
         name: the label, for people; without it, the factors one after another: "largest, 40%".
+
+    Raises:
+        ValueError, TypeError: neither factors nor a name, or no `RunConfig`.
     """
 
     config: RunConfig

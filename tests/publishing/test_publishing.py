@@ -182,6 +182,7 @@ def package_files() -> set[str]:
     """Every file that the package needs: modules of all sub-packages, styles and scripts of figures, recorded results."""
     files = [
         *ROOT.glob("gst_tutorial/**/*.py"),
+        ROOT / "gst_tutorial/py.typed",
         *ROOT.glob("gst_tutorial/figures/*.css"),
         *ROOT.glob("gst_tutorial/figures/*.js"),
         *ROOT.glob("gst_tutorial/recorded/*.csv"),

@@ -1,0 +1,55 @@
+"""A card for each score and each intervention, from the tables and docstrings of the package.
+
+python -m tools.pages.cards            # write book/cards.md
+python -m tools.pages.cards --check    # exit 1 if the page is not what the package says
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gst_tutorial.interventions import INTERVENTIONS, usual_size
+from gst_tutorial.pruning import PAPER_SCORES, SCORES
+
+PAGE = Path(__file__).resolve().parents[2] / "book" / "cards.md"
+FIELDS = ("When", "Values", "Source")
+HEAD = """# Scores and interventions
+
+*A card for each: what it does, when to take it, values that were tried, and where it comes from.*
+
+A **score** says how important each filter is: `gst.filter_scores(model, layer, score=NAME)`, `RunConfig(score=NAME)`. An
+**intervention** is what an event does to the filters that it hits: `RunConfig(intervention=NAME, size=...)`. Either may be a
+function of your own, given as it is or as `"package.module:function"`; [chapter 9](09_your_own_network) writes both.
+"""
+
+
+def card(name: str, function: Callable, further: str = "") -> str:
+    """One entry of the page, in Markdown."""
+    what, *rest = re.split(rf"^({'|'.join(FIELDS)}): ", inspect.getdoc(function) or "", flags=re.MULTILINE)
+    fields = dict(zip(rest[::2], rest[1::2]))
+    missing = [field for field in FIELDS if not fields.get(field, "").strip()]
+    if missing:
+        raise ValueError(f"{function.__qualname__}: its docstring lacks {', '.join(missing)}.")
+    lines = "\n".join(f"- **{field}**: {' '.join(fields[field].split())}" for field in FIELDS)
+    return f"### `{name}`\n\n{' '.join(what.split())}{further}\n\n{lines}\n"
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD, "## Scores\n", *(card(name, score) for name, score in (SCORES | PAPER_SCORES).items())]
+    parts.append("## Interventions\n")
+    for name, entry in INTERVENTIONS.items():
+        size = usual_size(name)
+        parts.append(card(name, entry.apply, "" if size is None else f" Usual size: {size:g}."))
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv[1:]:
+        sys.exit(not (PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()))
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
