@@ -1,7 +1,8 @@
-"""What the checks of exercises share: accepting a number or a letter, and saying what is wrong with another.
+"""What the checks of exercises share: accepting a number, a letter or an interval, and saying what is wrong with another.
 
 A check is anything that takes an answer and returns the sentence that closes the exercise, or raises `NotYet` with what to
-look at again. `Number` and `Letter` are checks that are written as data; the others are functions, which may use `number`.
+look at again. `Number`, `Letter` and `Interval` are checks that are written as data; the others are functions, which may
+use `number`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from scipy import stats
 
 from gst_tutorial import statistics
 from gst_tutorial.masks import PrunableLayer
@@ -52,6 +54,53 @@ class Letter:
             letters = ", ".join(sorted([self.expected, *self.wrong]))
             raise NotYet(self.wrong.get(given, f"Answer with one of the letters {letters}."))
         return self.right
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A check of a sweep of the reader's own: accepts an `Estimate` whose *interval* is as wide as it should be and meets one
+    that was measured on other seeds; the number alone says nothing.
+
+    Attributes:
+        low, high: 95% interval of the same paired difference on the seeds that `measured` names.
+        sd: its standard deviation over those seeds.
+        right: the sentence that follows the verdict.
+        units: what to say of an answer that is far too large, such as one in points.
+        n_seeds: the fewest seeds.
+    """
+
+    low: float
+    high: float
+    sd: float
+    right: str
+    units: str
+    measured: str
+    n_seeds: int = 5
+
+    def __call__(self, answer) -> str:
+        if not isinstance(answer, statistics.Estimate):
+            raise NotYet(
+                f"The answer should be an Estimate, as gst.statistics.paired_difference gives it, not "
+                f"{type(answer).__name__}: a number without its interval cannot be judged."
+            )
+        if answer.n_seeds < self.n_seeds:
+            raise NotYet(f"It rests on {answer.n_seeds} seeds; take at least {self.n_seeds}.")
+        if not answer.low < answer.value < answer.high:
+            raise NotYet(f"[{answer.low:g}, {answer.high:g}] is no interval around {answer.value:g}.")
+        half = (answer.high - answer.low) / 2
+        expected = float(stats.t.ppf(0.975, answer.n_seeds - 1)) * self.sd / math.sqrt(answer.n_seeds)
+        if max(abs(answer.value), half) > 10 * max(abs(self.low), abs(self.high), expected):
+            raise NotYet(self.units)
+        if not expected / 4 < half < 3 * expected:
+            raise NotYet(
+                f"The interval is {'narrower' if half < expected else 'wider'} than {answer.n_seeds} seeds can make it: pair "
+                "the runs by seed, one difference each, and use Student's t."
+            )
+        if answer.low > self.high or answer.high < self.low:
+            if answer.low <= -self.low and answer.high >= -self.high:
+                raise NotYet("The sign is the other way round: which of the two arms is subtracted?")
+            raise NotYet("The interval misses what other seeds gave: compare the two configs, field by field.")
+        return f"{statistics.conclusion(answer).capitalize()}, and in agreement with {self.measured}. {self.right}"
 
 
 def number(answer, expected: float, tolerance: float, wrong: dict[float, str] | None = None) -> float:

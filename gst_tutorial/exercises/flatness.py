@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from gst_tutorial.exercises.answers import Check, Letter, Number
+from gst_tutorial.exercises.answers import Check, Interval, Letter, Number
 
 CHECKS: dict[str, Check] = {
     "5.1": Number(
-        0.1,
-        0.001,
-        "The radius falls with the square root of the curvature: four times as sharp is half as far.",
+        0.2,
+        0.005,
+        "Half of 0.1 squared times 40: the trace is the price of weight noise.",
         {
-            0.01: "That is the square of the radius.",
-            0.0707: "The parabola has a factor of one half: 20 / 2 times the square of the radius is 0.1.",
-            0.005: "The loss rises with the square of the distance, and there is a factor of one half.",
+            0.4: "The second-order term has a factor of one half.",
+            2.0: "0.1 is the standard deviation; the covariance holds its square.",
+            4.0: "0.1 is the standard deviation; the covariance holds its square. And there is a factor of one half.",
+            0.01: "Half the variance is 0.005; it is still to be multiplied by the trace of the Hessian.",
         },
     ),
     "5.2": Number(
@@ -44,5 +45,14 @@ CHECKS: dict[str, Check] = {
             "b": "The trace holds all eigenvalues already; what else differs between the two networks?",
             "c": "An axis shows the same numbers; what could make them differ although no decision does?",
         },
+    ),
+    # SAM of radius 0.1 minus none, 12 epochs, seeds 200 to 214: -0.19 [-0.21, -0.17].
+    "5.5": Interval(
+        low=-0.207,
+        high=-0.174,
+        sd=0.03,
+        right="Ten to that power is the factor: about two thirds as sharp, with both traps off.",
+        units="Take log10 of the trace before the difference, run by run.",
+        measured="fifteen other seeds",
     ),
 }

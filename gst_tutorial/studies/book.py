@@ -183,6 +183,19 @@ def flatness() -> Study:
     )
 
 
+def flatness_corrected() -> Study:
+    """The networks of `flatness` that were pruned, or not, once more: at equal loss and per relative change at once."""
+    none, pruned = (config.replace(measures=("sharpness",)) for config in (BASE, PERMANENT))
+    arms = [Arm(none, {"method": "none"})]
+    for target in TARGETS:
+        for period in (2, 18):
+            config = pruned.replace(target=target, schedule=PruneSchedule(5, 40, period))
+            arms.append(Arm(config, {"target": target, "period": period}))
+    return Study(
+        "flatness-corrected", "Which of two kinds of pruning ends flatter when loss and scale no longer count?", arms
+    )
+
+
 # Pipelines of chapter 7. SGD's learning rate and momentum are the paper's (half the rate did better on the seeds of
 # `pipelines-tuning`); the strengths of the regularizers are the best found there.
 OPTIMIZERS = {"Adam": BASE, "SGD": BASE.replace(optimizer="sgd", learning_rate=0.1)}
@@ -611,7 +624,7 @@ def studies() -> list[Study]:
     """All of them."""
     return [
         landing(), tradeoff(), tradeoff_aligned(), dose(), scores(), data(), jolts(), noise(), regularizers_tuning(),
-        regularizers(), flatness(), anatomy_tuning(), anatomy(), dose_way_end(), resets_and_decay(), flatness_cause(),
-        dose_splits(), tradeoff_splits(), pipelines_tuning(), pipelines(), pipelines_doses(), width(),
+        regularizers(), flatness(), flatness_corrected(), anatomy_tuning(), anatomy(), dose_way_end(), resets_and_decay(),
+        flatness_cause(), dose_splits(), tradeoff_splits(), pipelines_tuning(), pipelines(), pipelines_doses(), width(),
         photographs_tuning(), photographs(), photographs_boundary(), cifar10_small(), cifar10_width(),
     ]  # fmt: skip

@@ -7,7 +7,17 @@ import pytest
 
 import gst_tutorial as gst
 from gst_tutorial.exercises import _CHECKS, check, grade
-from gst_tutorial.exercises.answers import Letter, Number
+from gst_tutorial.exercises.answers import Interval, Letter, Number
+from gst_tutorial.statistics import Estimate
+
+HIT = gst.RunConfig(  # exercise 4.3 without its point: nothing is given back
+    intervention="zero",
+    layers=("conv3", "conv4"),
+    target="random",
+    draws="afresh",
+    prune_fraction=0.25,
+    schedule=gst.PruneSchedule(2, 18, 2),
+)
 
 
 def outputs_by_exercise(notebooks):
@@ -86,14 +96,51 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("3.3", 0.62, "Look at the sign"),
         ("3.3", "negative", "should be a number"),
         ("3.4", gst.RunConfig(intervention="prune", prune_fraction=0.8), "there should be nine"),
-        ("4.4", gst.RunConfig(intervention="prune"), "intervention='prune'"),
-        ("4.4", gst.RunConfig(intervention="zero"), "both conv3 and conv4"),
+        ("4.1", "d", "one of the letters"),
+        ("4.2", 0.5, "write down each step"),
+        ("4.3", gst.RunConfig(intervention="prune"), "intervention='prune'"),
+        ("4.3", gst.RunConfig(intervention="zero"), "both conv3 and conv4"),
+        ("4.3", HIT, "which field gives them"),
+        ("4.3", HIT.replace(restore="values", n_batches=10), "after a single batch"),
+        ("4.3", HIT.replace(restore="values", n_batches=1, target="smallest"), "fresh random quarter"),
+        ("4.3", HIT.replace(restore="values", n_batches=1, prune_fraction=0.5), "a quarter of each layer"),
+        ("4.3", 0.25, "should be a gst.RunConfig"),
+        ("4.4", 0, "without its interval"),
+        ("4.4", 0.026, "without its interval"),
+        ("5.1", 0.3, "write down each step"),
+        ("5.2", 9.0, "write down each step"),
+        ("5.3", 0.08, "write down each step"),
+        ("5.4", "all", "one of the letters"),
+        ("5.5", -0.19, "without its interval"),
     ],
 )
 def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, hint):
     solved, sentence = grade(exercise, answer)
     assert not solved
     assert hint in sentence
+
+
+@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Interval)])
+def test_an_interval_is_judged_by_its_seeds_its_width_its_sign_and_its_unit(exercise):
+    check = _CHECKS[exercise]
+    middle, half = (check.low + check.high) / 2, 1.3 * check.sd  # about as wide as five seeds make it
+
+    def graded(value, half, n_seeds=5):
+        return grade(exercise, Estimate("mine", value, value - half, value + half, n_seeds))
+
+    assert graded(middle, half)[0]
+    for estimate, hint in {
+        (0.0, 0.0): "no interval around",
+        (middle, half, 3): "3 seeds",
+        (middle, half / 10): "narrower",
+        (middle, 4 * half): "wider",
+        (-middle, half): "the other way round",
+        (100 * middle, 100 * half): check.units,
+        (middle + 5 * half * (1 if middle > 0 else -1), half): "misses what other seeds gave",
+        (0.0, check.sd / 2.5): "misses what other seeds gave",
+    }.items():
+        solved, sentence = graded(*estimate)
+        assert not solved and hint in sentence, (estimate, sentence)
 
 
 def test_check_prints_one_sentence_and_returns_nothing(capsys):
