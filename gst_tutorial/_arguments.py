@@ -154,8 +154,10 @@ def index(argument: str, value, size: int) -> torch.Tensor:
             f"{argument} must be whole numbers, (n,), or bool ({size},); it is {value.dtype} {tuple(value.shape)}."
         )
     # On a GPU a look at the numbers would wait for all that it has still to do, and some are checked in every step.
-    if value.numel() and value.is_cpu and not (int(value.min()) >= -size and int(value.max()) < size):
-        raise ValueError(f"{argument}={shown(value)} must be below {size}, the number of filters.")
+    if value.numel() and value.is_cpu:
+        numbers = value.detach().numpy()
+        if not (numbers.min() >= -size and numbers.max() < size):
+            raise ValueError(f"{argument}={shown(value)} must be below {size}, the number of filters.")
     return value
 
 

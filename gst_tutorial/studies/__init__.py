@@ -53,12 +53,14 @@ def from_file(path: str | Path) -> list[Study]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No file {str(path)!r}.")
+    known = sys.modules.get(path.stem)
+    is_another = known is not None and Path(getattr(known, "__file__", None) or "").resolve() != path.resolve()
+    if is_another or path.stem in sys.stdlib_module_names:  # on the path it would hide that module from all others
+        raise ValueError(f"{str(path)!r}: another module is called {path.stem!r}; give the file another name.")
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     module = importlib.import_module(path.stem)
-    if Path(getattr(module, "__file__", None) or "").resolve() != path.resolve():
-        raise ValueError(f"{str(path)!r}: another module is called {path.stem!r}; give the file another name.")
     values = [[value] if isinstance(value, Study) else value for value in vars(module).values()]
     found = [each for value in values if isinstance(value, (list, tuple)) for each in value if isinstance(each, Study)]
     if not found:
