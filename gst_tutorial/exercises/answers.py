@@ -179,3 +179,51 @@ def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
             f"The score should be one number per filter, shape ({n},) in this test; it is {tuple(scores.shape)}."
         )
     return scores
+
+
+def own_networks(answer, again: Callable[[int], float], tolerance: float, wrong_way: str, n_seeds: int = 6):
+    """The estimate that a reader's own networks give, one number each; the reader's verdict must fit its interval.
+
+    Args:
+        answer: ({seed: number}, verdict), the verdict a word or two of `statistics.conclusion`.
+        again: trains the network of a seed once more and measures its number. The last seed is tried.
+        tolerance: how far the reader's number may be from that. wrong_way: what to say if its sign is turned.
+    """
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[0], Mapping):
+        raise NotYet("The answer should be (numbers by seed, verdict): ({0: ..., 1: ..., ...}, 'above zero').")
+    numbers, said = answer
+    if len(numbers) < n_seeds:
+        raise NotYet(f"There are {len(numbers)} networks; train at least {n_seeds}, each with a seed of its own.")
+    if not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in numbers):
+        raise NotYet("The keys should be the seeds, whole numbers from 0 up.")
+    numbers = {seed: number(value, 0.0, math.inf) for seed, value in numbers.items()}
+    if any(abs(value) > 1 for value in numbers.values()):
+        raise NotYet("Each number lies between -1 and 1; accuracies are shares here, not percentages.")
+    if len(set(numbers.values())) == 1:
+        raise NotYet("All networks give the same number. Is each trained with its own seed?")
+    words = {word.removesuffix(" from zero") for word in statistics.CONCLUSIONS.values()}
+    said = str(said).strip().lower().removesuffix(" from zero")
+    if said not in words:
+        raise NotYet(f"The verdict should be one of {', '.join(sorted(map(repr, words)))}.")
+    found = statistics.mean_estimate(list(numbers.values()), "the mean")
+    if said != statistics.conclusion(found):
+        raise NotYet("Look at the interval of the mean again: does it hold zero, and if not, on which side is it?")
+    seed = list(numbers)[-1]
+    expected = again(seed)
+    if abs(numbers[seed] - expected) > tolerance:
+        turned = abs(numbers[seed] + expected) <= tolerance
+        raise NotYet(
+            wrong_way
+            if turned
+            else f"Trained again, the network of seed {seed} gives another number: compare recipe, layer, share and score."
+        )
+    return found
+
+
+def own_network(seed: int):
+    """The trained network of a seed as the exercises of chapters 1 and 2 ask for it, and its data."""
+    from gst_tutorial.config import RunConfig
+    from gst_tutorial.experiment import run
+
+    result = run(RunConfig(seed=seed).replace(epochs=15, milestones=(), evaluate_every=15))
+    return result.model, result.dataset

@@ -6,15 +6,18 @@ import math
 
 import torch
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, scores_by
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, own_network, own_networks, scores_by
+from gst_tutorial.instability import accuracy
 from gst_tutorial.masks import prunable_layers
 from gst_tutorial.networks.small import conv1d_net
-from gst_tutorial.pruning import kept_filters
+from gst_tutorial.pruning import kept_filters, prune_filters, restore_filters
 
 
 def _count(answer) -> str:
     expected = kept_filters(128, 0.7, 4)
-    answer = [int(value) for value in answer]
+    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+        raise NotYet("The answer should be a list of four whole numbers.")
+    answer = list(answer)
     if len(answer) != 4:
         raise NotYet(f"There are four events, so four numbers; you gave {len(answer)}.")
     if answer[-1] == 38:
@@ -41,6 +44,28 @@ def _scale_score(answer) -> str:
     return "Any such function can be passed as score= to gst.prune_filters."
 
 
+def smallest_minus_largest(seed: int) -> float:
+    """Accuracy left when half of conv4 goes, the smallest filters against the largest, in the network of a seed."""
+    model, data = own_network(seed)
+    left = {}
+    for target in ("smallest", "largest"):
+        prune_filters(model, "conv4", 0.5, target=target)
+        left[target] = accuracy(model, data.x_test, data.y_test)
+        restore_filters(model)
+    return left["smallest"] - left["largest"]
+
+
+def _own_targets(answer) -> str:
+    found = own_networks(answer, smallest_minus_largest, 0.002, "The difference is the other way round.")
+    value, low, high = (100 * each for each in (found.value, found.low, found.high))
+    says = {
+        1: "The largest were missed more.",
+        -1: "The smallest were missed more.",
+        0: "So many networks do not decide it.",
+    }[found.sign]
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}], {found.n_seeds} networks. {says}"
+
+
 CHECKS: dict[str, Check] = {
     "1.1": _count,
     "1.2": Number(
@@ -62,4 +87,5 @@ CHECKS: dict[str, Check] = {
             "b": "Many shares of one network are still one network; another seed may turn the order round.",
         },
     ),
+    "1.5": _own_targets,
 }

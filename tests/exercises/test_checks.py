@@ -89,6 +89,7 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("2.1", 0.726, "stability"),
         ("2.2", 1.0, "one time in ten"),
         ("2.3", gst.PruneSchedule(5, 23, 9), "smaller ones"),
+        ("2.3", gst.PruneSchedule(5, 23, 2), "smaller ones"),
         ("2.3", gst.PruneSchedule(4, 23, 1), "first should be 5"),
         ("2.4", "c", "Retraining longer"),
         ("3.1", 4, "5, 17, 29"),
