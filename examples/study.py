@@ -1,11 +1,11 @@
 """A study of one's own: does pruning help torchvision's ResNet-18 on a folder of pictures?
 
-    python examples/make_pictures.py             # or put a folder of your own in DATA below
+    python examples/make_pictures.py             # or put a folder of your own in `pictures` below
     gst cost examples/study.py                   # what it takes here
     gst run examples/study.py                    # every core; stop it and run it again to go on
     gst show examples/study.py --out results
 
-Whatever a config can name may be a function of this file: here a score, a schedule and a measure.
+Whatever a config can name may be a function of this file: here data, a score, a schedule and a measure.
 """
 
 from pathlib import Path
@@ -14,8 +14,12 @@ import torch
 
 import gst_tutorial as gst
 
-DATA = f"folder:{Path(__file__).parent / 'pictures'}"
 LAYER = "layer4.1.conv1"
+
+
+def pictures(seed=0):
+    """The data: as a function, since a config that named this folder would be of this machine only."""
+    return gst.load(f"folder:{Path(__file__).parent / 'pictures'}", seed=seed)
 
 
 def mean_weight(layer, model, x):
@@ -35,7 +39,7 @@ def confidence(model, dataset):
 
 
 NONE = gst.RunConfig(
-    data=DATA,
+    data=pictures,
     model="torchvision.models:resnet18",
     recipe=gst.Recipe(learning_rate=1e-3, batch_size=20, epochs=8, milestones=(6,)),
     measures=(confidence,),

@@ -229,6 +229,8 @@ class Experiment:
             try:
                 losses = train(self.model, self.dataset, config.recipe, config.seed, every_one, self.optimizer, kept)
             except (Diverged, FloatingPointError) as error:  # the loss, or what the network says of the test set
+                if kept is not None:
+                    kept.remove()  # it would diverge again
                 raise Diverged(f"{error} The run was {config}.") from None
             train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
             measures = self._measure()

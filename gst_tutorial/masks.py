@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import tracing
+from gst_tutorial import proof, tracing
 from gst_tutorial.tracing import CONVOLUTIONS, Placement, Plan, Site
 
 BEHIND = ("norm", "conv")
@@ -181,7 +181,7 @@ def make_prunable(
         raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked ({reasons}).")
     put_masks(model, plan)
     try:
-        tracing.prove(model, example_input, prunable_layers(model), plan)
+        proof.prove(model, example_input, prunable_layers(model), plan)
     except BaseException:
         remove_masks(model)
         raise

@@ -6,7 +6,7 @@ that move numbers move labels; operations that take channel by channel keep them
 and ends them. A label also says whether zeros in its place are still zeros (`clean`) or have become something else, as
 behind the shift of a batch norm. Where a module gives unclean channels, its output is masked as well.
 
-`prove` then puts the finding to the test on the masked network itself. Shown in chapter 9.
+`gst_tutorial.proof` then puts the finding to the test on the masked network itself. Shown in chapter 9.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def follow(model: nn.Module, example: Any) -> Plan:
     """
     unpaired: set[str] = set()
     while True:
-        with _untouched(model), torch.no_grad():
+        with untouched(model), torch.no_grad():
             model.eval()
             try:
                 found = [_run(model, example, unpaired)]
@@ -165,7 +165,7 @@ def _run(model: nn.Module, example: Any, unpaired: set[str]) -> Plan:
     with first.attached(), first:
         call(model, example)
     trace = _Trace(model, first)
-    for tensor in _tensors(example):
+    for tensor in tensors_in(example):
         trace.store(tensor, _Value(origins=1))
     with trace.attached(), trace:
         output = call(model, example)
@@ -194,7 +194,7 @@ def _joined(plans: list[Plan]) -> Plan:
 
 
 @contextlib.contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
+def untouched(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     parameters = [(tensor, tensor.detach().clone()) for tensor in model.parameters()]
     buffers = [(module, name, tensor, tensor.clone()) for module in model.modules()
@@ -228,7 +228,7 @@ def _key(tensor: torch.Tensor):
     return memory, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype
 
 
-def _tensors(tree: Any) -> list[torch.Tensor]:
+def tensors_in(tree: Any) -> list[torch.Tensor]:
     """All tensors in nested tuples, lists, dicts and objects with attributes."""
     found = []
     for leaf in tree_flatten(tree)[0]:
@@ -320,7 +320,7 @@ class _Watch(_Modules):
 
     @contextlib.contextmanager
     def watching(self, func, args, kwargs):
-        for i, tensor in enumerate(_tensors((args, kwargs))):
+        for i, tensor in enumerate(tensors_in((args, kwargs))):
             conv = self.outputs.get(_key(tensor))
             if conv is not None:
                 inside = self.stack[-1] if self.stack else None
@@ -329,7 +329,7 @@ class _Watch(_Modules):
                 self.consumers[conv].append(inside if is_norm and tensor.dim() > 1 else None)
 
         def done(output):
-            for tensor in _tensors(output):
+            for tensor in tensors_in(output):
                 self.outputs.pop(_key(tensor), None)
 
         yield done
@@ -514,7 +514,7 @@ class _Trace(_Modules):
 
     @contextlib.contextmanager
     def watching(self, func, args, kwargs):
-        tensors = _tensors((args, kwargs))
+        tensors = tensors_in((args, kwargs))
         before = [self.value(tensor) for tensor in tensors]
         for tensor, value in zip(tensors, before):
             for owner in value.tainted:
@@ -538,7 +538,7 @@ class _Trace(_Modules):
         if name not in WITHOUT_DATA:
             for value in before:
                 origins |= value.origins
-        outputs = [output] if isinstance(output, torch.Tensor) else [t for t in _tensors(output)]
+        outputs = [output] if isinstance(output, torch.Tensor) else [t for t in tensors_in(output)]
         labels: list[torch.Tensor | None] = [None] * len(outputs)
         if outputs and any(value.labels is not None for value in before) and name not in WITHOUT_DATA:
             try:
@@ -569,12 +569,12 @@ class _Trace(_Modules):
             if argument.alias_info is None or not argument.alias_info.is_write:
                 continue
             written = args[i] if i < len(args) else kwargs.get(argument.name)
-            for tensor in _tensors(written):
+            for tensor in tensors_in(written):
                 key = _key(tensor)
                 if not isinstance(key, tuple):
                     continue
                 old = self.values.get(key, _Value())
-                source = [self.value(t) for t in _tensors((args, kwargs))]
+                source = [self.value(t) for t in tensors_in((args, kwargs))]
                 touched = {owner for value in (old, *source) for owner in self.owners_in(value.labels)}
                 for other in self.by_memory.get(key[0], set()):
                     if other != key and (touched or self.values[other].labels is not None):
@@ -639,7 +639,7 @@ class _Trace(_Modules):
             moved_args = moved_args[:2]  # the padding belongs to nobody
         if func._schema.name.endswith("_"):
             raise _Unknown(f"goes into {name}_() in {self.here()}")
-        return _tensors(func(*moved_args, **moved_kwargs))
+        return tensors_in(func(*moved_args, **moved_kwargs))
 
     def _read(self, labels: torch.Tensor | None, text: str) -> None:
         """Channels end here, in a sum over them. They must be zeros where filters are pruned."""
@@ -800,7 +800,7 @@ class _Trace(_Modules):
                 out = func(*tree_map(sample, list(args)), **tree_map(sample, dict(kwargs)))
             except Exception:
                 return False
-            if any((tensor != 0).any() for tensor in _tensors(out)[:1]):
+            if any((tensor != 0).any() for tensor in tensors_in(out)[:1]):
                 return False
         return True
 
@@ -848,7 +848,7 @@ class _Trace(_Modules):
     # --- the finding ---
 
     def plan(self, output: Any) -> Plan:
-        for tensor in _tensors(output):
+        for tensor in tensors_in(output):
             value = self.value(tensor)
             for owner in [*self.owners_in(value.labels), *value.tainted]:
                 self.skip(owner, "its channels are the network's output")
@@ -947,128 +947,3 @@ def _shared_among_filters(conv: nn.Module) -> str | None:
     if not torch.equal(before[:, 1:], after[:, 1:]):
         return "each of its weights has a share in all of its filters (as under spectral norm)"
     return None
-
-
-# --- the proof -------------------------------------------------------------------------------------------------------
-
-
-def prove(model: nn.Module, example: Any, layers: dict[str, Any], plan: Plan) -> None:
-    """Prune half of every layer at random and see: no reader gets anything, no weight matters, no gradient arrives.
-
-    Args:
-        model: the network with masks in place; it comes back as it was.
-        example: as of `follow`.
-        layers: name -> `PrunableLayer`.
-        plan: where `follow` put the masks.
-
-    Raises:
-        RuntimeError: one of the three fails; the message names the layer, and what it reaches.
-    """
-    generator = torch.Generator().manual_seed(0)
-    with _untouched(model):
-        model.eval()
-        for layer in layers.values():
-            n = layer.mask.n_filters
-            layer.mask.mask[torch.randperm(n, generator=generator)[: n // 2].to(layer.mask.mask.device)] = 0
-        own = {name: _own_parameters(layer) for name, layer in layers.items()}
-        _read_and_differentiate(model, example, layers, plan, own, generator)
-        outputs = _outputs(model, example)  # again: without gradients, attention may take other kernels
-        if _changed(model, example, outputs, own, layers):
-            for name in layers:
-                if _changed(model, example, outputs, {name: own[name]}, layers):
-                    raise _failed(name, "its own weights still change the network's output")
-            raise _failed(next(iter(layers)), "weights of pruned filters still change the network's output")
-
-
-def _failed(layer: str, what: str) -> RuntimeError:
-    return RuntimeError(
-        f"The mask of layer {layer!r} does not silence its filters: {what}. The network does something that "
-        f"make_prunable did not see. Leave the layer out with layers=[...], and please report the network."
-    )
-
-
-def _own_parameters(layer) -> list[nn.Parameter]:
-    """Those with a row for each filter."""
-    modules = [layer.conv] if layer.norm is None else [layer.conv, layer.norm]
-    n = layer.mask.n_filters
-    return [p for m in modules for p in m.parameters() if p.dim() > 0 and p.shape[0] == n]
-
-
-@contextlib.contextmanager
-def _same_random_numbers():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-def _read_and_differentiate(model, example, layers, plan, own, generator) -> None:
-    handles = []
-
-    def checked(name: str, reader: Reader, kept: torch.Tensor):
-        index = torch.tensor(reader.index)
-        pruned = (index >= 0) & ~kept.cpu()[index.clamp_min(0)]
-
-        def hook(module, inputs):
-            x = inputs[0] if inputs else None
-            if isinstance(x, torch.Tensor) and x.dim() > reader.dim and x.shape[reader.dim] == len(index):
-                seen = x.detach().movedim(reader.dim, 0)[pruned.to(x.device)]
-                if (seen != 0).any():
-                    raise _failed(name, f"{type(module).__name__} {reader.module!r} reads {seen.abs().max():.2g} there")
-
-        return hook
-
-    for name in layers:
-        for reader in plan.placements[name].readers:
-            if reader.module not in ("",):
-                module = model.get_submodule(reader.module)
-                hook = checked(name, reader, layers[name].mask.kept)
-                handles.append(module.register_forward_pre_hook(hook))
-    parameters = [p for tensors in own.values() for p in tensors]
-    frozen = [p for p in parameters if not p.requires_grad]
-    try:
-        for p in frozen:
-            p.requires_grad_(True)
-        with torch.enable_grad(), _same_random_numbers():
-            outputs = [t for t in _tensors(call(model, example)) if t.is_floating_point()]
-            loss = 0
-            for tensor in outputs:
-                weights = torch.randn(tensor.shape, generator=generator).to(tensor.device)
-                loss = loss + (tensor.float() * weights).sum()
-            gradients = None
-            if isinstance(loss, torch.Tensor) and loss.requires_grad:
-                gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for p in frozen:
-            p.requires_grad_(False)
-    if gradients is not None:
-        by_parameter = dict(zip(map(id, parameters), gradients))
-        for name, layer in layers.items():
-            for p in own[name]:
-                gradient = by_parameter[id(p)]
-                if gradient is not None and (gradient[~layer.mask.kept.to(p.device)] != 0).any():
-                    raise _failed(name, "pruned filters get a gradient")
-
-
-@torch.no_grad()
-def _outputs(model, example) -> list[torch.Tensor]:
-    with _same_random_numbers():
-        return [tensor for tensor in _tensors(call(model, example)) if tensor.is_floating_point()]
-
-
-@torch.no_grad()
-def _changed(model, example, outputs, own, layers) -> bool:
-    """Whether other weights in the pruned filters of the layers in `own` change any output, to the bit."""
-    saved = []
-    for name, parameters in own.items():
-        pruned = ~layers[name].mask.kept
-        for p in parameters:
-            saved.append((p, p.detach().clone()))
-            p[pruned.to(p.device)] += 3
-    try:
-        after = _outputs(model, example)
-    finally:
-        for p, before in saved:
-            p.copy_(before)
-    return any(not torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) for a, b in zip(outputs, after))

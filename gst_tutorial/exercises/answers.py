@@ -118,6 +118,16 @@ def number(answer, expected: float, tolerance: float, wrong: dict[float, str] | 
     return value
 
 
+def verdict_fits(said, found: statistics.Estimate) -> None:
+    """See whether the reader's verdict, a word of `statistics.conclusion`, is what the interval says."""
+    words = {word.removesuffix(" from zero") for word in statistics.CONCLUSIONS.values()}
+    word = str(said).strip().lower().removesuffix(" from zero")
+    if word not in words:
+        raise NotYet(f"The verdict should be one of {', '.join(sorted(map(repr, words)))}, not {said!r}.")
+    if word != statistics.conclusion(found):
+        raise NotYet(f"Look at the interval of {found.name} again: does it hold zero, and if not, on which side is it?")
+
+
 def own_study(answer, a: str, b: str, n_seeds: int = 5) -> tuple[pd.DataFrame, statistics.Estimate]:
     """The frame of a reader's own sweep, and its estimate of arm `a` minus arm `b`, which the reader's verdict must fit.
 
@@ -138,14 +148,7 @@ def own_study(answer, a: str, b: str, n_seeds: int = 5) -> tuple[pd.DataFrame, s
     if frame[frame.label.isin([a, b])].hash.duplicated().any():
         raise NotYet("Two of these runs are the same run. Do the arms differ?")
     found = statistics.mean_estimate(differences, f"{a} minus {b}")
-    words = {word.removesuffix(" from zero") for word in statistics.CONCLUSIONS.values()}
-    said = str(verdict).strip().lower().removesuffix(" from zero")
-    if said not in words:
-        raise NotYet(f"The verdict should be one of {', '.join(sorted(map(repr, words)))}, not {verdict!r}.")
-    if said != statistics.conclusion(found):
-        raise NotYet(
-            f"Look at the interval of {a} minus {b} again: does it hold zero, and if not, on which side is it?"
-        )
+    verdict_fits(verdict, found)
     return frame, found
 
 
@@ -160,10 +163,11 @@ def same_in_arms(frame: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> 
                 raise NotYet(f"In the arm {arm!r}, {column} is {given}; the exercise asks for {value!r}.")
 
 
-def interval(found: statistics.Estimate) -> str:
-    """An estimate of accuracies in points, with its interval, for a closing sentence."""
-    value, low, high = (100 * each for each in (found.value, found.low, found.high))
-    return f"{found.name}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], {found.n_seeds} seeds"
+def interval(found: statistics.Estimate, points: bool = True) -> str:
+    """An estimate with its interval, for a closing sentence: of accuracies in `points`, else as it is."""
+    scale, digits, unit = (100, 1, " points") if points else (1, 2, "")
+    value, low, high = (f"{scale * each:+.{digits}f}" for each in (found.value, found.low, found.high))
+    return f"{found.name}: {value}{unit} [{low}, {high}], {found.n_seeds} seeds"
 
 
 def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
@@ -201,13 +205,8 @@ def own_networks(answer, again: Callable[[int], float], tolerance: float, wrong_
         raise NotYet("Each number lies between -1 and 1; accuracies are shares here, not percentages.")
     if len(set(numbers.values())) == 1:
         raise NotYet("All networks give the same number. Is each trained with its own seed?")
-    words = {word.removesuffix(" from zero") for word in statistics.CONCLUSIONS.values()}
-    said = str(said).strip().lower().removesuffix(" from zero")
-    if said not in words:
-        raise NotYet(f"The verdict should be one of {', '.join(sorted(map(repr, words)))}.")
     found = statistics.mean_estimate(list(numbers.values()), "the mean")
-    if said != statistics.conclusion(found):
-        raise NotYet("Look at the interval of the mean again: does it hold zero, and if not, on which side is it?")
+    verdict_fits(said, found)
     seed = list(numbers)[-1]
     expected = again(seed)
     if abs(numbers[seed] - expected) > tolerance:

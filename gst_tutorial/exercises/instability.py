@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from scipy import stats
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, own_network, own_networks
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_networks
 from gst_tutorial.masks import evaluation_mode, prunable_layers
 from gst_tutorial.pruning import PruneSchedule, filter_scores
 
@@ -42,7 +42,7 @@ def _specialists(answer) -> str:
         -1: "Filters with a small E[BN] are more selective. That fits our reading; it does not prove it.",
         0: "So many networks do not decide it.",
     }[found.sign]
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}], {found.n_seeds} networks. {says}"
+    return f"{interval(found, points=False)}. {says}"
 
 
 CHECKS: dict[str, Check] = {

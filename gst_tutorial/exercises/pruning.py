@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, own_network, own_networks, scores_by
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_networks, scores_by
 from gst_tutorial.instability import accuracy
 from gst_tutorial.masks import prunable_layers
 from gst_tutorial.networks.small import conv1d_net
@@ -57,13 +57,12 @@ def smallest_minus_largest(seed: int) -> float:
 
 def _own_targets(answer) -> str:
     found = own_networks(answer, smallest_minus_largest, 0.002, "The difference is the other way round.")
-    value, low, high = (100 * each for each in (found.value, found.low, found.high))
     says = {
         1: "The largest were missed more.",
         -1: "The smallest were missed more.",
         0: "So many networks do not decide it.",
     }[found.sign]
-    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}], {found.n_seeds} networks. {says}"
+    return f"{interval(found)}. {says}"
 
 
 CHECKS: dict[str, Check] = {

@@ -19,6 +19,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import joblib
 import pandas as pd
@@ -52,7 +53,7 @@ def run_record(
         if sources not in (None, config.sources):
             different = [name for name in sources if config.sources.get(name) != sources[name]]
             raise RuntimeError(f"this worker has another version of {', '.join(different)}")
-        if checkpoint is not None and not os.path.isdir(os.path.dirname(checkpoint)):
+        if checkpoint is not None and not Path(checkpoint).parent.is_dir():
             checkpoint = None  # a worker on another machine, without this disk
         result = run(config, checkpoint=checkpoint)
     except Exception as error:  # whatever it is, the study goes on and the row tells
@@ -233,32 +234,47 @@ def _alone(config: RunConfig, further: dict) -> dict:
     """The record of a run in a process of its own."""
     for _ in range(MAX_DEATHS):
         try:
-            # Two tasks, or joblib would run a single one right here.
-            return joblib.Parallel(2)(joblib.delayed(f)(*a) for f, a in ((_with_record, (config, further)), (int, ())))[
-                0
-            ][1]
+            # With a second task, or joblib would run a single one right here.
+            tasks = [joblib.delayed(_with_record)(config, further), joblib.delayed(int)()]
+            (_, record), _ = joblib.Parallel(2)(tasks)
+            return record
         except (TerminatedWorkerError, BrokenProcessPool) as error:
-            text = " ".join(str(error).split())[:300]
-    died = f"The system ended the process of this run {MAX_DEATHS} times (out of memory, or a crash): {text}"
-    return {"made": made_with(config.device), "sources": config.sources, **_failure("failed", died, 0.0)}
+            reason = " ".join(str(error).split())[:300]
+    return _killed(config, f"{MAX_DEATHS} times", reason)
+
+
+def _killed(config: RunConfig, how_often: str, reason: str) -> dict:
+    text = f"The system ended the process of this run {how_often} (out of memory, or a crash): {reason}"
+    return {"made": made_with(config.device), "sources": config.sources, **_failure("failed", text, 0.0)}
 
 
 def _with_dask(client, tasks: Iterable[Task]) -> Iterator[tuple[RunConfig, dict]]:
-    """Run the tasks on a cluster, some more than it has threads at a time, so that other studies get their turn."""
-    from distributed import as_completed
+    """Run the tasks on a cluster, some more than it has threads at a time, so that other studies get their turn. Dask tries
+    a task again, on another worker, that had ended its worker; one that goes on doing so is recorded as failed."""
+    from distributed import CancelledError, KilledWorker, as_completed
+    from distributed.comm import CommClosedError
 
-    submit = lambda task: client.submit(_with_record, *task, pure=False)  # noqa: E731
+    flying: dict[str, RunConfig] = {}
     tasks, n_threads = iter(tasks), max(1, sum(client.nthreads().values()))
-    waiting = as_completed([submit(task) for task in itertools.islice(tasks, 2 * n_threads)])
+
+    def submitted(n: int):
+        for config, further in itertools.islice(tasks, n):
+            future = client.submit(_with_record, config, further, pure=False)
+            flying[future.key] = config
+            yield future
+
+    waiting = as_completed(submitted(2 * n_threads))
     try:
         for future in waiting:
-            yield future.result()
-            for task in itertools.islice(tasks, 1):
-                waiting.add(submit(task))
-    except Exception as error:
-        if type(error).__name__ in ("CancelledError", "FutureCancelledError", "CommClosedError", "KilledWorker"):
-            raise ConnectionError(f"The cluster was lost ({error}); what is finished is kept.") from error
-        raise
+            config = flying.pop(future.key)
+            try:
+                yield future.result()
+            except KilledWorker as error:
+                yield config, _killed(config, "on several workers", " ".join(str(error).split())[:300])
+            for another in submitted(1):
+                waiting.add(another)
+    except (CancelledError, CommClosedError) as error:
+        raise ConnectionError(f"The cluster was lost ({error}); what is finished is kept.") from error
 
 
 def _take_from(store: ResultStore, config: RunConfig, records: dict, advance) -> bool:

@@ -14,6 +14,18 @@ PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><tit
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>html[data-theme=dark] {{ background: #14181e; color: #ced6dd }}</style></head>
 <body><main><h1>Figures</h1>{figures}</main></body></html>"""
+# Puts a figure's HTML into the page as a notebook does: what innerHTML brings of scripts does not run by itself.
+INSERT = """(figure) => {
+  const output = document.createElement("div");
+  output.innerHTML = figure;
+  for (const old of output.querySelectorAll("script")) {
+    const script = document.createElement("script");
+    for (const { name, value } of old.attributes) script.setAttribute(name, value);
+    script.textContent = old.textContent;
+    old.replaceWith(script);
+  }
+  document.querySelector("main").append(output);
+}"""
 
 
 def pictures(slope: float) -> list[str]:

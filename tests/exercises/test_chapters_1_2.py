@@ -89,7 +89,7 @@ def test_networks_of_the_reader_s_own_are_judged_by_their_interval(own):
         for said in ("below zero", "above zero", "not told apart"):
             solved, sentence = grade(exercise, (numbers(last, others), said))
             assert solved == (said == verdict), sentence
-            assert ("6 networks" in sentence) == solved
+            assert ("6 seeds" in sentence) == solved
 
 
 def test_networks_of_the_reader_s_own_must_have_been_trained(own):

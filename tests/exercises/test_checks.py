@@ -3,7 +3,9 @@
 import importlib
 import re
 
+import numpy as np
 import pytest
+from scipy import stats
 
 import gst_tutorial as gst
 from gst_tutorial.exercises import _CHECKS, check, grade
@@ -154,3 +156,24 @@ def test_check_prints_one_sentence_and_returns_nothing(capsys):
 def test_an_unknown_exercise_is_refused():
     with pytest.raises(ValueError, match=r"exercise='9\.9'"):
         check("9.9", 1)
+
+
+def _capstone(exercise):
+    """The two configs of a chapter's last exercise, as its text gives them, and the number that is compared."""
+    if exercise == "4.4":
+        short = gst.RunConfig().replace(epochs=30, milestones=(20, 26), evaluate_every=30)
+        events = {"schedule": gst.PruneSchedule(2, 18, 2), "draws": "afresh", "target": "random", "prune_fraction": 0.5}
+        return short.replace(intervention="zero", **events), short, lambda frame: frame.final_accuracy
+    plain = gst.RunConfig().replace(epochs=12, milestones=(8, 11), measures=("sharpness",), evaluate_every=12)
+    return plain.replace(sam_radius=0.1), plain, lambda frame: np.log10(frame.test_matched_normalized_trace)
+
+
+@pytest.mark.parametrize("exercise", ["4.4", "5.5"])
+def test_four_of_the_seeds_that_an_interval_was_measured_on_agree_with_it(exercise):
+    treated, plain, of = _capstone(exercise)
+    frame = gst.sweep(gst.Study("reference", "?", {"a": treated, "b": plain}, seeds=range(200, 204)), n_jobs=1)
+    values = frame.assign(value=of(frame)).pivot(index="seed", columns="label", values="value")
+    difference, given = values.a - values.b, _CHECKS[exercise]
+    assert abs(difference.mean() - (given.low + given.high) / 2) < 3 * given.sd / 2
+    # The interval and the spread that are written down are of one sample of fifteen.
+    assert (given.high - given.low) / 2 == pytest.approx(stats.t.ppf(0.975, 14) * given.sd / 15**0.5, rel=0.1)

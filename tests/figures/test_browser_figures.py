@@ -3,7 +3,7 @@
 import pytest
 
 from tests.book import figure_pages
-from tests.book.figure_pages import two_controls
+from tests.book.figure_pages import INSERT, two_controls
 from tools.browser import NARROW, WIDE, drag, painted, state
 
 pytestmark = pytest.mark.browser
@@ -182,17 +182,7 @@ def test_a_figure_that_a_notebook_draws_again_works_beside_the_old_one(open_page
     """A cell run twice puts a second figure of one name on the page, by innerHTML and script elements made anew."""
     here = open_page()
     here.page.evaluate(
-        """(figure) => {
-          const output = document.createElement("div");
-          output.innerHTML = figure;
-          for (const old of output.querySelectorAll("script")) {
-            const script = document.createElement("script");
-            for (const { name, value } of old.attributes) script.setAttribute(name, value);
-            script.textContent = old.textContent;
-            old.replaceWith(script);
-          }
-          document.querySelector("main").append(output);
-        }""",
+        INSERT,
         two_controls(),
     )
     _, old, new = here.figures()

@@ -1,12 +1,12 @@
 """A prediction in the reader's hands: mouse, finger, keyboard, screen reader, no scripts; in Chromium, with no network."""
 
-import contextlib
 
 import pytest
 
-from tests.book.figure_pages import PAGE
+from tests.book import figure_pages
+from tests.book.figure_pages import INSERT, PAGE
 from tests.figures.prediction_pages import GAINS, HOSTILE, KINDS, WHY, curve, hostile
-from tools.browser import NARROW, accessibility_problems, colour, contrast, serve, sideways_overflow, visit
+from tools.browser import NARROW, accessibility_problems, colour, contrast, serve, sideways_overflow
 
 pytestmark = pytest.mark.browser
 
@@ -25,17 +25,7 @@ def address(tmp_path_factory):
         yield address
 
 
-@pytest.fixture
-def open_page(browser, address):
-    visits = []
-    with contextlib.ExitStack() as stack:
-
-        def open_page(name="page.html", **options):
-            visits.append(stack.enter_context(visit(browser, address, **options)))
-            return visits[-1].open(name).page
-
-        yield open_page
-        assert [problem for here in visits for problem in here.problems] == []
+open_page = figure_pages.open_page
 
 
 def commit(figure):
@@ -62,7 +52,7 @@ def centre(mark) -> tuple[float, float]:
 
 
 def test_nothing_is_told_before_the_guess(open_page):
-    page = open_page()
+    page = open_page().page
     for figure in page.locator(".gst-predict").all():
         assert not told(figure)
         assert WHY not in figure.inner_text()
@@ -71,7 +61,7 @@ def test_nothing_is_told_before_the_guess(open_page):
 
 
 def test_a_choice_by_mouse_stays_beside_the_answer(open_page):
-    figure = open_page().locator("#bars")
+    figure = open_page().page.locator("#bars")
     figure.get_by_text("random ones", exact=True).click()
     commit(figure)
     lines = figure.locator("output li").all_inner_texts()
@@ -92,7 +82,7 @@ def test_a_choice_by_mouse_stays_beside_the_answer(open_page):
 
 
 def test_a_choice_by_keyboard_keeps_the_focus_and_is_final(open_page):
-    page = open_page()
+    page = open_page().page
     figure = page.locator("#ranges")
     figure.locator("input").first.focus()
     for key in ("Space", "ArrowDown", "Tab", "Enter"):
@@ -107,7 +97,7 @@ def test_a_choice_by_keyboard_keeps_the_focus_and_is_final(open_page):
 
 
 def test_a_guess_must_be_made_first(open_page):
-    page = open_page()
+    page = open_page().page
     bars, place = page.locator("#bars"), page.locator("#place")
     commit(bars)
     assert (bars.locator("output").inner_text(), told(bars)) == ("Choose an answer first.", False)
@@ -119,7 +109,7 @@ def test_a_guess_must_be_made_first(open_page):
 
 
 def test_a_place_by_keyboard(open_page):
-    figure = open_page().locator("#place")
+    figure = open_page().page.locator("#place")
     slider = figure.get_by_role("slider")
     for _ in range(6):
         slider.press("ArrowRight")
@@ -140,7 +130,7 @@ def test_a_place_by_keyboard(open_page):
 
 
 def test_a_curve_is_drawn_with_one_stroke_of_the_mouse(open_page):
-    page = open_page()
+    page = open_page().page
     figure = page.locator("#curve")
     plot = figure.locator(".gst-plot")
     plot.scroll_into_view_if_needed()
@@ -165,7 +155,7 @@ def test_a_curve_is_drawn_with_one_stroke_of_the_mouse(open_page):
 
 
 def test_a_curve_by_keyboard_and_a_finger(open_page):
-    page = open_page(viewport=NARROW, has_touch=True)
+    page = open_page(viewport=NARROW, has_touch=True).page
     figure = page.locator("#curve")
     figure.get_by_label("removed 60%").press("End")
     heights = [centre(mark)[1] for mark in figure.locator(".gst-mark.gst-guess").all()]
@@ -180,19 +170,9 @@ def test_a_curve_by_keyboard_and_a_finger(open_page):
 
 
 def test_figures_on_one_page_do_not_answer_each_other_and_a_cell_may_run_again(open_page):
-    page = open_page()
+    page = open_page().page
     page.evaluate(
-        """(figure) => {
-          const output = document.createElement("div");
-          output.innerHTML = figure;
-          for (const old of output.querySelectorAll("script")) {
-            const script = document.createElement("script");
-            for (const { name, value } of old.attributes) script.setAttribute(name, value);
-            script.textContent = old.textContent;
-            old.replaceWith(script);
-          }
-          document.querySelector("main").append(output);
-        }""",
+        INSERT,
         KINDS["bars"](),
     )
     old, new = page.locator("figure#bars").all()
@@ -204,7 +184,7 @@ def test_figures_on_one_page_do_not_answer_each_other_and_a_cell_may_run_again(o
 
 
 def test_without_scripts_it_is_a_text_with_a_folded_answer(open_page):
-    page = open_page(java_script_enabled=False)
+    page = open_page(java_script_enabled=False).page
     for figure in page.locator(".gst-predict").all():
         assert not figure.locator(".gst-controls").is_visible()
         assert figure.locator("summary").is_visible()
@@ -214,7 +194,7 @@ def test_without_scripts_it_is_a_text_with_a_folded_answer(open_page):
 
 
 def test_on_paper_the_text_stands_in_place_of_the_controls(open_page):
-    page = open_page()
+    page = open_page().page
     page.emulate_media(media="print")
     for figure in page.locator(".gst-predict").all():
         assert figure.locator(".gst-plain").is_visible()
@@ -222,7 +202,7 @@ def test_on_paper_the_text_stands_in_place_of_the_controls(open_page):
 
 
 def test_no_label_becomes_markup(open_page):
-    page = open_page("hostile.html")
+    page = open_page("hostile.html").page
     tell_all(page)
     assert page.locator("figure img").count() == 0
     assert page.title() == "Figures"
@@ -233,7 +213,7 @@ def test_no_label_becomes_markup(open_page):
 
 @pytest.mark.parametrize("name", ["page.html", "dark.html", "hostile.html"])
 def test_at_360_px_nothing_scrolls_sideways_and_no_text_leaves_its_card(open_page, name):
-    page = open_page(name, viewport=NARROW)
+    page = open_page(name, viewport=NARROW).page
     for before in (True, False):
         assert sideways_overflow(page) == 0
         outside = page.evaluate(
@@ -252,7 +232,7 @@ def test_at_360_px_nothing_scrolls_sideways_and_no_text_leaves_its_card(open_pag
 
 @pytest.mark.parametrize("name", ["page.html", "dark.html"])
 def test_a_prediction_is_accessible_before_and_after_in_light_and_dark(open_page, name):
-    page = open_page(name)
+    page = open_page(name).page
     assert accessibility_problems(page, within=".gst-predict") == []
     for figure in page.locator(".gst-predict").all():
         assert figure.locator("output").get_attribute("aria-live") == "polite"
@@ -265,7 +245,7 @@ def test_a_prediction_is_accessible_before_and_after_in_light_and_dark(open_page
 
 def test_it_works_in_a_frame_that_may_only_run_scripts(open_page):
     """Colab shows an output in such a frame: no storage, no parent."""
-    page = open_page()
+    page = open_page().page
     page.evaluate(
         """(figure) => {
           const frame = document.createElement("iframe");

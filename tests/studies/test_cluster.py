@@ -113,6 +113,21 @@ frame.to_csv({str(tmp_path / "frame.csv")!r})
     assert there.final_accuracy.tolist() == here.final_accuracy.tolist()
 
 
+def test_a_run_that_ends_its_workers_is_recorded_as_failed_and_the_study_ends():
+    import dask
+
+    from tests.studies.test_own import OWN, own
+
+    root = str(Path(__file__).parents[2])
+    arms = {"none": OWN.replace(epochs=1), "deadly": OWN.replace(model=own.dies, epochs=1)}
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "env": {"PYTHONPATH": root}}
+        with distributed.LocalCluster(**options) as cluster:
+            frame = gst.sweep(gst.Study("deadly", "?", arms, seeds=(0,)), scheduler=cluster.scheduler_address)
+    assert frame.set_index("label").status.to_dict() == {"none": "finished", "deadly": "failed"}
+    assert "on several workers" in frame[frame.label == "deadly"].error.item()
+
+
 def test_an_address_without_a_scheduler_is_an_error_and_not_a_hang():
     with pytest.raises(OSError):
         gst.sweep(study(1), scheduler="tcp://127.0.0.1:9")
