@@ -147,7 +147,7 @@ def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> 
     """Euclidean norm of each filter's kernel (no bias), `(C,)`.
 
     When: the default of this package.
-    Values: target "smallest"; "largest" for large drops.
+    Values: target "smallest"; the largest cost about as much at the event (study `scores`).
     Source: weight magnitude, as `l1_score`, in the norm that chapter 1 explains.
     """
     return layer.conv.weight.detach().flatten(1).norm(dim=1)
@@ -162,7 +162,7 @@ def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) ->
     constant beta and the score is relu(beta).
 
     When: a batch norm and a ReLU follow: it predicts how much of the filter its readers see.
-    Values: target "smallest"; "largest" for large drops.
+    Values: target "smallest"; the largest cost about as much at the event (study `scores`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, appendix B.
     """
     if layer.norm is None or layer.norm.weight is None:

@@ -42,7 +42,7 @@ def _specialists(answer) -> str:
         -1: "Filters with a small E[BN] are more selective. That fits our reading; it does not prove it.",
         0: "So many networks do not decide it.",
     }[found.sign]
-    return f"{interval(found, points=False)}. {says}"
+    return f"{interval(found, points=False).capitalize()}. {says}"
 
 
 CHECKS: dict[str, Check] = {

@@ -62,7 +62,7 @@ def _own_targets(answer) -> str:
         -1: "The smallest were missed more.",
         0: "So many networks do not decide it.",
     }[found.sign]
-    return f"{interval(found)}. {says}"
+    return f"{interval(found).capitalize()}. {says}"
 
 
 CHECKS: dict[str, Check] = {
