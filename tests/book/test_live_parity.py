@@ -166,13 +166,15 @@ def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, pruned,
 
 def test_on_any_batches_torch_s_own_float32_is_further_off_than_that(dataset):
     """Why the batches are chosen: on random ones, rounding alone moves PyTorch's logits past any such tolerance."""
-    apart = []
-    for seed in range(2, 10):
+    apart: list[float] = []
+    for seed in range(2, 60):  # which of them jump depends on the processor
         torch.manual_seed(seed)
         model = gst.conv1d_net()
         batches = [random_batch() for _ in range(STEPS)]
         logits = [torch_steps(model, dataset, batches, 0.0, dtype)[1] for dtype in (torch.float32, torch.float64)]
         apart.append((logits[0] - logits[1]).abs().max().item())
+        if max(apart) > 10 * TOLERANCE and min(apart) < TOLERANCE / 10:
+            break
     assert min(apart) < TOLERANCE / 10, "without a jump, float32 is as good as float64"
     assert max(apart) > 10 * TOLERANCE
 
