@@ -40,6 +40,8 @@ class Network:
 NETWORKS = {
     "conv1d": Network(conv1d_net, "signals", ("conv4",)),
     "conv2d": Network(conv2d_net, "images", ("conv4",)),
+    "conv1d_pooled": Network(functools.partial(conv1d_net, pooled=True), "signals", ("conv4",)),
+    "conv2d_pooled": Network(functools.partial(conv2d_net, pooled=True), "images", ("conv4",)),
     "vgg11": Network(vgg11, "images", ("conv5", "conv6", "conv7", "conv8")),
     "resnet18": Network(resnet18, "images", ("layer4.0.conv1", "layer4.0.conv2", "layer4.1.conv1", "layer4.1.conv2")),
     "resnet20": Network(resnet20, "images", ("layer3.2.conv1", "layer3.2.conv2")),

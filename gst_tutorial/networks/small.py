@@ -21,6 +21,7 @@ def conv1d_net(
     dropout: float = 0.0,
     filter_dropout: float = 0.0,
     width: float = 1.0,
+    pooled: bool = False,
 ) -> nn.Sequential:
     """A convolutional network for signals: the tutorial's default, about 19,000 parameters.
 
@@ -34,6 +35,7 @@ def conv1d_net(
         dropout: share of the head's inputs dropped in training.
         filter_dropout: share of the last convolution's filters dropped in training, per example.
         width: multiplies `channels`.
+        pooled: the head reads the mean of each filter over all positions, not every position by itself.
 
     Returns:
         A prunable `nn.Sequential` from `(B, C, L)` to logits `(B, n_classes)`.
@@ -42,7 +44,7 @@ def conv1d_net(
         ValueError, TypeError: an argument out of its range; names it.
     """
     return _conv_net(
-        (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d),
+        (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d, nn.AdaptiveAvgPool1d),
         n_classes,
         channels,
         strides,
@@ -50,6 +52,7 @@ def conv1d_net(
         dropout,
         filter_dropout,
         width,
+        pooled,
     )
 
 
@@ -61,10 +64,11 @@ def conv2d_net(
     dropout: float = 0.0,
     filter_dropout: float = 0.0,
     width: float = 1.0,
+    pooled: bool = False,
 ) -> nn.Sequential:
     """The same network for images: 3x3 kernels, from `(B, C, H, W)` to logits `(B, n_classes)`. See `conv1d_net`."""
     return _conv_net(
-        (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d),
+        (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, nn.AdaptiveAvgPool2d),
         n_classes,
         channels,
         strides,
@@ -72,6 +76,7 @@ def conv2d_net(
         dropout,
         filter_dropout,
         width,
+        pooled,
     )
 
 
@@ -94,8 +99,8 @@ def check_head(n_classes, dropout, filter_dropout) -> None:
     check.real("filter_dropout", filter_dropout, 0, 1, open_high=True)
 
 
-def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_dropout, width):
-    conv, norm, drop_filters = kinds
+def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_dropout, width, pooled):
+    conv, norm, drop_filters, pool = kinds
     for argument, values in (("channels", channels), ("strides", strides), ("input_shape", input_shape)):
         if not isinstance(values, (tuple, list)):
             raise TypeError(f"{argument}={check.shown(values)} must be a tuple of whole numbers.")
@@ -112,6 +117,7 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
         )
     channels = scaled(channels, width)
     check_head(n_classes, dropout, filter_dropout)
+    check.flag("pooled", pooled)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     n_in, *size = input_shape
     for i, (n_out, stride) in enumerate(zip(channels, strides), start=1):
@@ -122,6 +128,8 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
         n_in, size = n_out, [(s - 1) // stride + 1 for s in size]
     if filter_dropout:
         layers["filter_dropout"] = drop_filters(filter_dropout)
+    if pooled:
+        layers["pool"], size = pool(1), [1]
     layers["flatten"] = nn.Flatten()
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)

@@ -546,6 +546,38 @@ def photographs_boundary() -> Study:
     return Study("photographs-boundary", question, arms, FIVE_SEEDS)
 
 
+# One network for signals and for small photographs, from the same code; its head reads every position by itself, or means.
+SMALL_PHOTOS = {"data": "folder:cifar10-jpeg", "image_size": 16, "n_train": 1000, "n_test": 4000}
+HEADS = {
+    ("signals", "flattened"): {"model": "conv1d"},
+    ("signals", "pooled"): {"model": "conv1d_pooled"},
+    ("photographs", "flattened"): {"model": "conv2d", **SMALL_PHOTOS},
+    ("photographs", "pooled"): {"model": "conv2d_pooled", **SMALL_PHOTOS},
+}
+
+
+def head_by_data() -> Study:
+    """Both kinds of data have 1,000 examples of ten classes, four convolutions, and the same recipe."""
+    ways = ("none", "prune 80%", "prune 80% at init", "shrink, unseen", "redirect", "zero the head's inputs")
+    arms = [
+        Arm(anatomy_configs()[what].replace(**changes), {"data": data, "head": head, "what": what})
+        for (data, head), changes in HEADS.items()
+        for what in ways
+    ]
+    return Study(
+        "head-by-data",
+        "Signals or photographs, a head that reads positions or means: which decides what part of a jolt helps?",
+        arms,
+        TEN_SEEDS,
+        predictions={
+            "head": "Shrinking unseen and new directions gain where the head is flattened, on either data; where it is "
+            "pooled, neither gains. Then chapter 8's network, whose head reads 128 means, differs by its head.",
+            "data": "They gain on signals under either head, and on photographs under none.",
+            "memory of the head": "Zeroing the head's inputs gains more where it is flattened: more weights remember.",
+        },
+    )
+
+
 def _stretched(config: RunConfig, epochs: int) -> RunConfig:
     """The same run in other many epochs: milestones and events keep their share of it."""
     scaled = lambda moments: tuple(round(moment * epochs / config.epochs) for moment in moments)  # noqa: E731
@@ -626,5 +658,5 @@ def studies() -> list[Study]:
         landing(), tradeoff(), tradeoff_aligned(), dose(), scores(), data(), jolts(), noise(), regularizers_tuning(),
         regularizers(), flatness(), flatness_corrected(), anatomy_tuning(), anatomy(), dose_way_end(), resets_and_decay(),
         flatness_cause(), dose_splits(), tradeoff_splits(), pipelines_tuning(), pipelines(), pipelines_doses(), width(),
-        photographs_tuning(), photographs(), photographs_boundary(), cifar10_small(), cifar10_width(),
+        photographs_tuning(), photographs(), photographs_boundary(), head_by_data(), cifar10_small(), cifar10_width(),
     ]  # fmt: skip

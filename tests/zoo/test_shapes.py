@@ -415,7 +415,7 @@ def test_neither_generators_nor_modes_nor_statistics_are_touched():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_networks_of_the_package_state_what_following_the_data_finds(name):
-    shape = {"conv1d": (1, 40), "conv2d": (1, 8, 8)}.get(name, (3, 32, 32))
+    shape = {"conv1d": (1, 40), "conv2d": (1, 8, 8)}.get(name.removesuffix("_pooled"), (3, 32, 32))
     model = NETWORKS[name].build(input_shape=shape, width=0.25, filter_dropout=0.1)
     layers = gst.prunable_layers(model)
     stated = {name: layer.mask.sites for name, layer in layers.items()}
