@@ -39,7 +39,8 @@ class Task:
             Your own function takes what it likes of `n_train, n_test, seed, image_size` and gives a `gst.Dataset`.
         model: "conv1d", "conv1d_pooled" (signals), "conv2d", "conv2d_pooled", "vgg11", "resnet18", "resnet20" or
             "resnet56" (images). Your own function takes what it likes of `n_classes` (or `num_classes`), `input_shape`,
-            `width`, `dropout`, `filter_dropout` and gives a network; without masks, `gst.make_prunable` sets them: "torchvision.models:resnet18".
+            `width`, `dropout`, `filter_dropout` and gives a network; without masks, `gst.make_prunable` sets them:
+            "torchvision.models:resnet18".
         width: multiplies the number of filters of every layer.
         dropout, filter_dropout: layers of the network, see `gst.conv1d_net`.
     """
