@@ -129,6 +129,7 @@ class Source:
 SOURCES = {
     "mnist1d": Source("signals", (1, 40), 10, mnist1d.N_TRAIN, mnist1d.N_TEST, mnist1d.read),
     "digits": Source("images", (1, 8, 8), 10, images.N_TRAIN_DIGITS, images.N_TEST_DIGITS, images.read_digits),
+    "photographs": Source("images", (3, 32, 32), 10, 200, 100, images.read_photographs),
     "cifar10": Source("images", (3, 32, 32), 10, 50_000, 10_000, images.downloaded("cifar10", "CIFAR10")),
     "cifar100": Source("images", (3, 32, 32), 100, 50_000, 10_000, images.downloaded("cifar100", "CIFAR100")),
     "mnist": Source("images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("mnist", "MNIST")),
@@ -255,6 +256,7 @@ def load(
 
     Args:
         name: `"mnist1d"` (generated, cached on disk); `"digits"` (scikit-learn's 8x8 images of handwritten digits);
+            `"photographs"` (300 of CIFAR-10's, recompressed, which come with the package: to look at, not to train on);
             `"cifar10"`, `"cifar100"`, `"mnist"`, `"fashion_mnist"` (downloaded once by torchvision, which checks the
             files); or `"folder:PATH"`, a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or other pictures).
             A relative PATH is looked up in the current folder and then in `$GST_DATA`, so that a config names no

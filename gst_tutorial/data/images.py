@@ -7,6 +7,8 @@ than the small networks of this book train.
 from __future__ import annotations
 
 import functools
+import io
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -19,6 +21,8 @@ from gst_tutorial.data.mnist1d import cache_folder
 
 FOLDER = "folder:"
 N_TRAIN_DIGITS, N_TEST_DIGITS = 1000, 797
+
+PHOTOGRAPHS = Path(__file__).parent / "photographs.npz"  # made by tools/photographs.py
 
 Examples = tuple[np.ndarray, np.ndarray]  # float32 (N, C, H, W) in [0, 255], int64 (N,)
 Parts = tuple[Examples, Examples, int]  # training, test, number of classes
@@ -38,6 +42,23 @@ def read_digits(n_train: int | None, n_test: int | None, seed: int) -> Parts:
     order = np.random.default_rng(seed).permutation(len(bunch.target))[:n]
     x, y = bunch.images[order][:, None].astype(np.float32), bunch.target[order]
     return (x[:n_train], y[:n_train]), (x[n_train:], y[n_train:]), 10
+
+
+@functools.lru_cache(maxsize=1)
+def _photographs() -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
+    """The pictures that come with the package: "train" and "test" to uint8 (N, 32, 32, 3), int64 (N,), classes."""
+    from PIL import Image
+
+    with np.load(PHOTOGRAPHS) as file:
+        jpeg, offset, label, train, classes = (file[name] for name in ("jpeg", "offset", "label", "train", "classes"))
+    files = [jpeg[a:b].tobytes() for a, b in itertools.pairwise(offset)]
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
+    return {split: (pixels[part], label[part], len(classes)) for split, part in (("train", train), ("test", ~train))}
+
+
+def read_photographs(n_train: int | None, n_test: int | None, seed: int) -> Parts:
+    """300 pictures of CIFAR-10, recompressed as JPEG, which come with the package: `(N, 3, 32, 32)`, `(N,)`."""
+    return _drawn(_photographs().get, n_train, n_test, seed, "'photographs'")
 
 
 def downloaded(name: str, kind: str):

@@ -185,26 +185,28 @@ def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
     return scores
 
 
-def own_networks(answer, again: Callable[[int], float], tolerance: float, wrong_way: str, n_seeds: int = 6):
-    """The estimate that a reader's own networks give, one number each; the reader's verdict must fit its interval.
+def own_numbers(answer, again: Callable[[int], float], tolerance: float, wrong_way: str, n_seeds: int = 6):
+    """The estimate that a reader's own runs give, one number each; the reader's verdict must fit its interval.
 
     Args:
         answer: ({seed: number}, verdict), the verdict a word or two of `statistics.conclusion`.
-        again: trains the network of a seed once more and measures its number. The last seed is tried.
+        again: does the run of a seed once more and measures its number. The last seed is tried.
         tolerance: how far the reader's number may be from that. wrong_way: what to say if its sign is turned.
     """
     if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[0], Mapping):
         raise NotYet("The answer should be (numbers by seed, verdict): ({0: ..., 1: ..., ...}, 'above zero').")
     numbers, said = answer
     if len(numbers) < n_seeds:
-        raise NotYet(f"There are {len(numbers)} networks; train at least {n_seeds}, each with a seed of its own.")
+        raise NotYet(
+            f"There are {len(numbers)} numbers; at least {n_seeds} are asked for, each with a seed of its own."
+        )
     if not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in numbers):
         raise NotYet("The keys should be the seeds, whole numbers from 0 up.")
     numbers = {seed: number(value, 0.0, math.inf) for seed, value in numbers.items()}
     if any(abs(value) > 1 for value in numbers.values()):
         raise NotYet("Each number lies between -1 and 1; accuracies are shares here, not percentages.")
     if len(set(numbers.values())) == 1:
-        raise NotYet("All networks give the same number. Is each trained with its own seed?")
+        raise NotYet("All numbers are the same. Does each have its own seed?")
     found = statistics.mean_estimate(list(numbers.values()), "the mean")
     verdict_fits(said, found)
     seed = list(numbers)[-1]
@@ -214,7 +216,7 @@ def own_networks(answer, again: Callable[[int], float], tolerance: float, wrong_
         raise NotYet(
             wrong_way
             if turned
-            else f"Trained again, the network of seed {seed} gives another number: compare recipe, layer, share and score."
+            else f"Done again, seed {seed} gives another number: compare recipe, layers, share and score."
         )
     return found
 

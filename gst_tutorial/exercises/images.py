@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
+import torch
+
 from gst_tutorial.config import RunConfig
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number
+from gst_tutorial.data import load
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_numbers
+from gst_tutorial.instability import correct, measure_instability
+from gst_tutorial.networks import trained_vgg11
+from gst_tutorial.pruning import prune_filters
 
 
 def _papers_protocol(answer) -> str:
@@ -38,6 +47,32 @@ def _papers_protocol(answer) -> str:
     return "gst.run(answer) starts it where there is a GPU; elsewhere it says that there is none."
 
 
+@functools.lru_cache(maxsize=1)
+def _photographs():
+    return trained_vgg11(), load("photographs")
+
+
+def middle_minus_last(seed: int) -> float:
+    """Instability of pruning a random half of conv4, minus that of a random half of conv8, in the trained VGG11."""
+    trained, data = _photographs()
+    found = {}
+    for layer in ("conv4", "conv8"):
+        model = copy.deepcopy(trained)
+        with measure_instability(lambda: correct(model, data.x_test, data.y_test)) as event:  # noqa: B023
+            prune_filters(model, layer, 0.5, target="random", generator=torch.Generator().manual_seed(seed))
+        found[layer] = event.instability
+    return found["conv4"] - found["conv8"]
+
+
+def _layers_compared(answer) -> str:
+    wrong_way = "The sign is turned: conv4 minus conv8."
+    found = own_numbers(answer, middle_minus_last, 0.001, wrong_way)
+    return (
+        f"{interval(found, points=False).capitalize()}. The interval is over draws of filters, for one network and these 100 "
+        "photographs: other networks may differ."
+    )
+
+
 CHECKS: dict[str, Check] = {
     "8.1": Number(
         13,
@@ -70,4 +105,5 @@ CHECKS: dict[str, Check] = {
         },
     ),
     "8.4": _papers_protocol,
+    "8.5": _layers_compared,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from scipy import stats
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_networks
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers
 from gst_tutorial.masks import evaluation_mode, prunable_layers
 from gst_tutorial.pruning import PruneSchedule, filter_scores
 
@@ -36,7 +36,7 @@ def selectivity_against_ebn(seed: int) -> float:
 
 
 def _specialists(answer) -> str:
-    found = own_networks(answer, selectivity_against_ebn, 0.01, "The sign is turned: correlate with E[BN] itself.")
+    found = own_numbers(answer, selectivity_against_ebn, 0.01, "The sign is turned: correlate with E[BN] itself.")
     says = {
         1: "Filters with a large E[BN] are the more selective: our reading fails.",
         -1: "Filters with a small E[BN] are more selective. That fits our reading; it does not prove it.",

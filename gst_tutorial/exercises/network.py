@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import torch
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, scores_by
-from gst_tutorial.masks import prunable_layers
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers, scores_by
+from gst_tutorial.instability import correct, measure_instability
+from gst_tutorial.masks import PrunableLayer, prunable_layers
 from gst_tutorial.networks.small import conv1d_net
+from gst_tutorial.pruning import prune_filters
+
+
+def folded(layer: PrunableLayer, model=None, x=None) -> torch.Tensor:
+    """The norm of each kernel, times what batch norm multiplies it by: `(C,)`."""
+    scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
+    return (scale.abs() * layer.conv.weight.flatten(1).norm(dim=1)).detach()
 
 
 def _folded_score(answer) -> str:
@@ -37,7 +46,7 @@ def _folded_score(answer) -> str:
     for sentence, mistake in mistakes.items():
         if torch.allclose(scores.float(), mistake, rtol=1e-3):
             raise NotYet(sentence)
-    if not torch.allclose(scores.float(), scale.abs() * norms, rtol=1e-3):
+    if not torch.allclose(scores.float(), folded(layer), rtol=1e-3):
         raise NotYet("The scores are not ||w|| |gamma| / sqrt(running_var + eps).")
     return "The size of the one kernel that convolution and batch norm are together."
 
@@ -63,6 +72,27 @@ def _geometric_schedule(answer) -> str:
     return "Each event multiplies what is left by the same factor, (1 - final) to the power 1 / events."
 
 
+def folded_minus_plain(seed: int) -> float:
+    """Instability of pruning half of conv4 by the folded score, minus that by the norm, in the network of a seed."""
+    trained, data = own_network(seed)
+    found = []
+    for score in (folded, "l2"):
+        model = copy.deepcopy(trained)
+        with measure_instability(lambda: correct(model, data.x_test, data.y_test)) as event:  # noqa: B023
+            prune_filters(model, "conv4", 0.5, score=score)
+        found.append(event.instability)
+    return found[0] - found[1]
+
+
+def _does_the_score_matter(answer) -> str:
+    wrong_way = "The sign is turned: the folded score minus the plain norm."
+    found = own_numbers(answer, folded_minus_plain, 0.01, wrong_way)
+    return (
+        f"{interval(found, points=False).capitalize()}. Batch norm makes all filters about equally loud, so a small folded "
+        "kernel is one whose pattern is strong in its input: no sign that it can be spared."
+    )
+
+
 CHECKS: dict[str, Check] = {
     "9.1": Number(
         110_592,
@@ -85,4 +115,5 @@ CHECKS: dict[str, Check] = {
             "c": "Dropout multiplies by 0 or by a constant: zeros stay zeros.",
         },
     ),
+    "9.5": _does_the_score_matter,
 }

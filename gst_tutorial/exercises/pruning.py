@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_networks, scores_by
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers, scores_by
 from gst_tutorial.instability import accuracy
 from gst_tutorial.masks import prunable_layers
 from gst_tutorial.networks.small import conv1d_net
@@ -56,7 +56,7 @@ def smallest_minus_largest(seed: int) -> float:
 
 
 def _own_targets(answer) -> str:
-    found = own_networks(answer, smallest_minus_largest, 0.002, "The difference is the other way round.")
+    found = own_numbers(answer, smallest_minus_largest, 0.002, "The difference is the other way round.")
     says = {
         1: "The largest were missed more.",
         -1: "The smallest were missed more.",

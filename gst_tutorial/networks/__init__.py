@@ -16,10 +16,13 @@ from torch import nn
 from gst_tutorial import references
 from gst_tutorial.instability import check_logits
 from gst_tutorial.masks import make_prunable, prunable_layers
-from gst_tutorial.networks.cifar import resnet18, resnet20, resnet56, vgg11
+from gst_tutorial.networks.cifar import resnet18, resnet20, resnet56, trained_vgg11, vgg11
 from gst_tutorial.networks.small import conv1d_net, conv2d_net
 
-__all__ = ["NETWORKS", "Network", "conv1d_net", "conv2d_net", "network", "resnet18", "resnet20", "resnet56", "vgg11"]
+__all__ = [
+    "NETWORKS", "Network", "conv1d_net", "conv2d_net", "network", "resnet18", "resnet20", "resnet56", "trained_vgg11",
+    "vgg11",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,6 +20,9 @@ from gst_tutorial.networks.small import check_head, scaled
 from gst_tutorial.tracing import Plan, stated
 
 MOST_PIXELS = 4096  # a side, and channels
+VGG11_WEIGHTS = (
+    Path(__file__).parent / "vgg11.safetensors"
+)  # made by tools/photographs.py; what made them is written inside
 
 
 def vgg11(
@@ -62,6 +66,23 @@ def vgg11(
         layers["dropout"] = nn.Dropout(dropout)
     layers["head"] = nn.Linear(n_in * size[0] * size[1], n_classes)
     return _finished(nn.Sequential(layers), stated({f"conv{i}": (f"bn{i}",) for i in range(1, 9)}))
+
+
+def trained_vgg11() -> nn.Sequential:
+    """A `vgg11` at an eighth of its width that was trained on 50,000 photographs, ready to be pruned; chapter 8 shows it.
+
+    The weights come with the package, as float16. `gst.load("photographs")` has pictures of the same ten classes.
+
+    Returns:
+        The network in evaluation mode, float32, `(B, 3, 32, 32)` to `(B, 10)`.
+
+    Source: made by tools/photographs.py; the file's metadata hold the config, the test accuracy, versions and date.
+    """
+    from safetensors.torch import load_file
+
+    model = vgg11(width=0.125)
+    model.load_state_dict(load_file(VGG11_WEIGHTS))  # copied into float32
+    return model.eval()
 
 
 class ResidualBlock(nn.Module):

@@ -255,3 +255,15 @@ def test_a_picture_of_16_bits_is_refused_because_all_above_255_would_be_white(fo
     Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(folder / "train" / "cat" / "003.png")
     with pytest.raises(ValueError, match=r"003\.png has more than 8 bits"):
         gst.load(f"folder:{folder}")
+
+
+def test_the_photographs_of_the_package_are_pictures_of_ten_classes_and_no_test_picture_is_a_training_picture():
+    data = gst.load("photographs")
+    assert (data.x_train.shape, data.x_test.shape) == ((200, 3, 32, 32), (100, 3, 32, 32))
+    assert data.y_train.bincount().tolist() == [20] * 10
+    assert data.y_test.bincount().tolist() == [10] * 10
+    assert not {x.numpy().tobytes() for x in data.x_train} & {x.numpy().tobytes() for x in data.x_test}
+    assert torch.allclose(data.x_train.mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
+    neighbours = (data.x_test[..., 1:] - data.x_test[..., :-1]).abs().mean()
+    across = (data.x_test[..., 16:] - data.x_test[..., :16]).abs().mean()
+    assert neighbours < across / 3  # pixels in their order: neighbours look alike

@@ -1,13 +1,16 @@
 """The paper's networks have the published sizes, the layers that its protocols name, and masks where they belong."""
 
 import itertools
+import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 import gst_tutorial as gst
 from gst_tutorial.networks import cifar as image_models
+from gst_tutorial.networks.cifar import VGG11_WEIGHTS
 
 ALL = pytest.mark.parametrize("name", ["vgg11", "resnet18", "resnet20", "resnet56"])
 
@@ -109,3 +112,17 @@ def test_dropout_acts_in_training_only(name):
 def test_bad_arguments_are_named(name, arguments, error, message):
     with pytest.raises(error, match=message):
         getattr(gst, name)(**arguments)
+
+
+def test_the_trained_vgg11_names_photographs_that_it_never_saw_and_says_what_made_it():
+    model, data = gst.networks.trained_vgg11(), gst.load("photographs")
+    with safe_open(VGG11_WEIGHTS, "pt") as file:
+        made = file.metadata()
+    config = gst.RunConfig.from_dict(json.loads(made["config"]))
+    assert (config.model, config.width, config.n_train) == ("vgg11", 0.125, None)
+    expected, n = float(made["test_accuracy"]), len(data.y_test)
+    # its accuracy on the whole test set, within four standard errors of 100 pictures
+    found = float(gst.accuracy(model, data.x_test, data.y_test))
+    assert abs(found - expected) < 4 * (expected * (1 - expected) / n) ** 0.5
+    assert not model.training
+    assert all(layer.mask.kept.all() for layer in gst.prunable_layers(model).values())

@@ -38,8 +38,8 @@ NOTEBOOK_METADATA = {
 }
 
 
-def small_picture(png: str) -> str:
-    """A PNG (base64) with a palette of 64 colours: a third of the size, and plots have no more. Done once, then kept."""
+def small_picture(png: str, colours: int = 64) -> str:
+    """A PNG (base64) with a palette: a third of the size, and plots have no more colours. Done once, then kept."""
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
@@ -47,7 +47,7 @@ def small_picture(png: str) -> str:
             return png
         clear = picture.mode == "RGBA" and picture.getextrema()[3][0] < 255
         method = Image.Quantize.FASTOCTREE if clear else Image.Quantize.MEDIANCUT  # the other cannot see through
-        palette = picture.convert("RGBA" if clear else "RGB").quantize(64, method=method, dither=Image.Dither.NONE)
+        palette = picture.convert("RGBA" if clear else "RGB").quantize(colours, method=method, dither=Image.Dither.NONE)
     file = io.BytesIO()
     palette.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
@@ -56,6 +56,7 @@ def small_picture(png: str) -> str:
 def tidy_outputs(cell) -> list:
     """The outputs of a code cell as they are stored: no live widgets, adjacent prints joined, alt text on images, small."""
     alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+    colours = 256 if "photograph" in cell.metadata.get("tags", []) else 64
     outputs = []
     for output in cell.outputs:
         if WIDGET in output.get("data", {}):
@@ -70,7 +71,7 @@ def tidy_outputs(cell) -> list:
                 kind: {"alt": alt} for kind in image_types if alt
             } | ground  # paper behind clear pictures
             if "image/png" in output.data:
-                output.data["image/png"] = small_picture(output.data["image/png"])
+                output.data["image/png"] = small_picture(output.data["image/png"], colours)
         outputs.append(output)
     return outputs
 
