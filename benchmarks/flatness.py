@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.sparse.linalg import LinearOperator, eigsh
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 from torch import nn
 
 import gst_tutorial as gst
@@ -241,6 +242,7 @@ def gradient_row(model, x, y, repeats: int) -> dict:
     return row(name, ours_name, "loop of batch size 1", seconds, note, **with_products((None, None)))
 
 
+@threadpool_limits.wrap(limits=1)  # of NumPy's products, on either side; torch has a setting of its own
 def rows(quick: bool = False) -> list[dict]:
     """One row per peer: seconds of both sides, `ratio` = peer's seconds / ours, and the same for the products."""
     threads = torch.get_num_threads()

@@ -15,9 +15,10 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from gst_tutorial import _arguments as check
 
-# Were its basis larger than this (bytes), ARPACK is not asked: it holds the basis, the eigenvectors and a copy of them at
-# once. `_thick_restart_lanczos` has one basis, smaller and in single precision: the top 100 of a million parameters then
-# fit in 1.5 GB, with all that PyTorch brings.
+# Up to so many pairs ARPACK is asked: for few, its restarts cost little. The recorded studies take 20 at most.
+FEW = 20
+# Bytes of the basis of `_lanczos`. A basis that would be larger is held in single precision, and restarted when it is full:
+# the top 100 of a million parameters then fit in 1.5 GB, with all that PyTorch brings.
 LARGE_BASIS = 500_000_000
 
 # From SciPy 1.17 on, eigsh draws its rare restart vectors from `rng`. Fixed, equal operators give equal results.
@@ -30,9 +31,9 @@ class Eigenvalues:
 
     Attributes:
         eigenvalues: `(k,)`; NaN where the solver found none.
-        residuals: `(k,)`, `|A v - lambda v|`: an eigenvalue of A lies within this distance of lambda. NaN: not measured.
+        residuals: `(k,)`, `|A v - lambda v|`: an eigenvalue of A lies within this distance of lambda. NaN: not checked.
         converged: bool `(k,)`.
-        n_products: operator-vector products used, those that measure the residuals included.
+        n_products: operator-vector products used, those that check the residuals included.
         vectors: `(k, n)`, rows of unit length, or None if they were not asked for.
     """
 
@@ -59,11 +60,13 @@ def top_eigenvalues(
     check_residuals: bool = True,
     return_vectors: bool = False,
 ) -> Eigenvalues:
-    r"""The k extreme eigenvalues of a symmetric operator by implicitly restarted Lanczos.
+    r"""The k extreme eigenvalues of a symmetric operator by the Lanczos iteration, restarted where memory asks for it.
 
-    The solver is ARPACK's (Lehoucq, Sorensen, Yang, *ARPACK Users' Guide*, 1998) through `scipy.sparse.linalg.eigsh`.
-    Its start vector is fixed, so equal operators give equal results. An operator hardly larger than k is made dense; one
-    that is very large is solved in single precision by the same iteration in another form, which needs half the memory.
+    Up to 20 pairs are found by ARPACK (Lehoucq, Sorensen, Yang, *ARPACK Users' Guide*, 1998) through
+    `scipy.sparse.linalg.eigsh`. For more, a basis grows, orthogonal to all it has, until every pair has converged: that
+    takes about a third fewer products than restarts do. Only a basis that would take more than half a gigabyte is kept
+    smaller, in single precision, and restarted. An operator hardly larger than k is made dense. The start vector is fixed,
+    so equal operators give equal results.
 
     The second-difference matrix of size n has the eigenvalues 2 - 2 cos(j pi / (n + 1)), j = 1 ... n:
 
@@ -78,9 +81,11 @@ def top_eigenvalues(
         k: number of eigenvalues, 1 to n.
         which: "LM" the largest by magnitude (negative ones included), "LA" the largest, "SA" the smallest.
         tol: a pair has converged when `|A v - lambda v| <= tol |lambda| + 10 precision |lambda_1|`.
-        max_restarts: restarts (each at most max(20, k / 2) products) before giving up.
+        max_restarts: how often the basis may be filled, to k + max(20, k / 2) vectors or more, before giving up.
         precision: relative error of one product; None takes the rounding unit of the operator's dtype.
-        check_residuals: measure every residual, with k more products. False trusts the solver's own estimate of them.
+        check_residuals: for up to 20 pairs, measure each residual, with k more products. For more, the iteration gives the
+            residuals by itself; one product with a random combination of all vectors sees whether they are true, and if not,
+            each is measured. False trusts the solver.
         return_vectors: keep the eigenvectors.
 
     Returns:
@@ -105,18 +110,22 @@ def top_eigenvalues(
         products += 1
         return operator.matvec(np.asarray(vector, dtype=np.float64).reshape(-1))
 
-    basis_size = k + max(20, k // 2)  # fewer products and less memory than SciPy's default, 2 k + 1
+    precision = float(np.finfo(operator.dtype).eps) if precision is None else precision
+
+    def noise(values):
+        return 10 * precision * np.abs(values).max(initial=0.0)
+
+    basis_size = k + max(20, k // 2)
+    estimates = None
     if basis_size >= n:
         dense = np.stack([product(unit) for unit in np.eye(n)], axis=1)
         values, vectors = np.linalg.eigh((dense + dense.T) / 2)
         order = _wanted_first(values, which)[:k]
         values, vectors = values[order], vectors[:, order]
-    else:
+    elif k <= FEW and basis_size * n * 8 <= LARGE_BASIS:
         start = np.random.default_rng(0).standard_normal(n)
         if not product(start).any():  # only the zero operator maps a random vector to zero, and ARPACK fails on it
             values, vectors = np.zeros(k), np.eye(n, k)
-        elif basis_size * n * 8 > LARGE_BASIS:
-            values, vectors = _thick_restart_lanczos(product, start, k, which, tol, max_restarts)
         else:
             counted = LinearOperator((n, n), matvec=product, dtype=np.float64)
             options = dict(which=which, tol=tol, ncv=basis_size, v0=start, maxiter=max_restarts, **FIXED_RESTARTS)
@@ -124,22 +133,32 @@ def top_eigenvalues(
                 values, vectors = eigsh(counted, k, **options)
             except ArpackNoConvergence as error:
                 values, vectors = error.eigenvalues, error.eigenvectors
+    else:
+        fits = LARGE_BASIS // (8 * n)  # vectors in double precision
+        dtype, size = (np.float64, fits) if fits >= basis_size else (np.float32, max(2 * fits, k + max(20, k // 4)))
+        size = min(size, 6 * k, n)  # slower than this, a spectrum is better restarted
+        precision = max(precision, float(np.finfo(dtype).eps))
+        values, vectors, estimates = _lanczos(
+            product, n, k, which, lambda values: tol * np.abs(values) + noise(values), max_restarts, size, dtype
+        )
 
     order = np.argsort(-np.abs(values), kind="stable")
     eigenvalues, residuals = np.full(k, np.nan), np.full(k, np.nan)
     eigenvalues[: len(order)] = values[order]
     converged = np.isfinite(eigenvalues)
     if check_residuals:
-        for row, column in enumerate(order):
-            residuals[row] = np.linalg.norm(product(vectors[:, column]) - eigenvalues[row] * vectors[:, column])
-        precision = float(np.finfo(operator.dtype).eps) if precision is None else precision
-        noise = 10 * max(precision, np.finfo(vectors.dtype).eps) * np.abs(values).max(initial=0.0)
-        converged = residuals <= tol * np.abs(eigenvalues) + noise  # False for NaN
+        if estimates is not None and _are_true(estimates, product, values, vectors, noise(values)):
+            residuals[: len(order)] = estimates[order]
+        else:
+            for row, column in enumerate(order):
+                residuals[row] = np.linalg.norm(product(vectors[:, column]) - eigenvalues[row] * vectors[:, column])
+        precision = max(precision, float(np.finfo(vectors.dtype).eps))
+        converged = residuals <= tol * np.abs(eigenvalues) + noise(values)  # False for NaN
     if not converged.all():
         warnings.warn(f"{k - converged.sum()} of {k} eigenpairs did not converge", RuntimeWarning, stacklevel=2)
     rows = None
     if return_vectors:
-        in_place = vectors.dtype == np.float32 and np.array_equal(order, np.arange(k))  # a copy of these would be large
+        in_place = estimates is not None and np.array_equal(order, np.arange(k))  # a copy of these may be large
         rows = vectors.T if in_place else np.full((k, n), np.nan, dtype=vectors.dtype)
         if not in_place:
             rows[: len(order)] = vectors.T[order]
@@ -158,55 +177,84 @@ def _wanted_first(values: np.ndarray, which: str) -> np.ndarray:
     return np.argsort({"LM": -np.abs(values), "LA": -values, "SA": values}[which], kind="stable")
 
 
-def _thick_restart_lanczos(product, start: np.ndarray, k: int, which: str, tol: float, max_restarts: int):
-    """The extreme eigenvalues `(<= k,)` that converged and their vectors `(n, <= k)`, float32, in one basis that is reused.
+def _are_true(estimates: np.ndarray, product, values: np.ndarray, vectors: np.ndarray, noise: float) -> bool:
+    """Whether the residuals r_i = A v_i - lambda_i v_i are as long as the iteration says, from one product.
 
-    Wu, Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems*, 2000: when the basis is full, its
-    best approximate eigenvectors replace it, and the iteration goes on from them. In exact arithmetic this is ARPACK's
-    implicit restart; here the vectors are rotated in place, a few columns at a time.
+    For random signs c, A (sum_i c_i v_i) - sum_i c_i lambda_i v_i = sum_i c_i r_i, whose expected squared length is the sum
+    of those of the r_i.
     """
-    n, size = len(start), k + max(20, k // 4)
-    generator, eps = np.random.default_rng(1), np.finfo(np.float32).eps
-    basis = np.empty((size + 1, n), dtype=np.float32)  # rows, orthonormal
+    if not len(values):
+        return True
+    signs = np.random.default_rng(2).choice([-1.0, 1.0], len(values)).astype(vectors.dtype)  # no copy of the vectors
+    found = product(vectors @ signs) - vectors @ (signs * values).astype(vectors.dtype)
+    return bool(np.linalg.norm(found) <= 3 * np.linalg.norm(estimates) + noise * np.sqrt(len(values)))
+
+
+def _lanczos(product, n: int, k: int, which: str, allowed, max_restarts: int, size: int, dtype):
+    """The extreme eigenvalues `(<= k,)` that converged, their vectors `(n, <= k)` and residuals, in one basis.
+
+    The basis grows until each of the k pairs has a residual that is `allowed` (values `(k,)` to `(k,)`). If it is full
+    before, its best approximate eigenvectors replace it, and the iteration goes on from them (Wu, Simon, *Thick-restart
+    Lanczos method for large symmetric eigenvalue problems*, 2000). In exact arithmetic this is ARPACK's implicit restart;
+    here the vectors are rotated in place, a few columns at a time.
+    """
+    generator, eps = np.random.default_rng(1), np.finfo(dtype).eps
+    basis = np.empty((size + 1, n), dtype)  # rows, orthonormal; the system gives memory as they are filled
     projected = np.zeros((size, size))  # basis A basis^T
+    start = np.random.default_rng(0).standard_normal(n)
     basis[0] = start / np.linalg.norm(start)
     kept = 0
     for restart in range(max_restarts):
+        look = max(k, kept + 1)
         for j in range(kept, size):
-            vector, known = product(basis[j]).astype(np.float32), basis[: j + 1]
-            length = np.linalg.norm(vector)
-            column, vector = _orthogonalized(vector, known)
+            image, known = product(basis[j]).astype(dtype), basis[: j + 1]
+            length = np.linalg.norm(image)
+            # Nearly all of it lies along the two vectors before, or, behind a restart, along all that were kept.
+            column, vector = _orthogonalized(image, known, 0 if j == kept else j - 1)
             projected[: j + 1, j] = projected[j, : j + 1] = column
             coupling = float(np.linalg.norm(vector))
             if coupling <= eps * length:  # A maps the span of the basis into itself: go on in a new direction
                 coupling = 0.0
-                _, vector = _orthogonalized(generator.standard_normal(n, dtype=np.float32), known)
+                vector = _orthogonalized(generator.standard_normal(n).astype(dtype), known, 0)[1]
             basis[j + 1] = vector / np.linalg.norm(vector)
-        values, rotation = np.linalg.eigh(projected)
-        order = _wanted_first(values, which)
-        values, rotation = values[order], rotation[:, order]
-        # ARPACK's criterion: the residual of each approximate eigenvector, without a product.
-        converged = coupling * np.abs(rotation[-1, :k]) <= tol * np.maximum(eps ** (2 / 3), np.abs(values[:k]))
+            if j + 1 == size or j + 1 >= look:
+                look = j + 1 + max(1, j // 40)  # looking takes j^3 operations
+                values, rotation = np.linalg.eigh(projected[: j + 1, : j + 1])
+                order = _wanted_first(values, which)
+                values, rotation = values[order], rotation[:, order]
+                residuals = coupling * np.abs(rotation[-1, :k])
+                converged = residuals <= allowed(values[:k])
+                if converged.all():
+                    break
         done = converged.all() or restart == max_restarts - 1
         # More than k are kept as pairs converge, or the last ones would converge slowly.
         kept = k if done else k + min(int(converged.sum()), (size - k) // 2)
-        _rotate(basis[:size], rotation[:, :kept].astype(np.float32))
-        basis[kept] = basis[size]
+        last = basis[j + 1].copy()
+        _rotate(basis[: j + 1], rotation[:, :kept].astype(dtype))
+        basis[kept] = last
         projected[:] = 0
         projected[range(kept), range(kept)] = values[:kept]
         if done:
             break
     found = slice(k) if converged.all() else np.flatnonzero(converged)
-    return values[:k][found], basis[:k][found].T
+    return values[:k][found], basis[:k][found].T, residuals[found]
 
 
-def _orthogonalized(vector: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A vector's coefficients in the rows of an orthonormal basis, and what remains of it. Twice is enough (Kahan)."""
-    total = np.zeros(len(basis))
-    for _ in range(2):
-        coefficients = basis @ vector
-        vector = vector - coefficients @ basis
-        total += coefficients
+def _orthogonalized(vector: np.ndarray, basis: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """A vector's coefficients in the rows of an orthonormal basis, and what remains of it.
+
+    Once from row `first` on, where nearly all of it lies, then from all rows, and again if that took much away: what little
+    remains must be orthogonal, too ("twice is enough", Kahan; Daniel, Gragg, Kaufman, Stewart, 1976).
+    """
+    total, part = np.zeros(len(basis)), slice(first, None)
+    for _ in range(4):
+        before = np.linalg.norm(vector)
+        coefficients = basis[part] @ vector
+        vector = vector - coefficients @ basis[part]
+        total[part] += coefficients
+        if part.start is None and np.linalg.norm(vector) > 0.7 * before:
+            break
+        part = slice(None)
     return total, vector
 
 
