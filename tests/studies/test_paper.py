@@ -88,19 +88,23 @@ def test_figure_d2_silences_all_filters_chosen_so_far_and_gives_them_back():
         assert plan(config) == plan(grid["L, period 40"])
 
 
-def test_the_small_sibling_has_the_papers_number_of_events():
-    paper = studies.get("paper-fig2-vgg11")["S, period 40"]
-    small = studies.get("cifar10-small")["S, period 2"]
-    assert [s.n_events for s in small.schedule] == [s.n_events for s in paper.schedule]
-    assert small.prune_fraction == paper.prune_fraction
+def test_the_small_sibling_removes_the_papers_shares_between_the_same_landmarks_of_training():
+    big = studies.get("paper-fig2-vgg11")["S, period 40"]
+    small = studies.get("photographs")["the paper's protocol, unstable"]
+    assert (small.layers, small.prune_fraction) == (big.layers, big.prune_fraction)
+    for config in (big, small):  # conv5 to conv7 until the learning rate first falls, conv8 until four fifths of training
+        *early, last = config.schedule
+        assert all(0.8 < schedule.epochs[-1] / config.milestones[0] <= 1 for schedule in early)
+        assert 0.7 < last.epochs[-1] / config.epochs < 0.85
 
 
-def test_the_controls_of_the_small_sibling_differ_from_no_pruning_in_nothing_but_pruning():
-    grid = studies.get("cifar10-small")
+def test_the_arms_on_photographs_differ_from_no_pruning_in_nothing_but_what_they_are_about():
+    grid = studies.get("photographs")
     for arm in grid.arms:
-        assert arm.config.replace(events=grid["none"].events) == grid["none"]
-    ends = [grid[f"same ends, period {period}"].schedule.epochs for period in (1, 4)]
-    assert (ends[0][0], ends[0][-1]) == (ends[1][0], ends[1][-1])
+        plain = arm.config.replace(events=grid["none"].events, weight_decay=0.0, sam_radius=0.0)
+        assert plain == grid["none"]
+    two, thirteen = (grid[f"random, 80%, {n} events"].event_epochs for n in (2, 13))
+    assert (two[0], two[-1]) == (thirteen[0], thirteen[-1])
 
 
 @pytest.mark.parametrize("name", PAPER)
