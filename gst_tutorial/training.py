@@ -192,7 +192,11 @@ def train(
     check.network("model", model)
     check.instance("dataset", dataset, Dataset)
     check.instance("recipe", recipe, Recipe)
+    if isinstance(callbacks, torch.Tensor):  # iterable by name only
+        raise TypeError(f"callbacks={check.shown(callbacks)} must be functions.")
     callbacks = [check.function("callbacks", each) for each in check.instance("callbacks", callbacks, Iterable)]
+    if next(model.parameters(), None) is None:
+        raise ValueError("model has no weights to train.")
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
     check.instance("optimizer", optimizer, torch.optim.Optimizer)
     scheduler = recipe.build_scheduler(optimizer)
