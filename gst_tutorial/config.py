@@ -186,7 +186,7 @@ class Events:
             for argument, unused in (("draws", "new"), ("restore", "no"), ("n_batches", 1)):
                 if getattr(self, argument) != unused:
                     raise ValueError(
-                        f"{argument}={getattr(self, argument)!r} is for interventions that remove nothing, "
+                        f"{argument}={check.shown(getattr(self, argument))} is for interventions that remove nothing, "
                         f"not for intervention={self.intervention!r}."
                     )
         check.plain_numbers(self)
@@ -292,7 +292,10 @@ class RunConfig:
                 raise ValueError("score='running_activation' watches training batches: it needs compiled=False.")
         last = max(self.event_epochs, default=-1)
         if last >= self.recipe.epochs:
-            raise ValueError(f"schedule has an event in epoch {last}, after the last epoch {self.recipe.epochs - 1}.")
+            raise ValueError(
+                f"schedule has an event in epoch {last}, after the last epoch {self.recipe.epochs - 1} of "
+                f"epochs={self.recipe.epochs}."
+            )
         if self.events.temporary and last == self.recipe.epochs - 1:
             raise ValueError(f"schedule has an event in epoch {last}, the last: no training batch is left to disturb.")
         if self.events.temporary and self.events.at_init:
@@ -374,6 +377,9 @@ class RunConfig:
         check.instance("fields", fields, dict)
         fields = _from_version_1(fields) if "method" in fields else dict(fields)
         groups = {name: check.instance(name, fields.pop(name, {}), dict) for name in _GROUPS}
+        for group, given in groups.items():
+            for name in given:
+                check.one_of(f"field of {group}", name, [f.name for f in dataclasses.fields(_GROUPS[group])])
         return cls(**{name: kind(**groups[name]) for name, kind in _GROUPS.items()}, **fields)
 
     @property
@@ -409,6 +415,8 @@ RunConfig.__signature__ = inspect.Signature(  # what an editor shows: every fiel
 def _names(argument: str, value) -> tuple[str, ...]:
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{argument}={check.shown(value)} must be a tuple of names, such as ('conv4',).")
+    if not all(isinstance(each, str) or callable(each) for each in value):
+        raise TypeError(f"{argument}={check.shown(value)} must be names.")
     if len(set(value)) < len(value):
         raise ValueError(f"{argument}={check.shown(value)} names one of them twice.")
     return tuple(value)

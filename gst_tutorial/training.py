@@ -110,7 +110,7 @@ class Recipe:
                 object.__setattr__(self, unused, defaults[unused])
         check.integer("warmup_epochs", self.warmup_epochs, low=0)
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}.")
+            raise ValueError(f"warmup_epochs={check.shown(self.warmup_epochs)} leaves nothing of epochs={self.epochs}.")
         check.real("clip_norm", self.clip_norm, 0)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(

@@ -445,7 +445,7 @@ def attack(quick: bool, seed: int) -> list[Row]:
         left_behind(rows[3], folder / "4", draws[3], 4, 1 if quick else 4, n_runs, known)
     config_journeys(rows[4], draws[4], 100 if quick else 1000)
     bad_calls(rows[5], 300 if quick else 5000, seed)
-    injections.attack(rows[6], 13 if quick else 104)
+    injections.attack(rows[6], 15 if quick else 405)
     return rows
 
 

@@ -1,12 +1,15 @@
 """Texts that try to become a script, wherever the package and the book's tools put texts into HTML, opened in Chromium.
 
-    python -m tests.injections 273     # every text in every place
+    python -m tests.injections 405     # every text in every place
 
 Each page is opened, and everything on it that can be used is used: sliders, choices, buttons, folds, links. A text has come
 through when it ran (it sets `window.hit`) or asked the network for something.
 """
 
+import dataclasses
+import functools
 import sys
+from unittest import mock
 
 import nbformat
 import numpy as np
@@ -20,7 +23,7 @@ from gst_tutorial.figures import folded, predict, slider_figure
 from gst_tutorial.widgets.answers import error_html, new_axes
 from gst_tutorial.widgets.run_explorer import recorded_cloud, scatter_html
 from tools.browser import chromium
-from tools.pages import status
+from tools.pages import claims, status
 
 HERE = "http://page.test/"
 AWAY = "https://elsewhere.test/"
@@ -79,6 +82,22 @@ def _status(text: str) -> str:
     return MarkdownIt("commonmark", {"html": True}).enable("table").render(row)
 
 
+@functools.cache
+def _tests() -> list:
+    _, _, tests = next(iter(claims.CLAIMS.values()))
+    return claims.evaluate(tests)
+
+
+def _ledger(text: str) -> str:
+    """The forest plot of the claims, with what a test says replaced."""
+    results = [dataclasses.replace(each, test=dataclasses.replace(each.test, what=text)) for each in _tests()]
+    with (
+        mock.patch.object(claims, "CLAIMS", {"A": (text, "", [])}),
+        mock.patch.object(claims, "evaluate", lambda tests: results),
+    ):
+        return claims.plot()
+
+
 def _raised(text: str) -> str:
     try:
         raise NotYet(text) from ValueError(text)
@@ -116,6 +135,7 @@ PLACES = {
     "widgets: a name": lambda t: scatter_html(new_axes(4, 3), [], *recorded_cloud(t)),
     "exercises: a message": _cell,
     "status: a study": _status,
+    "claims: a test": _ledger,
 }  # fmt: skip
 
 

@@ -94,6 +94,8 @@ def test_what_would_be_a_wrong_number_is_an_error(call, message):
         (lambda d: gst.RunConfig(measures=doors.Unprintable()), "measures"),
         (lambda d: gst.RunConfig.from_dict({"recipe": "fitler"}), "recipe"),
         (lambda d: gst.RunConfig.from_dict([1]), "fields"),
+        (lambda d: gst.RunConfig(seed=10**5000), "seed"),
+        (lambda d: gst.RunConfig(evaluate_every=10**5000), "evaluate_every"),
         (lambda d: gst.filter_scores(doors.network(), "conv2", score=lambda layer: 1), "score"),
         (lambda d: gst.figures.figure_frames(lambda figure: 0, [1]), "draw"),
         (lambda d: gst.train(nn.Identity(), d), "model"),
