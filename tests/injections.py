@@ -93,7 +93,7 @@ def _ledger(text: str) -> str:
     results = [dataclasses.replace(each, test=dataclasses.replace(each.test, what=text)) for each in _tests()]
     with (
         mock.patch.object(claims, "CLAIMS", {"A": (text, "", [])}),
-        mock.patch.object(claims, "evaluate", lambda tests: results),
+        mock.patch.object(claims, "evaluate", return_value=results),
     ):
         return claims.plot()
 
