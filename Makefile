@@ -12,6 +12,9 @@ HTML    := _build/html
 BUILT   := _build/.built
 REPO    ?=
 UV      := _build/uv/bin/uv
+# The lock with checksums: all but torch and torchvision, of which every build has others.
+HASHES  := requirements-hashes.txt
+UNHASHED := --no-emit-package torch --no-emit-package torchvision
 # What README promises for `make book` and `make test`.
 OLDEST_PYTHON := 3.11.2
 NEWEST_PYTHON := 3.13
@@ -19,7 +22,8 @@ NEWEST_PYTHON := 3.13
 PACKAGE_PYTHONS := 3.10 3.11 3.12 3.13
 # No address of an index, no path, no reason behind a line: the same file on every machine.
 LOCK_STYLE  := --no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes tools/lock_excludes.txt
-LOCK_HEADER := \# Written by `make lock` from requirements.in. No hashes: the CPU builds of torch have others than the default build.
+LOCK_HEADER := \# Written by `make lock` from requirements.in. Checksums, of all but torch: requirements-hashes.txt.
+HASHES_HEADER := \# Written by `make lock` from requirements.txt. Without torch and torchvision: each of their builds has other checksums.
 OLDEST_STYLE  := $(LOCK_STYLE) --excludes tools/oldest/excludes.txt --only-binary :all:
 OLDEST_HEADER := \# Written by `make lock` from the lower bounds of pyproject.toml: on this Python, the oldest with wheels. Without torch.
 
@@ -52,12 +56,12 @@ help:
 	@echo "make pdf          the book as one PDF, in _build (needs Chromium)"
 	@echo "make wheel        the package as a release has it, in _build/dist"
 	@echo "make repository REPO=owner/name    set the name of the repository wherever it is used"
-	@echo "make lock         write requirements.txt and tools/oldest anew, and check them on each Python that README names"
+	@echo "make lock         write requirements*.txt and tools/oldest anew, and check them on each Python that README names"
 	@echo "make clean        remove what was built; .venv stays"
 
 # ---- set-up ----
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt $(HASHES) pyproject.toml
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "error: '$(PYTHON)' was not found. Install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -66,6 +70,7 @@ $(READY): requirements.txt pyproject.toml
 	@test -x $(BIN)/python || { echo "Making $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv $(VENV) || { \
 	  echo "error: Python's venv module is missing (Debian: apt-get install python3-venv)." >&2; exit 1; }; }
 	@echo "Installing the versions of requirements.txt into $(VENV): some minutes the first time"
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --require-hashes -r $(HASHES)
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq -r requirements.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -154,6 +159,9 @@ lock: $(UV) requirements.in pyproject.toml
 	@sed -i.old '1i $(LOCK_HEADER)' requirements.txt && rm requirements.txt.old
 	@! grep -E '^(nvidia|cuda|triton)' requirements.txt || { \
 	  echo "error: requirements.txt has GPU libraries (above): add them to tools/lock_excludes.txt" >&2; exit 1; }
+	$(UV) pip compile --quiet $(LOCK_STYLE) --universal --no-deps --python-version $(OLDEST_PYTHON) --no-strip-extras \
+	  --generate-hashes $(UNHASHED) requirements.txt --output-file $(HASHES)
+	@sed -i.old '1i $(HASHES_HEADER)' $(HASHES) && rm $(HASHES).old
 	@for version in $(PACKAGE_PYTHONS); do \
 	  file=tools/oldest/$$version.txt && \
 	  $(UV) pip compile --quiet $(OLDEST_STYLE) --universal --resolution lowest-direct --upgrade --python-version $$version \
@@ -163,6 +171,9 @@ lock: $(UV) requirements.in pyproject.toml
 	@$(MAKE) --no-print-directory check-lock
 
 check-lock: $(UV)
+	@_build/uv/bin/python -m pip install --disable-pip-version-check -qq --dry-run --ignore-installed --no-deps \
+	  --require-hashes -r $(HASHES) && echo "$(HASHES): there are files with these checksums" || \
+	  { echo "error: files of $(HASHES) are missing or have other checksums" >&2; exit 1; }
 	@for version in $(OLDEST_PYTHON) $(NEWEST_PYTHON); do \
 	  $(UV) pip compile --quiet $(LOCK_STYLE) --python-version $$version --only-binary :all: requirements.txt >/dev/null && \
 	  echo "requirements.txt resolves on Python $$version" || \

@@ -198,4 +198,7 @@ def plain_numbers(config) -> None:
     kinds = {"int": int, "float": float, "int | None": lambda value: None if value is None else int(value)}
     for field in dataclasses.fields(config):
         if field.type in kinds:
-            object.__setattr__(config, field.name, kinds[field.type](getattr(config, field.name)))
+            value = kinds[field.type](getattr(config, field.name))
+            if isinstance(value, int) and abs(value) > 10**LENGTH:  # Python writes 4,300 digits, JSON nowhere as many
+                raise ValueError(f"{field.name}={shown(value)} has too many digits.")
+            object.__setattr__(config, field.name, value)

@@ -60,6 +60,8 @@ class Checkpoint:
         """Write the file now, under another name first, so that it is whole at any moment."""
         from safetensors.torch import save_file
 
+        if self.path.is_dir():  # `load` said so; a run goes on without a checkpoint
+            return
         tensors: dict[str, torch.Tensor] = {}
         state = json.dumps(_packed({name: _state(part) for name, part in self.parts.items()}, tensors))
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
@@ -69,7 +71,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """The run has ended: the file is of no more use."""
-        self.path.unlink(missing_ok=True)
+        if not self.path.is_dir():
+            self.path.unlink(missing_ok=True)
 
 
 class _GlobalGenerators:
@@ -105,6 +108,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
     if not path.exists():
         raise FileNotFoundError(path)
+    if not path.is_file():  # a pipe would be waited for, for ever
+        raise ValueError("it is no file")
     with safe_open(path, "pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118 (it is no dict)
 

@@ -84,7 +84,11 @@ class Due(NamedTuple):
 def _as_schedules(value):
     """The schedule that is meant by a schedule, by epochs, by what either is in JSON, or by one of these per layer."""
     if isinstance(value, dict):
-        return as_schedule(value["epochs"]) if "epochs" in value else PruneSchedule(**value)
+        if set(value) == {"epochs"}:
+            return as_schedule(value["epochs"])
+        if set(value) == {field.name for field in dataclasses.fields(PruneSchedule)}:
+            return PruneSchedule(**value)
+        raise ValueError(f"schedule={check.shown(value)} must have epochs, or start, end and retrain_period.")
     if isinstance(value, EventEpochs):
         return as_schedule(value.epochs)
     if isinstance(value, (tuple, list)) and value:
@@ -160,6 +164,13 @@ class Events:
             if not self.layers and self.intervention != "none":
                 raise ValueError(f"layers=() leaves intervention={self.intervention!r} nothing to hit.")
         object.__setattr__(self, "schedule", _as_schedules(self.schedule))
+        for schedule in self.schedule if isinstance(self.schedule, tuple) else (self.schedule,):
+            init = isinstance(self.schedule, str) and self.schedule == INIT
+            if not (init or isinstance(schedule, (PruneSchedule, EventEpochs)) or references.is_reference(schedule)):
+                raise TypeError(
+                    f"schedule={check.shown(schedule)} must be a PruneSchedule(start, end, retrain_period), a tuple of "
+                    "epochs, 'init', or a function that gives epochs."
+                )
         for argument in ("prune_fraction", "schedule"):
             value = getattr(self, argument)
             if isinstance(value, (tuple, list)):
@@ -172,28 +183,16 @@ class Events:
                 object.__setattr__(self, argument, tuple(value))
         for fraction in self.prune_fraction if isinstance(self.prune_fraction, tuple) else (self.prune_fraction,):
             check.real("prune_fraction", fraction, 0, 1, open_high=self.draws != "afresh")
-        for schedule in self._schedules:
-            if not isinstance(schedule, (PruneSchedule, EventEpochs)) and not references.is_reference(schedule):
-                raise TypeError(
-                    f"schedule={check.shown(schedule)} must be a PruneSchedule(start, end, retrain_period), a tuple of "
-                    "epochs, 'init', or a function that gives epochs."
-                )
         if self.intervention in ("none", "prune"):
             for argument, unused in (("draws", "new"), ("restore", "no"), ("n_batches", 1)):
                 if getattr(self, argument) != unused:
                     raise ValueError(
-                        f"{argument}={getattr(self, argument)!r} is for interventions that remove nothing, "
+                        f"{argument}={check.shown(getattr(self, argument))} is for interventions that remove nothing, "
                         f"not for intervention={self.intervention!r}."
                     )
         check.plain_numbers(self)
         as_floats = lambda f: tuple(map(float, f)) if isinstance(f, tuple) else float(f)  # noqa: E731
         object.__setattr__(self, "prune_fraction", as_floats(self.prune_fraction))
-
-    @property
-    def _schedules(self) -> tuple[PruneSchedule | EventEpochs, ...]:
-        if self.schedule == INIT:
-            return ()
-        return self.schedule if isinstance(self.schedule, tuple) else (self.schedule,)
 
     @property
     def temporary(self) -> bool:
@@ -294,7 +293,10 @@ class RunConfig:
                 raise ValueError("score='running_activation' watches training batches: it needs compiled=False.")
         last = max(self.event_epochs, default=-1)
         if last >= self.recipe.epochs:
-            raise ValueError(f"schedule has an event in epoch {last}, after the last epoch {self.recipe.epochs - 1}.")
+            raise ValueError(
+                f"schedule has an event in epoch {last}, after the last epoch {self.recipe.epochs - 1} of "
+                f"epochs={self.recipe.epochs}."
+            )
         if self.events.temporary and last == self.recipe.epochs - 1:
             raise ValueError(f"schedule has an event in epoch {last}, the last: no training batch is left to disturb.")
         if self.events.temporary and self.events.at_init:
@@ -306,12 +308,15 @@ class RunConfig:
         """Replace a schedule that is a function of the reader's by the epochs that it gives."""
         schedules = self.events.schedule if isinstance(self.events.schedule, tuple) else (self.events.schedule,)
         if any(references.is_reference(schedule) for schedule in schedules):
-            asked = tuple(
-                as_schedule(references.find("schedule", each)(self.recipe.epochs)) if isinstance(each, str) else each
-                for each in schedules
-            )
+            asked = tuple(self._asked(each) if isinstance(each, str) else each for each in schedules)
             asked = asked if isinstance(self.events.schedule, tuple) else asked[0]
             object.__setattr__(self, "events", dataclasses.replace(self.events, schedule=asked))
+
+    def _asked(self, schedule: str) -> PruneSchedule | EventEpochs:
+        try:
+            return as_schedule(references.find("schedule", schedule)(self.recipe.epochs))
+        except TypeError as error:  # most often: a function of another number of arguments
+            raise TypeError(f"schedule={schedule!r} failed for {self.recipe.epochs} epochs: {error}") from error
 
     def __getattr__(self, name: str):
         if name in _GROUP_OF:  # asked for only where the config itself has no such field
@@ -370,10 +375,13 @@ class RunConfig:
     @classmethod
     def from_dict(cls, fields: dict) -> RunConfig:
         """A config from `to_dict`, also after a round trip through JSON, also from version 1 of the results."""
+        check.instance("fields", fields, dict)
         fields = _from_version_1(fields) if "method" in fields else dict(fields)
-        events = dict(fields.pop("events", {}))
-        task, recipe = Task(**fields.pop("task", {})), Recipe(**fields.pop("recipe", {}))
-        return cls(task=task, recipe=recipe, events=Events(**events), **fields)
+        groups = {name: check.instance(name, fields.pop(name, {}), dict) for name in _GROUPS}
+        for group, given in groups.items():
+            for name in given:
+                check.one_of(f"field of {group}", name, [f.name for f in dataclasses.fields(_GROUPS[group])])
+        return cls(**{name: kind(**groups[name]) for name, kind in _GROUPS.items()}, **fields)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -407,9 +415,11 @@ RunConfig.__signature__ = inspect.Signature(  # what an editor shows: every fiel
 
 def _names(argument: str, value) -> tuple[str, ...]:
     if not isinstance(value, (tuple, list)):
-        raise TypeError(f"{argument}={value!r} must be a tuple of names, such as ('conv4',).")
+        raise TypeError(f"{argument}={check.shown(value)} must be a tuple of names, such as ('conv4',).")
+    if not all(isinstance(each, str) or callable(each) for each in value):
+        raise TypeError(f"{argument}={check.shown(value)} must be names.")
     if len(set(value)) < len(value):
-        raise ValueError(f"{argument}={value!r} names one of them twice.")
+        raise ValueError(f"{argument}={check.shown(value)} names one of them twice.")
     return tuple(value)
 
 

@@ -233,7 +233,10 @@ def measure_instability(
 def _evaluated(evaluate: Callable[[], float | torch.Tensor]) -> float | torch.Tensor:
     for model in _networks_of(evaluate):
         prunable_layers(model)  # an error if a mask is lost
-    return evaluate()
+    try:
+        return evaluate()
+    except TypeError as error:  # most often: a function that needs arguments
+        raise TypeError(f"evaluate={check.shown(evaluate)} failed: {error}") from error
 
 
 def _networks_of(function) -> list[nn.Module]:

@@ -299,7 +299,8 @@ def _per_filter(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 def norms(weight: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
     """Euclidean length of the filters `units`, `(n,)`."""
-    check.examples("weight", weight)
+    if check.examples("weight", weight).dim() < 2:
+        raise ValueError(f"weight must be (C, ...), filters and what each of them reads; it is {tuple(weight.shape)}.")
     return weight.detach()[check.index("units", units, len(weight))].flatten(1).norm(dim=1)
 
 

@@ -321,7 +321,11 @@ def filter_scores(
         ValueError: an unknown layer or score, or a score that gives NaN or another shape.
     """
     found = find_layer(model, layer)
-    scores = _score(score)(found, model, x)
+    function = _score(score)
+    try:
+        scores = function(found, model, x)
+    except TypeError as error:  # most often: a function of another number of arguments
+        raise TypeError(f"score={check.shown(score)} failed for {layer!r}: {error}") from error
     given = scores.shape if isinstance(scores, torch.Tensor) else type(scores).__name__
     if given != (found.mask.n_filters,):
         given = f"shape {tuple(given)}" if isinstance(given, torch.Size) else given

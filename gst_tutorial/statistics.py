@@ -158,7 +158,7 @@ def paired_differences(
         rows = frame[frame[by] == name].dropna(subset=[value])
         if rows.empty:
             near = ", ".join(map(repr, frame[by].unique()[:12]))
-            raise ValueError(f"{argument}={name!r} is not in column {by!r}, which has {near}.")
+            raise ValueError(f"{argument}={check.shown(name)} is not in column {by!r}, which has {near}.")
         if rows.seed.duplicated().any():
             raise ValueError(f"{argument}={name!r} has several runs with one seed; pairing needs one each.")
         names.append(name)

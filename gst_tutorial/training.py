@@ -110,7 +110,7 @@ class Recipe:
                 object.__setattr__(self, unused, defaults[unused])
         check.integer("warmup_epochs", self.warmup_epochs, low=0)
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}.")
+            raise ValueError(f"warmup_epochs={check.shown(self.warmup_epochs)} leaves nothing of epochs={self.epochs}.")
         check.real("clip_norm", self.clip_norm, 0)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(
@@ -192,7 +192,11 @@ def train(
     check.network("model", model)
     check.instance("dataset", dataset, Dataset)
     check.instance("recipe", recipe, Recipe)
+    if isinstance(callbacks, torch.Tensor):  # iterable by name only
+        raise TypeError(f"callbacks={check.shown(callbacks)} must be functions.")
     callbacks = [check.function("callbacks", each) for each in check.instance("callbacks", callbacks, Iterable)]
+    if next(model.parameters(), None) is None:
+        raise ValueError("model has no weights to train.")
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
     check.instance("optimizer", optimizer, torch.optim.Optimizer)
     scheduler = recipe.build_scheduler(optimizer)

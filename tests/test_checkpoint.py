@@ -1,5 +1,6 @@
 """A run that was stopped goes on from its checkpoint and gives, to the bit, what it would have given undisturbed."""
 
+import os
 import subprocess
 import sys
 import time
@@ -112,3 +113,12 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_not_used(tmp_path, what):
 def test_a_short_run_writes_nothing(tmp_path):
     gst.run(BASE.replace(epochs=2, milestones=()), callbacks=[lambda *_: None], checkpoint=tmp_path / "run.checkpoint")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lie", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_lies_at_its_place_and_is_no_file_delays_no_run_and_fails_none(lie, tmp_path):
+    file = tmp_path / "run.checkpoint"
+    lie(file)
+    with pytest.warns(UserWarning, match="it is no file"):
+        there = gst.run(BASE, checkpoint=file, every=0)
+    assert there.final_accuracy == gst.run(BASE).final_accuracy

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -76,6 +77,36 @@ def logits_of_every_place() -> nn.Module:
 )
 def test_what_would_be_a_wrong_number_is_an_error(call, message):
     with pytest.raises((ValueError, TypeError, FloatingPointError), match=message):
+        call(doors.data())
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda d: gst.studies.get(3), "name"),
+        (lambda d: gst.studies.get("tradeof"), "name"),
+        (lambda d: gst.recorded("tradeoff", kind=[1]), "kind"),
+        (lambda d: gst.load(object, 20, 20), "name"),
+        (lambda d: gst.RunConfig(schedule={"a": 1}), "schedule"),
+        (lambda d: gst.RunConfig(schedule=np.zeros(3)), "schedule"),
+        (lambda d: gst.RunConfig(schedule=object), "schedule"),
+        (lambda d: gst.RunConfig(layers=10**5000), "layers"),
+        (lambda d: gst.RunConfig(measures=doors.Unprintable()), "measures"),
+        (lambda d: gst.RunConfig.from_dict({"recipe": "fitler"}), "recipe"),
+        (lambda d: gst.RunConfig.from_dict([1]), "fields"),
+        (lambda d: gst.RunConfig(seed=10**5000), "seed"),
+        (lambda d: gst.RunConfig(evaluate_every=10**5000), "evaluate_every"),
+        (lambda d: gst.filter_scores(doors.network(), "conv2", score=lambda layer: 1), "score"),
+        (lambda d: gst.figures.figure_frames(lambda figure: 0, [1]), "draw"),
+        (lambda d: gst.train(nn.Identity(), d), "model"),
+        (lambda d: gst.train(doors.network(), d, callbacks=torch.tensor(1)), "callbacks"),
+        (lambda d: gst.Study("s", "?", arms={"a": 1}), "arms"),
+        (lambda d: gst.ResultStore("/proc/no/such"), "path"),
+        (lambda d: interventions.norms(torch.zeros(3), torch.tensor([0])), "weight"),
+    ],
+)
+def test_the_error_names_the_argument(call, argument):
+    with pytest.raises((TypeError, ValueError, OSError), match=rf"\b{argument}\b"):
         call(doors.data())
 
 

@@ -287,7 +287,9 @@ def load(
     if image_size is not None:
         check.integer("image_size", image_size, low=1)
         if name in SOURCES:
-            raise ValueError(f"image_size={image_size} applies to '{images.FOLDER}PATH' only, not to name={name!r}.")
+            raise ValueError(
+                f"image_size={check.shown(image_size)} applies to '{images.FOLDER}PATH' only, not to name={name!r}."
+            )
     found = _load_once(name, n_train, n_test, seed, image_size)
     # Copies: what one caller writes into them must not be what the next one loads.
     return dataclasses.replace(found, **{part: getattr(found, part).clone() for part in _TENSORS})
@@ -314,13 +316,13 @@ def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_
     asked = {"n_train": n_train, "n_test": n_test, "seed": seed, "image_size": image_size}
     offered = {argument: value for argument, value in asked.items() if value is not None}  # or its own default
     needed = [argument for argument in offered if argument != "seed"]
-    found = function(**references.accepted(f"data={name!r}", function, offered, needed))
+    found = function(**references.accepted(f"name={name!r}", function, offered, needed))
     if not isinstance(found, Dataset):
-        raise TypeError(f"data={name!r} gave a {type(found).__name__}, not a gst.Dataset.")
+        raise TypeError(f"name={name!r} gave a {type(found).__name__}, not a gst.Dataset.")
     for part, wanted in (("train", n_train), ("test", n_test)):
         n = len(getattr(found, f"y_{part}"))
         if wanted not in (None, n):
-            raise ValueError(f"data={name!r} gave {n} {part} examples for n_{part}={wanted}.")
+            raise ValueError(f"name={name!r} gave {n} {part} examples for n_{part}={wanted}.")
     return found
 
 

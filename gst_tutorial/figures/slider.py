@@ -164,7 +164,10 @@ def figure_frames(
     with matplotlib.rc_context(house_style(size[0])):
         for value in values:
             figure = Figure(figsize=size, layout="constrained")  # unknown to pyplot: nothing to close
-            draw(figure, value)
+            try:
+                draw(figure, value)
+            except TypeError as error:  # most often: a function of another number of arguments
+                raise TypeError(f"draw={check.shown(draw)} failed for {check.shown(value)}: {error}") from error
             frames.append(_svg(figure))
     return frames
 

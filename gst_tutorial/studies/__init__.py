@@ -24,7 +24,7 @@ def names() -> list[str]:
 
 def get(name: str) -> Study:
     """The study of that name; a ValueError suggests the nearest."""
-    return _all()[_arguments.one_of("study", name, _all())]
+    return _all()[_arguments.one_of("name", name, _all())]
 
 
 def find(name: str) -> list[Study]:
@@ -36,7 +36,7 @@ def find(name: str) -> list[Study]:
     """
     file, _, wanted = name.rpartition(":") if name.partition(":")[0].endswith(".py") and ":" in name else (name, "", "")
     if not file.endswith(".py"):
-        return [get(name)]
+        return [_all()[_arguments.one_of("study", name, _all())]]
     found = {study.name: study for study in from_file(file)}
     return [found[_arguments.one_of("study", wanted, found)]] if wanted else list(found.values())
 

@@ -49,7 +49,7 @@ def recorded(name: str, kind: str = "runs") -> pd.DataFrame:
 
     check.one_of("name", name, recorded_names())
     provenance = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    if kind == "runs":
+    if isinstance(kind, str) and kind == "runs":
         rows = pd.read_csv(FOLDER / f"{name}.csv", keep_default_na=False, na_values=[""], dtype={"error": str})
         rows = rows.assign(error=rows.error.fillna(""))
         records = {row["hash"]: _record(row) for row in rows.to_dict("records")}

@@ -47,10 +47,13 @@ class ResultStore:
         if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
             raise TypeError(f"path={check.shown(path)} must name a folder.")
         self.path = Path(path)
-        (self.path / "locks").mkdir(parents=True, exist_ok=True)
+        try:
+            (self.path / "locks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise type(error)(error.errno, f"path={check.shown(str(path))} cannot be made: {error.strerror}") from None
         self._claims: dict[str, filelock.BaseFileLock] = {}
         for file in self.path.glob("*.part"):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # gone already, or no file that could be in the way
                 if time.time() - file.stat().st_mtime > _ABANDONED:
                     file.unlink()
 
@@ -111,7 +114,7 @@ class ResultStore:
         return record
 
     def _checked(self, config: RunConfig) -> dict:
-        record = json.loads(self.file(config).read_text(encoding="utf-8"))
+        record = json.loads(self._text(config))
         if record.pop("checksum") != _checksum(record):
             raise ValueError("checksum does not match")
         if RunConfig.from_dict(record["config"]).hash != config.hash:
@@ -129,11 +132,17 @@ class ResultStore:
                 raise ValueError("instability is not finite")
         return record
 
+    def _text(self, config: RunConfig) -> str:
+        path = self.file(config)
+        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+            raise ValueError("it is no file")
+        return path.read_text(encoding="utf-8")
+
     def _is_outdated(self, config: RunConfig, record: dict | None = None) -> bool:
         if not config.sources:
             return False
         try:
-            record = record or json.loads(self.file(config).read_text(encoding="utf-8"))
+            record = record or json.loads(self._text(config))
             return record.get("sources", {}) != config.sources
         except (OSError, ValueError, AttributeError):
             return False
@@ -157,10 +166,7 @@ class ResultStore:
             lock.acquire()
         except filelock.Timeout:
             return False
-        with contextlib.suppress(OSError):  # for `owner` only; the lock itself is what counts
-            self._claim_file(config).with_suffix(".owner").write_text(
-                f"process {os.getpid()} on {socket.gethostname()}"
-            )
+        self._say_who(config)
         self._claims[config.hash] = lock
         return True
 
@@ -168,15 +174,30 @@ class ResultStore:
         """Give a claim back, run or not; nothing if there is none of this process's."""
         lock = self._claims.pop(config.hash, None)
         if lock is not None:
-            self._claim_file(config).with_suffix(".owner").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._claim_file(config).with_suffix(".owner").unlink(missing_ok=True)
             lock.release()
+
+    def _say_who(self, config: RunConfig) -> None:
+        """For `owner` only; the lock itself is what counts. Renamed into place: whatever lies there (a pipe without a reader,
+        a link to another file) is not written to."""
+        temporary = self.path / "locks" / f"{config.hash}.{uuid.uuid4().hex}.part"
+        with contextlib.suppress(OSError):
+            temporary.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            try:
+                os.replace(temporary, self._claim_file(config).with_suffix(".owner"))
+            except OSError:
+                temporary.unlink()
 
     def owner(self, config: RunConfig) -> str:
         """Who claimed a run, for people: "process 123 on host"."""
+        path = self._claim_file(config).with_suffix(".owner")
         try:
-            return self._claim_file(config).with_suffix(".owner").read_text(encoding="utf-8", errors="replace")[:100]
+            if path.is_file():  # reading from a pipe would wait for a writer
+                return path.read_text(encoding="utf-8", errors="replace")[:100]
         except OSError:
-            return "another process"
+            pass
+        return "another process"
 
     def _claim_file(self, config: RunConfig) -> Path:
         return self.path / "locks" / f"{config.hash}.lock"

@@ -103,6 +103,8 @@ class Study:
     def __post_init__(self):
         arms = self.arms
         if isinstance(arms, Mapping):
+            for label, config in arms.items():
+                check.instance(f"arms[{check.shown(label)}]", config, RunConfig)
             arms = [Arm(config, name=str(label)) for label, config in arms.items()]
         arms = tuple(check.instance("arms", arm, Arm) for arm in check.many("arms", arms, "arms"))
         object.__setattr__(self, "arms", arms)

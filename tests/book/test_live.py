@@ -1,7 +1,6 @@
 """What the experiment in the page is made of: its data, rules, random numbers and files, each against the package."""
 
 import csv
-import hashlib
 import io
 import json
 
@@ -14,7 +13,6 @@ from tools.live_pages import LIVE, as_json, bare_page
 from tools.pages import live
 
 MADE = LIVE / "made"
-VENDOR = LIVE / "vendor"
 SHORT = {
     "seed": 5,
     "intervention": "zero",
@@ -51,16 +49,6 @@ def page(browser, tmp_path_factory):
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
-
-
-def test_every_vendored_file_is_the_one_that_was_checked():
-    sums = dict(reversed(line.split(maxsplit=1)) for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
-    files = {path.relative_to(VENDOR).as_posix(): path for path in VENDOR.rglob("*") if path.parent != VENDOR}
-    files = {name: path for name, path in files.items() if path.is_file()}
-    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == sums
-    for package in {name.split("/")[0] for name in files}:
-        assert "MIT" in (VENDOR / package / "LICENSE").read_text()
-        assert f"| `{package}` |" in (VENDOR / "README.md").read_text()
 
 
 def test_the_modules_reach_nothing_but_their_own_folder():

@@ -94,12 +94,50 @@ def test_the_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
 
 def test_the_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
     source = setup_cell.source(setup_cell.repository())
-    (install,) = re.findall(r"%pip install (.*)", source)
-    assert "--no-deps" in install
-    assert "torch" not in install.replace(setup_cell.repository(), "").split()
+    installs = re.findall(r"%pip install (.*)", source)
+    assert len(installs) == 2
+    for install in installs:
+        assert "--no-deps" in install
+        assert "torch" not in install.replace(setup_cell.repository(), "").split()
     namespace = {}
     exec(source.replace("%pip install", "raise SystemExit #"), namespace)
     assert "sys" in namespace
+
+
+def test_colab_installs_a_release_or_a_commit_and_files_with_the_checksums_of_the_lock():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert setup_cell.revision() == f"v{version}" or re.fullmatch("[0-9a-f]{40}", setup_cell.revision())
+    for revision, where in (("v1.2.0", "refs/tags/v1.2.0.zip"), ("0" * 40, f"{'0' * 40}.zip")):
+        assert f"https://github.com/a/b/archive/{where}" in setup_cell.source("a/b", revision)
+    pin, checksums = setup_cell.pinned("mnist1d")
+    assert f"\n{pin}\n" in (ROOT / "requirements.txt").read_text()
+    source = setup_cell.source("a/b")
+    assert pin in source and re.findall(r"--hash=(sha256:[0-9a-f]{64})", source) == checksums
+    assert "--require-hashes" in source
+
+
+@pytest.mark.parametrize("revision", ["main", "heads/main", "", "v1", "abc123"])
+def test_a_revision_that_may_move_is_refused(revision):
+    with pytest.raises(ValueError, match="revision="):
+        setup_cell.source("a/b", revision)
+
+
+def test_pip_takes_what_the_setup_cell_writes_and_refuses_another_file(tmp_path, monkeypatch):
+    """The lines before the call of pip, run here; pip then looks at a file of that name and version with another content."""
+    monkeypatch.chdir(tmp_path)
+    writing = re.search(r"    with open.*?(?=    %pip)", setup_cell.source("a/b"), flags=re.DOTALL)[0]
+    exec("if True:\n" + writing)
+    pin, _ = setup_cell.pinned("mnist1d")
+    name, version = pin.split("==")
+    with zipfile.ZipFile(tmp_path / f"{name}-{version}-py3-none-any.whl", "w") as forged:
+        forged.writestr(
+            f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+    command = [sys.executable, "-m", "pip", "download", "--isolated", "--no-index", "--find-links", ".", "--no-deps"]
+    command += ["--require-hashes", "-r", "colab-requirements.txt", "-d", "got"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stdout + done.stderr
 
 
 def test_every_link_of_the_readme_to_a_file_leads_somewhere():
@@ -281,6 +319,18 @@ def test_the_lock_names_no_address_and_no_path():
     """They would be those of the machine that wrote it."""
     text = (ROOT / "requirements.txt").read_text()
     assert not re.search(r"^-|://| @ |^[./~]", text, flags=re.MULTILINE)
+
+
+UNHASHED = {"torch", "torchvision"}  # the CPU builds have other checksums than the default builds
+
+
+def test_the_lock_with_checksums_has_every_pin_but_torchs_each_with_its_checksums():
+    text = (ROOT / "requirements-hashes.txt").read_text()
+    hashed = re.findall(r"^([^#\s].*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n?)+)", text, flags=re.MULTILINE)
+    assert "".join(f"{pin} \\\n{sums}" for pin, sums in hashed) == text.split("\n", 1)[1]
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert [pin for pin, _ in hashed] == [line for line in lines if line.split("==")[0] not in UNHASHED]
+    assert {line.split("==")[0] for line in lines} >= UNHASHED
 
 
 # ---- archive and slides ----

@@ -114,6 +114,38 @@ def test_what_stands_in_a_claim_file_means_nothing(store, left):
     assert store.claim(CONFIG)
 
 
+@pytest.mark.parametrize("lie", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_lies_in_a_store_and_is_no_file_neither_stops_nor_delays_it(store, lie):
+    """Reading from a pipe without a writer, or writing to one without a reader, would wait for ever."""
+    owner, part = store.path / "locks" / f"{CONFIG.hash}.owner", store.path / "dead.part"
+    for path in (owner, part, store.file(CONFIG)):
+        lie(path)
+    os.utime(part, (0, 0))
+    again = gst.ResultStore(store.path)
+    assert again.owner(CONFIG) == "another process"
+    assert again.claim(CONFIG)
+    with pytest.warns(UserWarning, match="it is no file"):
+        assert again.read(CONFIG) is None
+    again.write(CONFIG, RECORD)
+    again.release(CONFIG)
+    assert again.done(CONFIG)
+
+
+def test_who_works_on_a_run_is_not_written_into_what_a_link_leads_to(store, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (store.path / "locks" / f"{CONFIG.hash}.owner").symlink_to(precious)
+    assert store.claim(CONFIG)
+    assert f"process {os.getpid()} on " in store.owner(CONFIG)
+    assert precious.read_text() == "precious"
+
+
+def test_a_folder_where_the_lock_should_be_is_an_error_that_names_it(store):
+    (store.path / "locks" / f"{CONFIG.hash}.lock").mkdir()
+    with pytest.raises(OSError, match=f"{CONFIG.hash}.lock"):
+        store.claim(CONFIG)
+
+
 def test_of_four_processes_that_want_the_claim_of_a_dead_one_exactly_one_gets_it(store):
     child = f"""
 import sys, gst_tutorial as gst

@@ -1,12 +1,15 @@
 """The first code cell of every notebook: in Colab it installs the package, anywhere else it does nothing.
 
 Every notebook holds this cell unchanged, so that each one runs in Colab from its .ipynb alone. `--no-deps` keeps pip
-from touching what Colab brings (torch above all); what Colab lacks is named beside the package.
+from touching what Colab brings (torch above all). The package comes as the archive of one revision, a tag or a commit; what
+Colab lacks beside it comes in the version of the lock, and pip refuses a file that has not one of the lock's checksums. The
+archive has none: it holds this cell, which cannot hold its checksum. Two calls, since pip wants checksums for all or for none.
 
     python -m tools.notebooks.setup_cell                      # print the cell
     python -m tools.notebooks.setup_cell book/*.ipynb         # write it into notebooks, as their first code cell
 """
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -16,24 +19,52 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[2]
 # The published page leaves the cell out: its readers run nothing.
 TAGS = ["remove-cell"]
-NOT_IN_COLAB = ["mnist1d"]
+NOT_IN_COLAB = "mnist1d"
+
+
+def _settings(root: Path) -> dict:
+    return tomllib.loads((root / "pyproject.toml").read_text())["tool"]["gst_tutorial"]
 
 
 def repository(root: Path = ROOT) -> str:
     """`owner/name` of the repository, from the one place that names it."""
-    return tomllib.loads((root / "pyproject.toml").read_text())["tool"]["gst_tutorial"]["repository"]
+    return _settings(root)["repository"]
 
 
-def source(repository: str) -> str:
-    """The text of the setup cell for a repository given as `owner/name`."""
-    archive = f"https://github.com/{repository}/archive/refs/heads/main.zip"
+def revision(root: Path = ROOT) -> str:
+    """The tag or commit that Colab installs, from the one place that names it."""
+    return _settings(root)["revision"]
+
+
+def pinned(package: str, root: Path = ROOT) -> tuple[str, list[str]]:
+    """("name==version", checksums of the files of that version), from the lock with checksums."""
+    lock = (root / "requirements-hashes.txt").read_text()
+    (found,) = re.findall(rf"^({re.escape(package)}==\S+)((?:\s+\\?\s*--hash=\S+)+)", lock, flags=re.MULTILINE)
+    return found[0], re.findall(r"--hash=(\S+)", found[1])
+
+
+def source(repository: str, revision: str = revision()) -> str:
+    """The text of the setup cell for a repository given as `owner/name` and a tag or a commit of it."""
+    if re.fullmatch(r"v\d+(\.\d+)+\S*", revision):
+        archive = f"refs/tags/{revision}"
+    elif re.fullmatch(r"[0-9a-f]{40}", revision):
+        archive = revision
+    else:
+        raise ValueError(
+            f"revision={revision!r} must be a version's tag (v0.1.0) or a commit (40 digits); a branch moves."
+        )
+    pin, checksums = pinned(NOT_IN_COLAB)
     return "\n".join(
         [
             "# In Colab, this cell installs the tutorial. Anywhere else it does nothing.",
             "import sys",
             "",
             'if "google.colab" in sys.modules:',
-            f"    %pip install --quiet --no-deps {archive} {' '.join(NOT_IN_COLAB)}",
+            '    with open("colab-requirements.txt", "w") as file:  # pip takes no other file than one with these checksums',
+            f'        file.write("{pin}")',
+            *(f'        file.write(" --hash={checksum}")' for checksum in checksums),
+            "    %pip install --quiet --no-deps --require-hashes -r colab-requirements.txt",
+            f"    %pip install --quiet --no-deps https://github.com/{repository}/archive/{archive}.zip",
         ]
     )
 
