@@ -224,6 +224,8 @@ def package_files() -> set[str]:
         *ROOT.glob("gst_tutorial/figures/*.css"),
         *ROOT.glob("gst_tutorial/figures/*.js"),
         *ROOT.glob("gst_tutorial/recorded/*.csv"),
+        ROOT / "gst_tutorial/data/photographs.npz",
+        ROOT / "gst_tutorial/networks/vgg11.safetensors",
         *ROOT.glob("gst_tutorial/recorded/*.json"),
     ]
     return {path.relative_to(ROOT).as_posix() for path in files}

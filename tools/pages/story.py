@@ -272,6 +272,22 @@ TREE: dict[str, list[Explanation]] = {
                 for optimizer, added in pipeline_configs() if added != "plain"
             ),
         ),
+        Explanation(
+            "A head that does not learn places by heart",
+            "A head that reads means instead of positions gains by itself; beside it no hit gains a point.",
+            ("08_real_images",),
+            (
+                gain("signals, nothing hit: pooled head against flattened", "head-by-data",
+                     {"data": "signals", "head": "pooled", "what": "none"},
+                     {"data": "signals", "head": "flattened", "what": "none"}, ABOVE),
+                *(
+                    gain(f"signals, pooled head: {what}, against no hit", "head-by-data",
+                         {"data": "signals", "head": "pooled", "what": what},
+                         {"data": "signals", "head": "pooled", "what": "none"}, NO_GAIN)
+                    for what in ("prune 80%", "shrink, unseen", "redirect", "zero the head's inputs")
+                ),
+            ),
+        ),
     ],
     "And elsewhere?": [PHOTOGRAPHS],
 }  # fmt: skip
