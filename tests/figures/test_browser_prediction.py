@@ -1,6 +1,5 @@
 """A prediction in the reader's hands: mouse, finger, keyboard, screen reader, no scripts; in Chromium, with no network."""
 
-
 import pytest
 
 from tests.book import figure_pages

@@ -97,13 +97,13 @@ def page(browser, lab):
         page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Shift+Enter")
-        page.locator(".widget-html img").first.wait_for()
+        page.locator(".gst-effect").first.wait_for()
         yield page
         expect.set_options(timeout=5000)
 
 
 def test_the_slider_moved_by_mouse_and_keyboard_changes_the_answer(page):
-    answer = page.locator(".widget-html", has_text="Accuracy").first
+    answer = page.locator(".gst-effect").first
     expect(answer).to_contain_text("8 of 16 filters pruned")
     track = page.locator(".widget-hslider .noUi-base").first
     box = track.bounding_box()

@@ -89,7 +89,7 @@ def test_every_value_of_every_control_is_answered_and_leaves_the_masks_alone(net
         assert "role='alert'" not in html
         kept = pruning.kept_in_the_end(len(before[layer]), share)
         assert f"{len(before[layer]) - kept} of {len(before[layer])} filters pruned" in html
-        assert png_of(html).startswith(b"\x89PNG")
+        assert html.count('<div class="gst-row">') == 1 + len(data.y_test[:20].unique())
     assert same(before, masks(model))
 
 
@@ -143,17 +143,45 @@ def test_filters_pruned_before_are_told_apart(network):
     gst.prune_filters(model, "conv3", 0.5, target="largest")
     found = widgets.explore(model, data, "conv3", 0.75, n_examples=50)
     assert (int(found.pruned_before.sum()), int(found.pruned.sum())) == (4, 6)
-    assert "6 of 8 filters pruned, 4 of them before." in widgets.exploration_html(found)
-    assert widgets.cut_rank(found.pruned[found.scores.argsort()]) is None  # some at each end
+    assert "6 of 8 filters pruned, 4 of them before: instability" in widgets.exploration_html(found)
 
 
-def test_the_picture_has_a_bar_per_filter_and_is_drawn_on_the_same_axes_again(network):
+def test_each_class_has_its_own_accuracy_and_together_they_are_that_of_all(network):
     model, data = network
-    ax = widgets.draw(widgets.explore(model, data, "conv3", 0.5, n_examples=50))
-    assert [len(bars.get_paths()) for bars in ax.collections] == [4, 4]
-    assert [line.get_xdata()[0] for line in ax.lines] == [3.5]  # the cut
-    again = widgets.draw(widgets.explore(model, data, "conv3", 0.0, n_examples=50))
-    assert again is ax and [len(bars.get_paths()) for bars in ax.collections] == [8, 0]
+    found = widgets.explore(model, data, "conv3", 0.5, n_examples=80)
+    counts = torch.bincount(data.y_test[:80], minlength=10)
+    assert counts.min() > 0
+    for shares, whole in zip(found.by_class, (found.event.accuracy_before, found.event.accuracy_after)):
+        assert float((shares * counts).sum() / 80) == pytest.approx(whole)
+    nothing = widgets.explore(model, data, "conv3", 0.0, n_examples=80)
+    assert torch.equal(*nothing.by_class)
+
+
+def test_a_class_without_test_examples_has_no_bar(network):
+    model, data = network
+    few = widgets.explore(model, data, "conv3", 0.5, n_examples=8)
+    present = set(data.y_test[:8].tolist())
+    shown = widgets.exploration_html(few)
+    assert {i for i in range(10) if f">class {i}<" in shown} == present
+
+
+def test_classes_have_their_names_where_the_data_know_them_escaped(network):
+    model, data = network
+    found = widgets.explore(model, data, "conv3", 0.5, n_examples=50)
+    shown = widgets.exploration_html(found, ["<b>cat</b>", *"123456789"])
+    assert "&lt;b&gt;cat&lt;/b&gt;" in shown and "<b>" not in shown
+
+
+def test_the_cut_falls_between_two_strokes_and_every_filter_has_one(network):
+    model, data = network
+    shown = widgets.exploration_html(widgets.explore(model, data, "conv3", 0.5, n_examples=50))
+    stays, goes = (
+        [int(x) for x in re.findall(r"M(\d+)", re.search(f'class="gst-{name}" d="([^"]*)"', shown)[1])]
+        for name in ("stays", "goes")
+    )
+    assert (len(stays), len(goes)) == (4, 4)
+    assert min(goes) == 0 and max(goes) < min(stays) and max(stays) == 1000
+    assert 'aria-label="Scores of 8 filters from' in shown and "4 are pruned" in shown
 
 
 def test_without_ipywidgets_the_error_says_what_to_install(network, monkeypatch):
@@ -162,14 +190,6 @@ def test_without_ipywidgets_the_error_says_what_to_install(network, monkeypatch)
         widgets.prune_explorer(*network)
     with pytest.raises(ImportError, match="pip install ipywidgets"):
         live.run_explorer()
-
-
-def test_the_cut_lies_between_the_pruned_and_the_kept_filters():
-    flags = functools.partial(torch.tensor, dtype=torch.bool)
-    assert widgets.cut_rank(flags([1, 1, 0, 0, 0])) == 2
-    assert widgets.cut_rank(flags([0, 0, 0, 1])) == 3
-    assert widgets.cut_rank(flags([0, 0, 0])) is None
-    assert widgets.cut_rank(flags([0, 1, 0])) is None
 
 
 def test_data_are_looked_at_and_not_copied(network, monkeypatch):
