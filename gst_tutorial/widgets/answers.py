@@ -57,8 +57,11 @@ def picture_html(figure: Figure, text: str) -> str:
 
     The picture is as clear as the book's; on a card in the dark its black ink becomes white.
     """
+    import matplotlib
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, pil_kwargs={"compress_level": 1})
+    with matplotlib.rc_context(STYLE):  # ticks and grid lines are made when they are drawn, in the style of then
+        figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, pil_kwargs={"compress_level": 1})
     data = base64.b64encode(buffer.getvalue()).decode()
     width = round(100 * figure.get_figwidth())
     return (

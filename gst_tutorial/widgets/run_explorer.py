@@ -540,6 +540,7 @@ class RunExplorer:
         self.waiting = {name: config_from(settings, base) for name, settings in first.items()}
         self.runs: list[Shown] = []
         self.pairs: dict[str, Pairs] = {}
+        self.training = False  # whether a run is being trained
         self.thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._twins: dict[str, RunResult] = {}
@@ -603,11 +604,6 @@ class RunExplorer:
     def config(self) -> RunConfig:
         """The run that the controls ask for now."""
         return config_from(self.settings, self.base)
-
-    @property
-    def training(self) -> bool:
-        """Whether a run is being trained."""
-        return self.thread is not None and self.thread.is_alive()
 
     def train(self, button=None) -> None:
         """Train the run that is chosen, and its twin, in the background; nothing if one is being trained already."""
@@ -772,11 +768,10 @@ class RunExplorer:
         self.status.value = f"<p>{html.escape(sentence)}</p>"
 
     def _set_training(self, training: bool) -> None:
-        for button in (self.train_button, self.more_button, self.clear_button):
-            button.disabled = training
+        self.training = training  # before the buttons: whoever sees one enabled may press it at once
+        self.clear_button.disabled = training
         self.stop_button.disabled = not training
-        if not training:
-            self._show_plan(status=False)
+        self._show_plan(status=False)
 
     def _show_plan(self, change=None, status: bool = True) -> None:
         """Say what the chosen run is and how long it takes here; grey out what makes no difference to it."""
@@ -791,10 +786,9 @@ class RunExplorer:
         except Exception as error:  # a choice that the table does not foresee: it is said, and not raised
             sentence = str(error)
         self.plan.value = f"<p>{html.escape(sentence)}</p>"
-        if not self.training:
-            self.train_button.disabled = self.more_button.disabled = not fits
-            if status and fits:
-                self._say(f"{WAITING} {self._time_words(config)}")
+        self.train_button.disabled = self.more_button.disabled = self.training or not fits
+        if status and fits and not self.training:
+            self._say(f"{WAITING} {self._time_words(config)}")
 
     def _time_words(self, config: RunConfig) -> str:
         other = RunExplorer._active
