@@ -20,7 +20,7 @@ from gst_tutorial import pruning
 
 widgets = importlib.import_module("gst_tutorial.widgets.prune_explorer")  # not the function of that name
 
-ANSWER_LIMIT = 0.100  # seconds, 95th percentile
+ANSWER_LIMIT = 0.040  # seconds, 95th percentile
 N_EXAMPLES = 1000
 
 

@@ -30,9 +30,9 @@ KEYS = 'data-lm-suppress-shortcuts="true" autocomplete="off"'
 PLAIN_TEXT = "tex2jax_ignore mathjax_ignore"
 
 
-def sheet(kind: str) -> str:
-    """The style of a kind of figure: the card's rules, then its own."""
-    return _read("card.css") + _read(f"{kind}.css")
+def sheet(*kinds: str) -> str:
+    """The style of a kind of figure: the card's rules, then its own. Without a kind, the card's."""
+    return "".join(_read(f"{kind}.css") for kind in ("card", *kinds))
 
 
 def script(kind: str) -> str:

@@ -72,6 +72,32 @@ def landing() -> Study:
     )
 
 
+def explorers() -> Study:
+    """One seed with its whole training curve: what each chapter's live widget shows before anybody trains."""
+    paper, half = RunConfig(intervention="prune"), HALF.replace(evaluate_every=1)
+    flat = {"measures": ("sharpness",)}
+    two, many = PruneSchedule(5, 40, 18), PruneSchedule(5, 40, 2)
+    first = {
+        "tradeoff": (RunConfig(), paper.replace(schedule=two), paper.replace(schedule=many)),
+        "noise": (None, half.replace(data_seed=0), half.replace(data_seed=0, prune_fraction=0.1)),
+        "flatness": (RunConfig(**flat), paper.replace(schedule=two, **flat), paper.replace(schedule=many, **flat)),
+        "anatomy": (RunConfig(data_seed=None), half, half.replace(intervention="rescale")),
+        "pipelines": (
+            None,
+            paper.replace(prune_fraction=0.8, schedule=PruneSchedule(5, 23, 18)),
+            paper.replace(prune_fraction=0.8, schedule=PruneSchedule(5, 23, 1)),
+        ),
+    }
+    arms = [
+        Arm(config, {"chapter": chapter, "run": run})
+        for chapter, configs in first.items()
+        for run, config in zip(("twin", "unstable", "gentle"), configs)
+        if config is not None  # the twin of chapter 3 is that of others, too
+    ]
+    question = "What do the live widgets show before anybody trains?"
+    return Study("explorers", question, arms, (0,), curves=("events", "epochs"))
+
+
 def scores() -> Study:
     arms = [NONE]
     for score in ("l1", "l2", "ebn", "activation"):
@@ -603,8 +629,9 @@ def width() -> Study:
 def studies() -> list[Study]:
     """All of them."""
     return [
-        landing(), tradeoff(), tradeoff_aligned(), dose(), scores(), data(), jolts(), noise(), regularizers_tuning(),
-        regularizers(), flatness(), flatness_corrected(), anatomy_tuning(), anatomy(), dose_way_end(), resets_and_decay(),
-        flatness_cause(), dose_splits(), tradeoff_splits(), pipelines_tuning(), pipelines(), pipelines_doses(), width(),
-        photographs_tuning(), photographs(), photographs_boundary(), head_by_data(),
+        landing(), explorers(), tradeoff(), tradeoff_aligned(), dose(), scores(), data(), jolts(), noise(),
+        regularizers_tuning(), regularizers(), flatness(), flatness_corrected(), anatomy_tuning(), anatomy(),
+        dose_way_end(), resets_and_decay(), flatness_cause(), dose_splits(), tradeoff_splits(), pipelines_tuning(),
+        pipelines(), pipelines_doses(), width(), photographs_tuning(), photographs(), photographs_boundary(),
+        head_by_data(),
     ]  # fmt: skip

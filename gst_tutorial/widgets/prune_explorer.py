@@ -7,7 +7,7 @@ An error is shown where the answer would stand.
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -15,10 +15,11 @@ from torch import nn
 from gst_tutorial import _arguments as check
 from gst_tutorial import pruning
 from gst_tutorial.data.dataset import Dataset
+from gst_tutorial.figures.effect import effect
 from gst_tutorial.instability import Instability, correct, measure_instability
 from gst_tutorial.masks import prunable_layers
-from gst_tutorial.widgets.answers import clear, error_html, new_axes, picture_html
 from gst_tutorial.widgets.answers import controls as ipywidgets
+from gst_tutorial.widgets.answers import error_html
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))  # 0 to 0.95
 N_SCORED = 200  # training examples that the score "activation" looks at
@@ -27,12 +28,14 @@ N_SCORED = 200  # training examples that the score "activation" looks at
 @dataclasses.dataclass(frozen=True)
 class Exploration:
     """What `explore` found: the event's `Instability`, every filter's score `(C,)`, which filters are pruned after the
-    event and which were before it, bool `(C,)` each."""
+    event and which were before it, bool `(C,)` each, and the accuracy of each class before and after, `(2, n_classes)`,
+    NaN for a class without a test example."""
 
     event: Instability
     scores: torch.Tensor
     pruned: torch.Tensor
     pruned_before: torch.Tensor
+    by_class: torch.Tensor
 
 
 def explore(
@@ -59,8 +62,14 @@ def explore(
     before = mask.mask.clone()
     scores = pruning.filter_scores(model, layer, score, data.x_train[:N_SCORED])
     generator = torch.Generator().manual_seed(0)
+    flags: list[torch.Tensor] = []  # which examples are right: before, after
+
+    def right() -> torch.Tensor:
+        flags.append(correct(model, x, y))
+        return flags[-1]
+
     try:
-        with measure_instability(lambda: correct(model, x, y)) as event:
+        with measure_instability(right) as event:
             # The scores are known already, so they are not computed again.
             pruning.prune_filters(
                 model, layer, prune_fraction, score=lambda *_: scores, target=target, generator=generator
@@ -68,19 +77,27 @@ def explore(
             pruned = ~mask.kept
     finally:
         mask.mask.copy_(before)
-    return Exploration(event, scores, pruned, ~before.bool())
+    by_class = torch.stack([_shares(each, y, data.n_classes) for each in flags])
+    return Exploration(event, scores, pruned, ~before.bool(), by_class)
+
+
+def _shares(flags: torch.Tensor, y: torch.Tensor, n_classes: int) -> torch.Tensor:
+    """Share of true flags within each class, `(n_classes,)`."""
+    return torch.bincount(y, flags.float(), n_classes) / torch.bincount(y, minlength=n_classes)
 
 
 def answer_html(model: nn.Module, data: Dataset, n_examples: int = 1000, **choice) -> str:
     """What `prune_explorer` shows for a `layer`, `prune_fraction`, `score` and `target`; errors included."""
     try:
-        return exploration_html(explore(model, data, **choice, n_examples=n_examples))
+        found = explore(model, data, **choice, n_examples=n_examples)
+        return exploration_html(found, getattr(data, "classes", None))
     except Exception as error:  # whatever went wrong, the reader sees it
         return error_html(error)
 
 
 def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
-    """Controls for layer, score, target and share; shows accuracy before and after, instability, and the scores' cut.
+    """Controls for layer, score, target and share; shows the accuracy of all examples and of each class before and after
+    as bars, the instability, and the scores of the filters that go and stay.
 
     Args:
         model: a prunable, trained network; its masks are unchanged afterwards.
@@ -131,42 +148,21 @@ def prune_explorer(model: nn.Module, data: Dataset, n_examples: int = 1000):
     return widgets.VBox([*controls.values(), reset, answer])
 
 
-def exploration_html(found: Exploration) -> str:
-    """Accuracies and instability in words, and a picture of the filters in the order of their scores, with the cut."""
+def exploration_html(found: Exploration, names: Sequence[str] | None = None) -> str:
+    """The accuracies as bars, of all examples and by class, and the filters' scores.
+
+    Args:
+        names: of the classes; None numbers them.
+    """
     event = found.event
     n_before = int(found.pruned_before.sum())
-    words = (
-        f"Accuracy {event.accuracy_before:.1%} &rarr; <b>{event.accuracy_after:.1%}</b>, "
-        f"instability <b>{event.instability:.3f}</b> &plusmn; {event.standard_error:.3f} "
-        f"(standard error of {event.n_examples} test examples). "
+    sentence = (
         f"{int(found.pruned.sum())} of {len(found.pruned)} filters pruned"
-        f"{f', {n_before} of them before' if n_before else ''}."
+        f"{f', {n_before} of them before' if n_before else ''}: instability {event.instability:.3f} \u00b1 "
+        f"{event.standard_error:.3f} ({event.n_examples} test examples)."
     )
-    return f"<p>{words}</p>{picture_html(draw(found).figure, 'Scores of the filters in ascending order, pruned and kept.')}"
-
-
-def draw(found: Exploration):
-    """The scores on matplotlib axes, which the next call uses again."""
-    from gst_tutorial.figures import plots
-
-    ax = _axes()
-    clear(ax)
-    plots.filter_scores(found.scores.numpy(), found.pruned.numpy(), ax)
-    cut = cut_rank(found.pruned[found.scores.argsort(stable=True)])
-    if cut is not None:
-        ax.axvline(cut - 0.5, color="black", linewidth=1.5)
-    return ax
-
-
-@functools.cache
-def _axes():
-    return new_axes(6.0, 2.2)
-
-
-def cut_rank(pruned: torch.Tensor) -> int | None:
-    """The rank at which the pruned filters begin or end, given in the order of their scores, bool `(C,)`.
-
-    None where there is no such cut: nothing is pruned, or the pruned filters are scattered over the ranks.
-    """
-    changes = (pruned[1:] != pruned[:-1]).nonzero().flatten().tolist()
-    return changes[0] + 1 if len(changes) == 1 else None
+    before, after = found.by_class.tolist()
+    names = [f"class {i}" for i in range(len(before))] if names is None else list(map(str, names))
+    classes = [row for row in zip(names, before, after) if row[1] == row[1]]  # those that have test examples
+    accuracies = (event.accuracy_before, event.accuracy_after)
+    return effect(sentence, accuracies, classes, found.scores.cpu().numpy(), found.pruned.cpu().numpy())

@@ -217,11 +217,11 @@ def packages(tmp_path_factory):
 
 
 def package_files() -> set[str]:
-    """Every file that the package needs: modules of all sub-packages, styles and scripts of figures, recorded results."""
+    """Every file that the package needs: modules of all sub-packages, styles and scripts, recorded results."""
     files = [
         *ROOT.glob("gst_tutorial/**/*.py"),
         ROOT / "gst_tutorial/py.typed",
-        *ROOT.glob("gst_tutorial/figures/*.css"),
+        *ROOT.glob("gst_tutorial/**/*.css"),
         *ROOT.glob("gst_tutorial/figures/*.js"),
         *ROOT.glob("gst_tutorial/recorded/*.csv"),
         ROOT / "gst_tutorial/data/photographs.npz",

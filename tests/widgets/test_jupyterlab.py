@@ -24,7 +24,7 @@ import gst_tutorial as gst
 base = gst.RunConfig(n_train=100, n_test=100, width=0.25, schedule=gst.PruneSchedule(0, 3, 2)).replace(
     epochs=5, batch_size=50, milestones=())
 result = gst.run(base.replace(epochs=12))
-display(gst.widgets.prune_explorer(result.model, result.dataset, n_examples=50), gst.widgets.run_explorer(base))
+display(gst.widgets.prune_explorer(result.model, result.dataset, n_examples=50), gst.widgets.run_explorer(base=base))
 """
 
 
@@ -97,13 +97,13 @@ def page(browser, lab):
         page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Shift+Enter")
-        page.locator(".widget-html img").first.wait_for()
+        page.locator(".gst-effect").first.wait_for()
         yield page
         expect.set_options(timeout=5000)
 
 
 def test_the_slider_moved_by_mouse_and_keyboard_changes_the_answer(page):
-    answer = page.locator(".widget-html", has_text="Accuracy").first
+    answer = page.locator(".gst-effect").first
     expect(answer).to_contain_text("8 of 16 filters pruned")
     track = page.locator(".widget-hslider .noUi-base").first
     box = track.bounding_box()
@@ -116,12 +116,20 @@ def test_the_slider_moved_by_mouse_and_keyboard_changes_the_answer(page):
     expect(answer).to_contain_text("8 of 16 filters pruned")
 
 
-def test_a_run_trained_from_the_page_joins_the_scatter(page):
-    train, stop = (page.get_by_role("button", name=name, exact=True) for name in ("Train", "Stop"))
+def test_a_run_trained_from_the_page_is_drawn_beside_its_twin_and_five_seeds_give_an_interval(page):
+    train, more, stop = (
+        page.get_by_role("button", name=name, exact=True) for name in ("Train", "Five more seeds", "Stop")
+    )
     expect(stop).to_be_disabled()
     train.click()
-    expect(page.get_by_text("Run 1: final test accuracy")).to_be_visible()
+    expect(page.get_by_text("Final test accuracy")).to_be_visible()
     expect(train).to_be_enabled()
-    expect(page.locator(".widget-html table tbody tr")).to_have_count(1)
-    curve = page.get_by_role("img", name="Training curve: test accuracy is")
-    expect(curve).to_have_attribute("alt", re.compile("after epoch 4, with 2 events"))
+    expect(page.locator(".gst-answer table tbody tr")).to_have_count(2)
+    curve = page.get_by_role("img", name="Training curves. twin nobody pruned: ")
+    expect(curve).to_have_attribute("alt", re.compile("seed 0: .* after epoch 4, with 2 events"))
+    more.click()
+    interval = page.get_by_role("img", name="Mean gains over the twin.")
+    expect(interval).to_have_attribute("alt", re.compile(r"\(6 seeds\): .* points, 95% interval"))
+    expect(train).to_be_enabled()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_role("img", name="Training curves. Nothing trained yet.")).to_be_visible()

@@ -60,7 +60,9 @@ def tidy_outputs(cell) -> list:
     outputs = []
     for output in cell.outputs:
         if WIDGET in output.get("data", {}):
-            continue
+            if "text/html" not in output.data:
+                continue
+            output.data = {"text/html": output.data["text/html"]}  # what the widget shows first, without its controls
         if outputs and output.output_type == "stream" == outputs[-1].output_type and output.name == outputs[-1].name:
             outputs[-1].text += output.text
             continue
@@ -86,7 +88,7 @@ def tidy(notebook):
         if cell.cell_type != "code":
             continue
         if any(WIDGET in output.get("data", {}) for output in cell.outputs):
-            # Nothing is stored for a live widget, so there is nothing to compare a new run with.
+            # Of a live widget no more is stored than what it shows first: there is nothing to compare a new run with.
             tags = cell.metadata.setdefault("tags", [])
             tags.extend({"nbval-ignore-output"} - set(tags))
         cell.outputs = tidy_outputs(cell)
