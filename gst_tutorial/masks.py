@@ -58,11 +58,30 @@ class FilterMask(nn.Module):
         return 1.0 - self.mask.float().mean().item()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if _all_ones(self.mask):
+            return x
         shape = (1, -1) + (1,) * (x.dim() - 2)  # (1, C, 1) for signals, (1, C, 1, 1) for images
         return x * self.mask.to(x.dtype).view(shape)
 
     def extra_repr(self) -> str:
         return f"{int(self.mask.sum())} of {self.n_filters} kept"
+
+
+def _all_ones(mask: torch.Tensor) -> bool:
+    """Whether multiplying by the mask can be left out: the same numbers to the bit, without two passes over the activations.
+
+    Asked anew each time, so that a mask may be changed in any way. Not on a GPU, which would have to be waited for, and not
+    where the network is being translated, since the answer would become a part of the translation.
+    """
+    if mask.device.type != "cpu" or mask.requires_grad or type(mask) is not torch.Tensor:
+        return False
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    try:
+        values = mask.tolist()
+    except RuntimeError:  # many masks at once (vmap), or a mask without numbers
+        return False
+    return values.count(1.0) == len(values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +116,7 @@ def _apply_masks(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tenso
     for mask, dim, index in module.masked_by:
         if mask is module._modules.get("filter_mask"):
             output = mask(output)
-        else:
+        elif not _all_ones(mask.mask):
             factor = mask.mask if index is None else _spread(mask.mask, index)
             shape = [1] * output.dim()
             shape[dim] = -1

@@ -548,3 +548,39 @@ def test_a_run_prunes_behind_the_convolution_from_the_same_initial_weights():
     assert results[0].epochs.train_loss[2] != results[1].epochs.train_loss[2]
     assert [result.epochs.sparsity.iloc[-1] for result in results] == [0.5, 0.5]
     assert results[0].events.accuracy_before[0] == results[1].events.accuracy_before[0]
+
+
+def test_a_mask_that_silences_nothing_changes_no_bit_and_one_that_is_changed_in_any_way_acts_at_once():
+    mask, x = gst.masks.FilterMask(4), torch.randn(3, 4, 5)
+    assert torch.equal(mask(x), x)
+    mask.mask[1] = 0  # in place
+    copied = copy.deepcopy(mask)
+    for each in (mask, copied):
+        assert torch.equal(each(x), x * torch.tensor([1.0, 0, 1, 1]).view(1, 4, 1))
+    mask.mask = torch.tensor([1.0, 1.0, 0.5, 2.0])  # another tensor; values that are neither 0 nor 1 count, too
+    assert torch.equal(mask(x), x * mask.mask.view(1, 4, 1))
+    mask.load_state_dict({"mask": torch.ones(4)})
+    assert torch.equal(mask(x), x)
+
+
+def test_a_network_that_was_traced_or_compiled_while_nothing_was_pruned_still_prunes():
+    model, x = gst.conv1d_net().eval(), torch.randn(2, 1, 40)
+    traced = torch.jit.trace(copy.deepcopy(model), x)
+    exported = torch.export.export(copy.deepcopy(model), (x,)).module()
+    for other in (traced, exported):
+        buffers = dict(other.named_buffers())
+        name = next(name for name in buffers if name.endswith("mask") and "bn4" in name)
+        buffers[name].zero_()
+        assert torch.allclose(other(x), model.head.bias.expand(2, -1), atol=1e-6)
+
+
+def test_many_masks_at_once_and_gradients_with_respect_to_a_mask():
+    model, x = gst.conv1d_net().eval(), torch.randn(2, 1, 40)
+    name = next(name for name in model.state_dict() if name.endswith("mask") and "bn4" in name)
+    masks = torch.stack([torch.ones(64), torch.zeros(64)])
+    found = torch.func.vmap(lambda m: torch.func.functional_call(model, {name: m}, (x,)))(masks)
+    assert torch.allclose(found[0], model(x), atol=1e-6)
+    assert torch.allclose(found[1], model.head.bias.expand(2, -1), atol=1e-6)
+    ones = torch.ones(64, requires_grad=True)
+    torch.func.functional_call(model, {name: ones}, (x,)).sum().backward()
+    assert ones.grad.abs().sum() > 0
