@@ -132,23 +132,22 @@ def mask_rows(data: gst.Dataset, repeats: int) -> list[dict]:
 def start_rows(repeats: int) -> list[dict]:
     """Importing the package, and a first run, each as a process beside one that imports torch alone."""
     config = "gst.RunConfig().replace(epochs=1, milestones=())"
-    programs = {
-        "a process that imports gst_tutorial": "import gst_tutorial",
-        "a process with one run of one epoch": f"import gst_tutorial as gst; gst.run({config})",
-    }
+    core = "import gst_tutorial as gst; gst.RunConfig, gst.prunable_layers"  # by itself it imports what is asked for
+    first_run = f"import gst_tutorial as gst; gst.run({config})"
+    optimizer = "import torch; torch.optim.Adam([torch.zeros(1, requires_grad=True)])"  # imports torch's compiler
+    pairs = [
+        ("a process that imports gst_tutorial", core, "a process that imports torch", "import torch"),
+        ("a process with one run of one epoch", first_run, "a process that imports torch", "import torch"),
+        ("a process with one run of one epoch", first_run, "a process that makes one optimizer of torch", optimizer),
+    ]
 
     def process(program):
         return lambda: subprocess.run([sys.executable, "-c", program], check=True)
 
     gst.load()  # the data are in the cache, as after the first time
     return [
-        row(
-            "start-up",
-            what,
-            "a process that imports torch",
-            alternating(process(program), process("import torch"), 2 * repeats),
-        )
-        for what, program in programs.items()
+        row("start-up", what, peer, alternating(process(ours), process(theirs), 2 * repeats))
+        for what, ours, peer, theirs in pairs
     ]
 
 
