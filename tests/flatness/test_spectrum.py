@@ -77,7 +77,9 @@ def test_many_pairs_are_found_in_one_growing_basis_with_residuals_that_cost_one_
 @pytest.mark.parametrize("k", [5, 30])
 def test_noise_in_the_products_is_seen_by_the_residuals_however_many_pairs_are_asked_for(decaying, k):
     generator, (A, d) = np.random.default_rng(0), decaying
-    noisy = LinearOperator(A.shape, matvec=lambda v: A @ v.ravel() + 0.01 * generator.standard_normal(len(d)), dtype=float)
+    noisy = LinearOperator(
+        A.shape, matvec=lambda v: A @ v.ravel() + 0.01 * generator.standard_normal(len(d)), dtype=float
+    )
     with pytest.warns(RuntimeWarning, match="did not converge"):
         result = top_eigenvalues(noisy, k, tol=1e-4, max_restarts=3)
     assert not (result.residuals < 0.3).any()  # a product is wrong by about 0.01 sqrt(1500); NaN: not found at all

@@ -92,7 +92,10 @@ def test_the_small_sibling_removes_the_papers_shares_between_the_same_landmarks_
     big = studies.get("paper-fig2-vgg11")["S, period 40"]
     small = studies.get("photographs")["the paper's protocol, unstable"]
     assert (small.layers, small.prune_fraction) == (big.layers, big.prune_fraction)
-    for config in (big, small):  # conv5 to conv7 until the learning rate first falls, conv8 until four fifths of training
+    for config in (
+        big,
+        small,
+    ):  # conv5 to conv7 until the learning rate first falls, conv8 until four fifths of training
         *early, last = config.schedule
         assert all(0.8 < schedule.epochs[-1] / config.milestones[0] <= 1 for schedule in early)
         assert 0.7 < last.epochs[-1] / config.epochs < 0.85
