@@ -68,7 +68,10 @@ def test_the_first_page_says_nothing_that_the_data_contradict():
     assert "a network can gain although nothing is removed" in page
     zeroed = claims.evaluate(claims.CLAIMS["C5"][2])[0]
     assert (zeroed.outcome, zeroed.estimate.sign) == (AGREES, 1)
-    assert "pruning gains less than a point beside weight decay, augmentation or dropout, or in a network whose head" in page
+    assert (
+        "pruning gains less than a point beside weight decay, augmentation or dropout, or in a network whose head"
+        in page
+    )
     assert story.fate(RESULTS["Good practice: it makes up for what was left out"]) == story.STANDS
     head = {r.test.what: r for r in RESULTS["A head that does not learn places by heart"]}
     assert head["signals, pooled head: prune 80%, against no hit"].outcome == AGREES
