@@ -40,7 +40,7 @@ def _specialists(answer) -> str:
     says = {
         1: "Filters with a large E[BN] are the more selective: our reading fails.",
         -1: "Filters with a small E[BN] are more selective. That fits our reading; it does not prove it.",
-        0: "So many networks do not decide it.",
+        0: "These are too few networks to decide it.",
     }[found.sign]
     return f"{interval(found, points=False).capitalize()}. {says}"
 

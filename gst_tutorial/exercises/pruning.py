@@ -60,7 +60,7 @@ def _own_targets(answer) -> str:
     says = {
         1: "The largest were missed more.",
         -1: "The smallest were missed more.",
-        0: "So many networks do not decide it.",
+        0: "These are too few networks to decide it.",
     }[found.sign]
     return f"{interval(found).capitalize()}. {says}"
 
