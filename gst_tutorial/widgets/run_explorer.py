@@ -362,7 +362,9 @@ def runs_html(ax, shown: Sequence[Shown], earlier: Sequence[Shown] = (), n_epoch
     rows = [*shown, *reversed(earlier)]
     measured = any(each.result is not None and SHARPNESS in each.result.measures for each in rows)
     names = ["", "run", "instability", "accuracy", "gain (points)", *["sharpness"] * measured]
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    head = "".join(
+        f'<th scope="col">{name}</th>' if name else "<td></td>" for name in names
+    )  # the first column is the curve's colour
     body = "".join(_row(each, measured, any(each is one for one in (*drawn, *shown))) for each in rows)
     table = (
         f'<table style="--gst-numbers:{len(names) - 2}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -17,6 +17,7 @@ import io
 import json
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from nbclient import NotebookClient
 from nbformat.validator import normalize
 
 RUN_TIMES = "run_times.json"
+PNG = r"(data:image/png;base64,)([A-Za-z0-9+/=]+)"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = {"tags", "mystnb", "slideshow", "jupyter", "cellView"}
 NOTEBOOK_METADATA = {
@@ -62,7 +64,9 @@ def tidy_outputs(cell) -> list:
         if WIDGET in output.get("data", {}):
             if "text/html" not in output.data:
                 continue
-            output.data = {"text/html": output.data["text/html"]}  # what the widget shows first, without its controls
+            # What the widget shows first, without its controls.
+            first = re.sub(PNG, lambda found: found[1] + small_picture(found[2]), output.data["text/html"])
+            output.data = {"text/html": first}
         if outputs and output.output_type == "stream" == outputs[-1].output_type and output.name == outputs[-1].name:
             outputs[-1].text += output.text
             continue
