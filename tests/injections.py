@@ -20,8 +20,9 @@ from nbconvert import HTMLExporter
 import gst_tutorial as gst
 from gst_tutorial.exercises.answers import NotYet
 from gst_tutorial.figures import folded, predict, slider_figure
+from gst_tutorial.figures.effect import effect
 from gst_tutorial.widgets.answers import error_html, new_axes
-from gst_tutorial.widgets.run_explorer import recorded_cloud, scatter_html
+from gst_tutorial.widgets.run_explorer import recorded_run, runs_html, shown_result
 from tools.browser import chromium
 from tools.pages import claims, status
 
@@ -98,6 +99,11 @@ def _ledger(text: str) -> str:
         return claims.plot()
 
 
+def _run(text: str) -> str:
+    result = recorded_run(gst.studies.get("explorers").runs[0][1])
+    return runs_html(new_axes(4, 3), [shown_result(text, "now", result)])
+
+
 def _raised(text: str) -> str:
     try:
         raise NotYet(text) from ValueError(text)
@@ -131,8 +137,8 @@ PLACES = {
         pd.DataFrame(np.eye(2), columns=pd.MultiIndex.from_product([[t], ["a", t]], names=[t, t])), t
     ).data,
     "widgets: an error": _raised,
-    "widgets: a sentence": lambda t: scatter_html(new_axes(4, 3), [], recorded_cloud("no such study")[0], t),
-    "widgets: a name": lambda t: scatter_html(new_axes(4, 3), [], *recorded_cloud(t)),
+    "widgets: words and classes": lambda t: effect(t, (0.9, 0.5), [(t, 0.9, 0.5)], np.ones(4), np.arange(4) < 2),
+    "widgets: a run's name": _run,
     "exercises: a message": _cell,
     "status: a study": _status,
     "claims: a test": _ledger,
