@@ -7,6 +7,7 @@ use `number`.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,13 @@ from typing import Any
 import pandas as pd
 import torch
 from scipy import stats
+from torch import nn
 
 from gst_tutorial import statistics
+from gst_tutorial.data import Dataset
+from gst_tutorial.instability import correct, measure_instability
 from gst_tutorial.masks import PrunableLayer
+from gst_tutorial.pruning import prune_filters
 
 Check = Callable[..., str]
 
@@ -219,6 +224,14 @@ def own_numbers(answer, again: Callable[[int], float], tolerance: float, wrong_w
             else f"Done again, seed {seed} gives another number: compare recipe, layers, share and score."
         )
     return found
+
+
+def instability_of(trained: nn.Module, data: Dataset, layer: str, prune_fraction: float, **choice) -> float:
+    """Instability on the test examples of pruning a copy of a network; `choice` as of `gst.prune_filters`."""
+    model = copy.deepcopy(trained)
+    with measure_instability(lambda: correct(model, data.x_test, data.y_test)) as event:
+        prune_filters(model, layer, prune_fraction, **choice)
+    return event.instability
 
 
 def own_network(seed: int):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 
 import torch
 
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data import load
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_numbers
-from gst_tutorial.instability import correct, measure_instability
+from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, instability_of, interval, own_numbers
 from gst_tutorial.networks import trained_vgg11
-from gst_tutorial.pruning import prune_filters
 
 
 def _papers_protocol(answer) -> str:
@@ -54,14 +51,11 @@ def _photographs():
 
 def middle_minus_last(seed: int) -> float:
     """Instability of pruning a random half of conv4, minus that of a random half of conv8, in the trained VGG11."""
-    trained, data = _photographs()
-    found = {}
-    for layer in ("conv4", "conv8"):
-        model = copy.deepcopy(trained)
-        with measure_instability(lambda: correct(model, data.x_test, data.y_test)) as event:  # noqa: B023
-            prune_filters(model, layer, 0.5, target="random", generator=torch.Generator().manual_seed(seed))
-        found[layer] = event.instability
-    return found["conv4"] - found["conv8"]
+    middle, last = (
+        instability_of(*_photographs(), layer, 0.5, target="random", generator=torch.Generator().manual_seed(seed))
+        for layer in ("conv4", "conv8")
+    )
+    return middle - last
 
 
 def _layers_compared(answer) -> str:

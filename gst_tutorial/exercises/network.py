@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 
 import torch
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers, scores_by
-from gst_tutorial.instability import correct, measure_instability
+from gst_tutorial.exercises.answers import (
+    Check,
+    Letter,
+    NotYet,
+    Number,
+    instability_of,
+    interval,
+    own_network,
+    own_numbers,
+    scores_by,
+)
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 from gst_tutorial.networks.small import conv1d_net
-from gst_tutorial.pruning import prune_filters
 
 
 def folded(layer: PrunableLayer, model=None, x=None) -> torch.Tensor:
@@ -74,14 +81,9 @@ def _geometric_schedule(answer) -> str:
 
 def folded_minus_plain(seed: int) -> float:
     """Instability of pruning half of conv4 by the folded score, minus that by the norm, in the network of a seed."""
-    trained, data = own_network(seed)
-    found = []
-    for score in (folded, "l2"):
-        model = copy.deepcopy(trained)
-        with measure_instability(lambda: correct(model, data.x_test, data.y_test)) as event:  # noqa: B023
-            prune_filters(model, "conv4", 0.5, score=score)
-        found.append(event.instability)
-    return found[0] - found[1]
+    network = own_network(seed)
+    by_folded, by_norm = (instability_of(*network, "conv4", 0.5, score=score) for score in (folded, "l2"))
+    return by_folded - by_norm
 
 
 def _does_the_score_matter(answer) -> str:

@@ -20,9 +20,8 @@ from gst_tutorial.networks.small import check_head, scaled
 from gst_tutorial.tracing import Plan, stated
 
 MOST_PIXELS = 4096  # a side, and channels
-VGG11_WEIGHTS = (
-    Path(__file__).parent / "vgg11.safetensors"
-)  # made by tools/photographs.py; what made them is written inside
+# Made by tools/photographs.py; what made them is written inside.
+VGG11_WEIGHTS = Path(__file__).parent / "vgg11.safetensors"
 
 
 def vgg11(
