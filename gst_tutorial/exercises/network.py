@@ -64,7 +64,7 @@ def _geometric_schedule(answer) -> str:
     if answer(1.0, 0.5) is None:
         raise NotYet("The function returns None so far.")
     if abs(float(answer(0.0, 0.5))) > 1e-6:
-        raise NotYet("At p = 0 nothing is pruned yet. Does your function give the share that is left?")
+        raise NotYet("Before the first event nothing is pruned yet. Does your function give the share that is left?")
     for final in (0.5, 0.9):
         n_events = 4
         left = [1.0, *(1 - float(answer(event / n_events, final)) for event in range(1, n_events + 1))]

@@ -25,7 +25,7 @@ ZERO = {"color": "#767676", "linewidth": 0.8}  # the line where an effect is non
 FOREST_LETTERS = 48  # a line of a row's name: what fits into the width of the axes
 
 
-def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.6)) -> Axes:
+def _axes(ax: Axes | None, size: tuple[float, float] = (5.0, 3.4)) -> Axes:
     if ax is not None:
         if not hasattr(ax, "errorbar"):
             raise TypeError(f"ax={check.shown(ax)} must be matplotlib axes, not {type(ax).__name__}.")

@@ -98,7 +98,7 @@ def _beside_sam() -> Test:
         )
         return (beside - alone).dropna()
 
-    return Test("gain of new directions beside SAM minus without it", "flatness-cause", values, BELOW)
+    return Test("gain of new directions beside SAM (radius 0.1) minus without it", "flatness-cause", values, BELOW)
 
 
 UNSEEN = "filters shortened with no prediction changed, against no hit"
@@ -223,7 +223,7 @@ TREE: dict[str, list[Explanation]] = {
             ("05_flatness",),
             (
                 *(test for test in claims.CLAIMS["C6"][2] if test.control),
-                gain("SAM alone, against plain training", "flatness-cause", {"what": "none", "sam_radius": 0.1},
+                gain("SAM (radius 0.1) alone, against plain training", "flatness-cause", {"what": "none", "sam_radius": 0.1},
                      {"what": "none", "sam_radius": 0.0}, ABOVE),
                 _beside_sam(),
             ),
