@@ -1,7 +1,8 @@
 """The paper's protocols at their own scale: CIFAR-10 and CIFAR-100.
 
-The paper's networks, fractions, schedules and optimizers are those of Bartoldson et al. 2020. They are meant
-for a GPU: `gst run paper-fig2-vgg11 --device cuda --precision bf16`.
+Networks, fractions, schedules and optimizers are those of Bartoldson et al. 2020; where the paper is silent, those of its
+code (github.com/bbartoldson/GeneralizationStabilityTradeoff, config.py). They are meant for a GPU:
+`gst run paper-fig2-vgg11 --device cuda --precision bf16`.
 """
 
 from __future__ import annotations
@@ -41,8 +42,18 @@ def every(period: int, starts=(3, 4, 5, 6), ends=(150, 150, 150, 275)) -> tuple[
     return tuple(PruneSchedule(start, end, period) for start, end in zip(starts, ends))
 
 
-def resnet_every(period: int) -> tuple[PruneSchedule, ...]:
-    return every(period, starts=(7, 8, 9, 10), ends=(150, 150, 170, 275))
+def resnet_every(period: int, starts=(7, 8, 9, 10)) -> tuple[PruneSchedule, ...]:
+    return every(period, starts, ends=(150, 150, 170, 275))
+
+
+def figure_6(model, dataset) -> dict[str, float]:
+    """The measure of figure 6: `gst.flatness.measure_flatness` with the paper's 100 eigenvalues on 512 examples.
+
+    The paper takes test images, after 315 of 325 epochs; here at the end, on training and on test images.
+    """
+    from gst_tutorial.flatness import measure_flatness  # SciPy's solvers, for this measure only
+
+    return measure_flatness(model, dataset, n_train_examples=512, n_test_examples=512, k=100)
 
 
 def _pruned(config: RunConfig, settings: dict[str, tuple], events=every) -> list[Arm]:
@@ -56,10 +67,11 @@ def _pruned(config: RunConfig, settings: dict[str, tuple], events=every) -> list
     return arms
 
 
-def figure_2(config: RunConfig, settings: dict[str, tuple], events=every) -> list[Arm]:
-    """No pruning, pruning at initialization, and the arms of `settings`."""
-    before_training = {"score": "l2"} if config.score == "running_activation" else {}  # nothing is active yet
-    at_init = config.replace(intervention="prune", schedule=INIT, **before_training)
+def figure_2(config: RunConfig, settings: dict[str, tuple], events=every, **at_init) -> list[Arm]:
+    """No pruning, pruning at initialization (with the changes `at_init`), and the arms of `settings`."""
+    if config.score == "running_activation":
+        at_init = {"score": "l2", **at_init}  # nothing is active yet
+    at_init = config.replace(intervention="prune", schedule=INIT, **at_init)
     return [
         Arm(config, {"method": "none"}),
         Arm(at_init, {"method": "prune at init"}),
@@ -133,13 +145,14 @@ def _table_f1() -> Study:
     config = RunConfig(
         data="cifar100", model="resnet18", recipe=recipe, layers=("layer4.1.conv2",), prune_fraction=0.7, score="l1"
     )
-    every = lambda period: PruneSchedule(2500, 3500, period)  # noqa: E731
-    return Study(
-        "paper-tableF1",
-        "Table F1: ResNet-18 on CIFAR-100, trained for 4,000 epochs",
-        figure_2(config, {"S": (750,), "L": (750,)}, every),
-        FIVE_SEEDS,
+    arms = figure_2(
+        config,
+        {"S": (750,), "L": (750,)},
+        lambda period: PruneSchedule(2500, 3500, period),
+        score="l2",
+        target="largest",
     )
+    return Study("paper-tableF1", "Table F1: ResNet-18 on CIFAR-100, trained for 4,000 epochs", arms, TEN_SEEDS)
 
 
 def studies() -> list[Study]:
@@ -148,7 +161,7 @@ def studies() -> list[Study]:
         Study(
             "paper-fig2-vgg11",
             "Figures 2 and 6: VGG11, stable and unstable pruning",
-            figure_2(VGG.replace(measures=("flatness",)), {"S": (4, 40), "R": (40,), "L": (40,)}),
+            figure_2(VGG.replace(measures=(figure_6,)), {"S": (4, 40), "R": (40,), "L": (40,)}),
             TEN_SEEDS,
         ),
         Study(
@@ -174,7 +187,11 @@ def studies() -> list[Study]:
         Study(
             "paper-figB2-resnet18",
             "Figure B2: ResNet-18 with the E[BN] score",
-            figure_2(RESNET18.replace(score="ebn_signed"), {"S": (4, 40), "L": (40,)}, resnet_every),
+            figure_2(
+                RESNET18.replace(score="ebn_signed"),
+                {"S": (4, 40), "L": (40,)},
+                lambda period: resnet_every(period, starts=(3, 4, 5, 6)),
+            ),
             TEN_SEEDS,
         ),
         Study(

@@ -1,9 +1,12 @@
 """The paper's protocols as studies: what its table says, written down a second time."""
 
+import math
+
 import pytest
+import torch
 
 import gst_tutorial as gst
-from gst_tutorial import studies
+from gst_tutorial import references, studies
 from gst_tutorial.studies import cost as costs
 from gst_tutorial.studies import paper as image_studies
 
@@ -66,6 +69,43 @@ def test_resnet18_uses_the_activation_score_on_the_last_stage():
     assert studies.get("paper-figB2-vgg11")["L, period 40"].score == "ebn"
     assert plan(config)["layer4.1.conv2"] == (0.95, (10, 50, 90, 130, 170, 210, 250))
     assert [fraction for fraction, _ in plan(config).values()] == [0.25, 0.4, 0.25, 0.95]
+
+
+def test_figure_b2_prunes_the_resnet_earlier_than_figure_2_does():
+    events = {name: plan(studies.get(name)["S, period 4"]) for name in ("paper-fig2-resnet18", "paper-figB2-resnet18")}
+    starts = {name: [epochs[0] for _, epochs in layers.values()] for name, layers in events.items()}
+    assert starts == {"paper-fig2-resnet18": [7, 8, 9, 10], "paper-figB2-resnet18": [3, 4, 5, 6]}
+    assert [epochs[-1] for _, epochs in events["paper-figB2-resnet18"].values()] == [147, 148, 169, 274]
+
+
+def test_table_f1_prunes_at_initialization_by_the_default_of_the_papers_code():
+    study = studies.get("paper-tableF1")
+    scratch, unstable = study["prune at init"], study["L, period 750"]
+    assert (scratch.score, scratch.target, scratch.prune_fraction) == ("l2", "largest", 0.7)
+    assert (unstable.score, unstable.target, unstable.schedule.epochs) == ("l1", "largest", (2500, 3250))
+    assert len(study.seeds) == 10
+
+
+def test_figure_6_sums_the_hundred_largest_eigenvalues_of_512_examples():
+    (measure,) = studies.get("paper-fig2-vgg11")["none"].measures
+    data = gst.load("mnist1d")
+    few = gst.Dataset.from_arrays(data.x_train[:512], data.y_train[:512], data.x_test[:512], data.y_test[:512])
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 6), torch.nn.Tanh(), torch.nn.Linear(6, 10))
+    found = references.find("measures", measure)(net, few)
+    named = dict(net.double().named_parameters())
+    shapes = [p.shape for p in named.values()]
+
+    def loss(flat):  # 316 weights: the Hessian as a matrix
+        parts = [part.view(shape) for part, shape in zip(flat.split([s.numel() for s in shapes]), shapes)]
+        logits = torch.func.functional_call(net, dict(zip(named, parts)), few.x_test.double())
+        return torch.nn.functional.cross_entropy(logits, few.y_test)
+
+    flat = torch.cat([p.detach().flatten() for p in named.values()])
+    eigenvalues = torch.linalg.eigvalsh(torch.func.hessian(loss)(flat))
+    top = eigenvalues[eigenvalues.abs().argsort(descending=True)[:100]]
+    assert found["test_hessian_sum"] == pytest.approx(float(top.sum()), rel=1e-3)
+    assert not math.isclose(float(top.sum()), float(top[:20].sum()), rel_tol=1e-2)  # 20 would not do
 
 
 def test_beside_noise_only_the_convolutions_output_is_masked():
