@@ -20,7 +20,7 @@ from tools.browser import chromium, serve, visit
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "_build" / "html"
 PAINT_LIMIT = 0.050  # seconds, 95th percentile
-LOAD_LIMIT = 600_000  # bytes, compressed
+LOAD_LIMIT = 450_000  # bytes, compressed
 STATES = 20
 SIZE = (5.0, 3.2)
 

@@ -16,7 +16,7 @@ CHAPTER_1, CHAPTER_3 = "book/01_pruning_basics.html", "book/03_the_tradeoff.html
 PAGES = {FIRST: 1, LIVE: 4, CHAPTER_1: 1, CHAPTER_3: 1}  # and their live figures
 THEME_RULES = ("label-content-name-mismatch", "region")  # what the book's theme breaks by itself
 ASKED_LIMIT = 300_000  # bytes, compressed, for a reader who trains
-FIRST_LOAD_LIMIT = 600_000
+FIRST_LOAD_LIMIT = 450_000
 # Everything that trains, and the data it trains on.
 HEAVY = re.compile(r"live/(vendor/|made/|worker\.js|network\.js)")
 FORMS = {"click": ".gst-click", "timeline": ".gst-confounder", "cause": ".gst-cause"}

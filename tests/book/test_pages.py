@@ -50,6 +50,22 @@ def test_no_page_holds_a_traceback(page):
 
 
 @each_content_page
+def test_pictures_wait_until_they_are_near_and_hold_their_place(page):
+    for picture in soup(HTML / page).find("article").select('img[src*="/_images/"]'):
+        assert picture["loading"] == "lazy"
+        assert int(picture["width"]) > 0 and int(picture["height"]) > 0
+
+
+@each_page
+def test_a_page_loads_the_files_of_an_extension_where_it_uses_them_and_nowhere_else(page):
+    html = soup(HTML / page)
+    loaded = " ".join(tag.get("href") or tag.get("src") for tag in html.select("link[rel=stylesheet], script[src]"))
+    body = html.find("article") or html
+    assert ("sphinx-design" in loaded) == bool(body.select('[class^="sd-"]'))
+    assert ("copybutton.js" in loaded) == bool(body.select('[class^="highlight"]'))
+
+
+@each_content_page
 def test_no_page_shows_markup_that_was_not_understood(page):
     article = soup(HTML / page).find("article")
     # Code may show markup on purpose.
