@@ -120,7 +120,7 @@ test-pages: $(BUILT)
 	$(BIN)/python -m pytest $(PAGE_TESTS)
 
 test-colab: $(READY)
-	$(BIN)/python -m pytest tests/publishing/test_colab.py
+	$(BIN)/python -m pytest tests/publishing/test_colab.py -n 2 --dist load
 
 # ---- working on the book ----
 

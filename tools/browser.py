@@ -32,7 +32,8 @@ class _Quiet(SimpleHTTPRequestHandler):
             self.send_response(204)
             self.end_headers()
         else:
-            super().do_GET()
+            with contextlib.suppress(ConnectionError):  # a page that was left while it loaded
+                super().do_GET()
 
 
 @contextlib.contextmanager

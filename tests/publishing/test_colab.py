@@ -13,6 +13,7 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+import filelock
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -73,14 +74,16 @@ def oldest():
     key = hashlib.sha256(OLDEST[HERE].read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / "_build" / f"oldest-{key}"
     python = folder / "bin" / "python"
-    if not (folder / "complete").is_file():
-        run(sys.executable, "-m", "venv", "--clear", folder)
-        quietly = ("--disable-pip-version-check", "--quiet", "--only-binary=:all:")
-        run(python, "-m", "pip", "install", *quietly, "-r", OLDEST[HERE])
-        own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-        # Searched after the environment's own folder, so that the old versions win.
-        (own / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        (folder / "complete").touch()
+    folder.parent.mkdir(exist_ok=True)
+    with filelock.FileLock(folder.with_suffix(".lock")):  # the tests run in two processes, and it is made once
+        if not (folder / "complete").is_file():
+            run(sys.executable, "-m", "venv", "--clear", folder)
+            quietly = ("--disable-pip-version-check", "--quiet", "--only-binary=:all:")
+            run(python, "-m", "pip", "install", *quietly, "-r", OLDEST[HERE])
+            own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+            # Searched after the environment's own folder, so that the old versions win.
+            (own / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+            (folder / "complete").touch()
     return python
 
 

@@ -11,7 +11,9 @@ requirements.in and pyproject.toml; studies are described by the provenance that
 from __future__ import annotations
 
 import html
+import io
 import json
+import math
 import re
 import sys
 import tomllib
@@ -23,6 +25,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "status.md"
+FIGURE = ROOT / "book" / "figures" / "scaling.svg"
 LIMIT = 60  # seconds that all cells of a chapter may take together
 
 
@@ -81,6 +84,47 @@ def studies(root: Path = ROOT) -> list[dict]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
+def scaling(root: Path = ROOT) -> list[dict]:
+    """What grows with what, as `python -m benchmarks scaling` measured it."""
+    return json.loads((root / "benchmarks" / "results.json").read_text(encoding="utf-8"))["scaling"]["rows"]
+
+
+def draw_scaling(rows: list[dict]) -> str:
+    """Seconds against size, both relative to the smallest size, as SVG."""
+    from matplotlib import pyplot as plt
+
+    import gst_tutorial as gst
+
+    with plt.rc_context({**gst.figures.STYLE, "svg.hashsalt": "scaling"}):
+        figure, ax = plt.subplots(figsize=(5, 4.2))
+        for row, look in zip(rows, ("none", "smallest", "largest", "random", "zero", "gaussian", "prune at init")):
+            size, seconds = ([value / values[0] for value in values] for values in (row["sizes"], row["seconds"]))
+            ax.plot(size, seconds, label=f"{row['what']}: {row['grows']}", **gst.figures.look(look))
+        ax.set(xscale="log", yscale="log", xlabel="size, relative to the smallest", ylabel="time, relative to it")
+        ax.legend(fontsize=8, loc="upper left")
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        plt.close(figure)
+    return file.getvalue()
+
+
+def scaling_lines(rows: list[dict]) -> list[str]:
+    """The rows of the table of the page."""
+
+    def span(values, form):
+        return f"{form(values[0])} to {form(values[-1])}"
+
+    def power(value):
+        return "" if value is None or math.isnan(value) else f"{value:.1f}"
+
+    return [
+        f"| {plain(row['what'])} | {plain(row['grows'])}, {span(row['sizes'], '{:g}'.format)} "
+        f"| {span(row['seconds'], '{:.2g}'.format)} | {power(row['exponent'])} "
+        f"| {span(row['megabytes'], '{:.0f}'.format)} | {power(row['memory_exponent'])} | {plain(row['limit'])} |"
+        for row in rows
+    ]
+
+
 def plain(text) -> str:
     """What a JSON file says, as text in the cell of a Markdown table: no element, no link, no end of the cell."""
     return re.sub(r"([\\`|]|\](?=[(\[]))", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
@@ -135,6 +179,20 @@ def page(root: Path = ROOT, draft: bool = False) -> str:
             "|---|---:|---|---:|---|",
             *chapters,
             "",
+            "## How time and memory grow",
+            "",
+            "Measured by `python -m benchmarks scaling`, each point in a process of its own, one thread a process. An exponent",
+            "of 1 means: twice as large takes twice as long. Memory is what comes on top of the imported package. Where more",
+            "than half of the time at the largest size does not depend on the size, the limit is start-up; else arithmetic where",
+            "more than a third of the speed of a matrix product is reached, and memory traffic where it is not.",
+            "",
+            "| what | grows | seconds | exponent | megabytes | exponent | limit |",
+            "|---|---|---:|---:|---:|---:|---|",
+            *scaling_lines(scaling(root)),
+            "",
+            "![Time against size in logarithms, both relative to the smallest size, a line for each row of the table above.]"
+            "(figures/scaling.svg)",
+            "",
             "## Versions",
             "",
             f"The chapters ran with Python {made_with} and the versions in the second column. The package alone needs Python",
@@ -166,7 +224,8 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         return int(not (PAGE.exists() and PAGE.read_text(encoding="utf-8") == text))
     PAGE.write_text(text, encoding="utf-8")
-    print(PAGE)
+    FIGURE.write_text(draw_scaling(scaling()), encoding="utf-8")
+    print(PAGE, FIGURE, sep="\n")
     return 0
 
 
