@@ -65,6 +65,8 @@ def prepared(article, name: str, names: set[str]):
         if "hide" in details.get("class", []):  # a solution: on paper there is nothing to show or hide
             details.summary.decompose()
             details.name, details["class"] = "div", "printed-solution"
+    for picture in article.find_all("img", loading="lazy"):
+        del picture["loading"]  # on paper every picture is there at once
     for pre in article.find_all("pre"):
         if pre.get_text().count("\n") > 40:  # longer than what fits below other things on a page
             pre.parent["class"] = [*pre.parent.get("class", []), "long"]
