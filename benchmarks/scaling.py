@@ -76,6 +76,7 @@ def of_sweep(n_runs, n_processes):
 
 kind, arguments, rounds = json.loads(sys.argv[1])
 gst.run(gst.RunConfig().replace(epochs=1, milestones=()))  # what torch imports late
+data = gst.load("mnist1d", n_train=arguments.get("n_train", 1000), n_test=1000)  # made once a process, whatever is run
 before = peak()
 work = {"run": of_run, "hessian": of_hessian, "sweep": of_sweep}[kind](**arguments)
 if kind == "sweep":

@@ -5,6 +5,7 @@
 
 import gzip
 import os
+import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -216,3 +217,21 @@ def test_without_scripts_every_figure_shows_its_first_state_and_no_dead_control(
             assert figure.locator("img").is_visible()
             assert figure.locator("output").inner_text().strip()
             assert not figure.locator("button").is_visible()
+
+
+@pytest.mark.parametrize("word", ["instability", "mask", "flatness", "seed", "accuracy", "prune_fraction"])
+def test_the_search_shows_texts_before_names_of_the_package(browser, address, word):
+    with visit(browser, address) as here:
+        here.open(f"search.html?q={word}")
+        results = here.page.locator("ul.search li")
+        results.nth(3).wait_for()
+        first = results.first.locator("a").first.get_attribute("href")
+        assert re.match(r"book/(\d\d_|glossary)", first), first
+
+
+def test_the_search_finds_a_name_of_the_package(browser, address):
+    with visit(browser, address) as here:
+        here.open("search.html?q=measure_instability")
+        found = here.page.locator("ul.search li a[href*='api.html#gst_tutorial']")
+        found.first.wait_for()
+        assert "measure_instability" in found.first.inner_text()

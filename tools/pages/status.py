@@ -94,8 +94,9 @@ def draw_scaling(rows: list[dict]) -> str:
     from matplotlib import pyplot as plt
 
     import gst_tutorial as gst
+    from gst_tutorial.figures.style import STYLE
 
-    with plt.rc_context({**gst.figures.STYLE, "svg.hashsalt": "scaling"}):
+    with plt.rc_context({**STYLE, "svg.hashsalt": "scaling"}):
         figure, ax = plt.subplots(figsize=(5, 4.2))
         for row, look in zip(rows, ("none", "smallest", "largest", "random", "zero", "gaussian", "prune at init")):
             size, seconds = ([value / values[0] for value in values] for values in (row["sizes"], row["seconds"]))
@@ -198,9 +199,13 @@ def page(root: Path = ROOT, draft: bool = False) -> str:
             f"The chapters ran with Python {made_with} and the versions in the second column. The package alone needs Python",
             f"{python.removeprefix('>=')} or newer and, of the packages that it uses, the version in the third column or newer.",
             "",
+            ":::{dropdown} All versions",
+            "",
             "| package | this book | oldest |",
             "|---|---|---|",
             *packages,
+            "",
+            ":::",
             "",
             "## Recorded studies",
             "",
