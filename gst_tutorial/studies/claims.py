@@ -99,7 +99,10 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
     "C1": (
         "Pruning can raise test accuracy while it removes many parameters.",
         "03_the_tradeoff",
-        [gain(f"60% of the last layer, target {t}", "dose-splits", {"target": t, "dose": 0.6}, NONE, ABOVE) for t in TARGETS],
+        [
+            *(gain(f"60% of the last layer, target {t}", "dose-splits", {"target": t, "dose": 0.6}, NONE, ABOVE) for t in TARGETS),
+            *(gain(f"photographs, 80% of the last convolution, target {t}", "photographs", f"{t}, 80%", "none", ABOVE) for t in TARGETS),
+        ],
     ),
     "C2": (
         "Pruning's benefit to generalization increases with its instability.",
@@ -113,6 +116,10 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
                    at_dose("19 events", d), ABOVE, control=True) for d in DOSES),
             gain("the drop alone: a shrink that is seen against the same unseen", "anatomy", _anatomy("shrink"), _anatomy("shrink, unseen"),
                  ABOVE, control=True),
+            gain("photographs, the paper's layers and shares: unstable against stable", "photographs", "the paper's protocol, unstable",
+                 "the paper's protocol, stable", ABOVE),
+            gain("photographs, 80% of one layer: two events against thirteen with the same ends", "photographs", "random, 80%, 2 events",
+                 "random, 80%, 13 events", ABOVE, control=True),
         ],
     ),
     "dose": (
@@ -124,6 +131,7 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
               for t in TARGETS),
             *(gain(f"60% against 20%, {way}", "dose-way-end", at_dose(way, 0.6), at_dose(way, 0.2), ABOVE, control=True)
               for way in ("at init", "2 events", "19 events")),
+            gain("photographs: 80% against 20%, three events", "photographs", "random, 80%", "random, 20%", ABOVE, control=True),
         ],
     ),
     "C3": (
@@ -186,6 +194,8 @@ CLAIMS: dict[str, tuple[str, str, list[Test]]] = {
               for d in DOSES),
             *(gain(f"dose {d:.0%}: nineteen small events that end early, against no pruning", "dose-way-end", at_dose("19 events", d), {"way": "none"},
                    NO_GAIN, control=True) for d in DOSES),
+            gain("photographs: 80% at init against no pruning", "photographs", "at init, 80%", "none", NO_GAIN, control=True),
+            gain("photographs: 80% in three events against at init", "photographs", "random, 80%", "at init, 80%", ABOVE, control=True),
         ],
     ),
     "C8": (

@@ -101,6 +101,10 @@ def _beside_sam() -> Test:
     return Test("gain of new directions beside SAM (radius 0.1) minus without it", "flatness-cause", values, BELOW)
 
 
+def _on_photographs(what: str, what_says: str, against: str, predicted: str) -> Test:
+    return gain(f"photographs: {what_says}", "photographs", what, against, predicted)
+
+
 UNSEEN = "filters shortened with no prediction changed, against no hit"
 NEW = "filters turned to new directions, against no hit"
 
@@ -164,10 +168,10 @@ PHOTOGRAPHS = Explanation(
     "Pruning gains on photographs, too; and what acted on signals, an unseen shrink, acts there.",
     ("08_real_images",),
     (
-        gain("80% of one layer in three events, against no pruning", "photographs", "random, 80%", "none", ABOVE),
-        gain("the paper's layers, large events, against no pruning", "photographs", "the paper's protocol, unstable",
-             "none", ABOVE),
-        gain("an unseen shrink, against no hit", "photographs", "shrink, unseen", "none", ABOVE),
+        _on_photographs("random, 80%", "80% of one layer in three events, against no pruning", "none", ABOVE),
+        _on_photographs("the paper's protocol, unstable", "the paper's layers in few epochs, large events, against no pruning",
+                        "none", ABOVE),
+        _on_photographs("shrink, unseen", UNSEEN, "none", ABOVE),
     ),
 )  # fmt: skip
 TREE: dict[str, list[Explanation]] = {
@@ -175,7 +179,7 @@ TREE: dict[str, list[Explanation]] = {
         Explanation(
             "Size: a smaller network overfits less",
             "Removed before training helps as much as removed in events; a hit that removes nothing does not help.",
-            ("03_the_tradeoff", "04_noise_injection", "06_what_a_jolt_is_made_of"),
+            ("03_the_tradeoff", "04_noise_injection", "06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 *(
                     gain(f"{d:.0%} removed before training, against none", "dose-way-end", at_dose("at init", d),
@@ -184,6 +188,7 @@ TREE: dict[str, list[Explanation]] = {
                 ),
                 _what("prune 80%", "80% removed in events, against before training", "prune 80% at init", NO_GAIN),
                 _what("zero", "half zeroed nine times, nothing removed, against no hit", "none", NO_GAIN),
+                _on_photographs("at init, 80%", "80% removed before training, against none", "none", ABOVE),
             ),
             dose_by_way,
             "Gain against the share removed, for filters removed before training and in two events: both curves rise, then fall.",
@@ -193,7 +198,7 @@ TREE: dict[str, list[Explanation]] = {
         Explanation(
             "The drop: the less stable, the better",
             "At one dose, with the same first and last event, two large events beat nineteen small ones; and a drop is needed.",
-            ("03_the_tradeoff", "06_what_a_jolt_is_made_of"),
+            ("03_the_tradeoff", "06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 *(
                     gain(f"{d:.0%} in two events, against nineteen", "dose-way-end", at_dose("2 events", d),
@@ -201,6 +206,7 @@ TREE: dict[str, list[Explanation]] = {
                     for d in DOSES
                 ),
                 _what("shrink", "a shrink with a drop, against the same without", "shrink, unseen", ABOVE),
+                _on_photographs("random, 80%, 2 events", "80% in two events, against thirteen", "random, 80%, 13 events", ABOVE),
             ),
             drop_by_way,
             "Gain against the drop. A line joins two events (large drop) and nineteen (small drop) of one dose.",
@@ -233,21 +239,24 @@ TREE: dict[str, list[Explanation]] = {
         Explanation(
             "Step length: short filters move further",
             "Shortening helps, seen or not; lengthening harms; a new direction of the old length does nothing.",
-            ("06_what_a_jolt_is_made_of",),
+            ("06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 _what("shrink, unseen", UNSEEN, "none", ABOVE),
                 _what("grow, unseen", "filters lengthened with no prediction changed, against no hit", "none", BELOW),
                 _what("redirect", NEW, "none", NO_GAIN),
+                _on_photographs("shrink, unseen", UNSEEN, "none", ABOVE),
             ),
         ),
         Explanation(
             "Forgetting: a part of the network starts again",
             "A new direction helps as much as zeroing; shortening, which forgets nothing, does nothing.",
-            ("06_what_a_jolt_is_made_of",),
+            ("06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 _what("redirect", NEW, "none", ABOVE),
                 _what("redirect", "filters turned to new directions, against zeroed", "zero", NO_LOSS),
                 _what("shrink, unseen", UNSEEN, "none", NO_GAIN),
+                _on_photographs("redirect", NEW, "none", ABOVE),
+                _on_photographs("zero the head's inputs", "half of the head's inputs zeroed nine times", "none", ABOVE),
             ),
         ),
     ],
