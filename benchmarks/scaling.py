@@ -107,14 +107,16 @@ def exponent(sizes: Iterable[float], values: Iterable[float]) -> float:
 
 
 def limit(sizes: list[float], seconds: list[float], operations: list[float], fastest: float) -> str:
-    """See the text above; "" where the operations were not counted."""
-    work = operations if any(operations) else sizes
-    slope, start = np.polyfit(work, seconds, 1)
+    """See the text above; "" where the operations were not counted, or more of the thing makes it faster."""
+    counted = len(set(operations)) > 1
+    slope, start = np.polyfit(operations if counted else sizes, seconds, 1)
+    if slope <= 0:
+        return ""
     if start > seconds[-1] / 2:
         return "start-up"
-    if not any(operations):
+    if not counted:
         return ""
-    return "arithmetic" if slope > 0 and 1 / slope > fastest / 3 else "memory traffic"
+    return "arithmetic" if 1 / slope > fastest / 3 else "memory traffic"
 
 
 def rows(quick: bool = False) -> list[dict]:
@@ -135,6 +137,8 @@ def rows(quick: bool = False) -> list[dict]:
         sizes = sizes[:3] if quick else sizes
         points = [point(kind, rounds, **{**others, name: size}) for size in sizes]
         seconds, megabytes = ([each[key] for each in points] for key in ("seconds", "megabytes"))
+        if kind == "sweep":
+            megabytes = []  # its workers have it, each as much as a run
         counted = [each["operations"] for each in points]
         if grows == "parameters":
             sizes = [sum(p.numel() for p in gst.conv1d_net(width=width).parameters()) for width in sizes]
@@ -146,7 +150,7 @@ def rows(quick: bool = False) -> list[dict]:
                 "seconds": seconds,
                 "megabytes": megabytes,
                 "exponent": exponent(sizes, seconds),
-                "memory_exponent": exponent(sizes, megabytes),
+                "memory_exponent": exponent(sizes, megabytes) if megabytes else float("nan"),
                 "limit": limit(sizes, seconds, counted, points[-1]["fastest"]),
             }
         )

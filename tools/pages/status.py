@@ -97,12 +97,12 @@ def draw_scaling(rows: list[dict]) -> str:
     from gst_tutorial.figures.style import STYLE
 
     with plt.rc_context({**STYLE, "svg.hashsalt": "scaling"}):
-        figure, ax = plt.subplots(figsize=(5, 4.2))
+        figure, ax = plt.subplots(figsize=(5, 5.2))
         for row, look in zip(rows, ("none", "smallest", "largest", "random", "zero", "gaussian", "prune at init")):
             size, seconds = ([value / values[0] for value in values] for values in (row["sizes"], row["seconds"]))
             ax.plot(size, seconds, label=f"{row['what']}: {row['grows']}", **gst.figures.look(look))
         ax.set(xscale="log", yscale="log", xlabel="size, relative to the smallest", ylabel="time, relative to it")
-        ax.legend(fontsize=8, loc="upper left")
+        ax.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.45, 1.0))
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(figure)
@@ -113,7 +113,7 @@ def scaling_lines(rows: list[dict]) -> list[str]:
     """The rows of the table of the page."""
 
     def span(values, form):
-        return f"{form(values[0])} to {form(values[-1])}"
+        return f"{form(values[0])} to {form(values[-1])}" if values else ""
 
     def power(value):
         return "" if value is None or math.isnan(value) else f"{value:.1f}"
