@@ -36,7 +36,7 @@ def lighten(app, page: str, template: str, context: dict, doctree) -> None:
     def lazy(found: re.Match) -> str:
         source = sources.get(unquote(found["name"]))
         width, height = imagesize.get(source) if source else (-1, -1)
-        size = f' width="{width}" height="{height}"' if width > 0 else ""
+        size = f' width="{round(width)}" height="{round(height)}"' if width > 0 else ""
         return f'<img {found["attributes"]} loading="lazy"{size}{found["end"]}'
 
     if body:
