@@ -71,10 +71,10 @@ def figure_2(config: RunConfig, settings: dict[str, tuple], events=every, **at_i
     """No pruning, pruning at initialization (with the changes `at_init`), and the arms of `settings`."""
     if config.score == "running_activation":
         at_init = {"score": "l2", **at_init}  # nothing is active yet
-    at_init = config.replace(intervention="prune", schedule=INIT, **at_init)
+    scratch = config.replace(intervention="prune", schedule=INIT, **at_init)
     return [
         Arm(config, {"method": "none"}),
-        Arm(at_init, {"method": "prune at init"}),
+        Arm(scratch, {"method": "prune at init"}),
         *_pruned(config, settings, events),
     ]
 
