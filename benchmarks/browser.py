@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._measure import row
-from gst_tutorial.figures import figure_frames, house_style, slider_figure
+from gst_tutorial.book.figures import figure_frames, house_style, slider_figure
 from tools.browser import chromium, serve, visit
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,7 +18,7 @@ import gst_tutorial as gst
 from benchmarks._measure import alternating, row
 from gst_tutorial import pruning
 
-widgets = importlib.import_module("gst_tutorial.widgets.prune_explorer")  # not the function of that name
+widgets = importlib.import_module("gst_tutorial.book.widgets.prune_explorer")  # not the function of that name
 
 EXPLORER_LIMIT = 1.3
 ANSWER_LIMIT = 0.040  # seconds, 95th percentile
@@ -70,7 +70,7 @@ def _answers(model, data, n: int) -> dict:
 
 def _explored(repeats: int) -> dict:
     """A run of 60 epochs, its twin trained already, as the reader starts it and as `gst.run` makes it."""
-    explorer = importlib.import_module("gst_tutorial.widgets.run_explorer").RunExplorer()
+    explorer = importlib.import_module("gst_tutorial.book.widgets.run_explorer").RunExplorer()
     explorer.train_button.click()  # the twin, once
     explorer.thread.join()
 

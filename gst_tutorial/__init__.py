@@ -14,14 +14,16 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__getattr__` gives
-    from gst_tutorial import exercises as exercises
-    from gst_tutorial import figures as figures
     from gst_tutorial import flatness as flatness
     from gst_tutorial import interventions as interventions
     from gst_tutorial import networks as networks
     from gst_tutorial import statistics as statistics
     from gst_tutorial import studies as studies
-    from gst_tutorial import widgets as widgets
+    from gst_tutorial.book import exercises as exercises
+    from gst_tutorial.book import figures as figures
+    from gst_tutorial.book import widgets as widgets
+    from gst_tutorial.book.recorded import recorded as recorded
+    from gst_tutorial.book.recorded import recorded_names as recorded_names
     from gst_tutorial.compaction import compact as compact
     from gst_tutorial.config import RunConfig as RunConfig
     from gst_tutorial.data import Dataset as Dataset
@@ -45,8 +47,6 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.pruning import kept_filters as kept_filters
     from gst_tutorial.pruning import prune_filters as prune_filters
     from gst_tutorial.pruning import restore_filters as restore_filters
-    from gst_tutorial.studies.recorded import recorded as recorded
-    from gst_tutorial.studies.recorded import recorded_names as recorded_names
     from gst_tutorial.studies.store import ResultStore as ResultStore
     from gst_tutorial.studies.study import Arm as Arm
     from gst_tutorial.studies.study import Study as Study
@@ -70,10 +70,13 @@ _NAMES = {
     "studies.study": ("Arm", "Study"),
     "studies.sweep": ("sweep",),
     "studies.store": ("ResultStore",),
-    "studies.recorded": ("recorded", "recorded_names"),
+    "book.recorded": ("recorded", "recorded_names"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ("exercises", "figures", "flatness", "interventions", "networks", "statistics", "studies", "widgets")
+_MODULES = {
+    **{name: name for name in ("flatness", "interventions", "networks", "statistics", "studies")},
+    **{name: f"book.{name}" for name in ("exercises", "figures", "widgets")},
+}
 # Names of version 0.0 and where they are now; they go with version 0.2.
 _MOVED = {
     **dict.fromkeys(("Instability",), "instability"),
@@ -93,7 +96,7 @@ def _find(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"gst_tutorial.{_HOME[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(f"gst_tutorial.{name}")
+        return importlib.import_module(f"gst_tutorial.{_MODULES[name]}")
     if name in _MOVED:
         found = getattr(importlib.import_module(f"gst_tutorial.{_MOVED[name]}"), name)
         new = f"{_MOVED[name]}.{name}"

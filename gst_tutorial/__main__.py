@@ -15,9 +15,10 @@ from pathlib import Path
 import gst_tutorial
 from gst_tutorial import _arguments as check
 from gst_tutorial import studies
+from gst_tutorial.book.recorded import check_record, record, recorded, recorded_names
+from gst_tutorial.book.studies import costs
 from gst_tutorial.statistics import gains, power
-from gst_tutorial.studies import cost as costs
-from gst_tutorial.studies.recorded import check_record, record, recorded, recorded_names
+from gst_tutorial.studies import cost as costing
 from gst_tutorial.studies.store import ResultStore
 from gst_tutorial.studies.study import Study
 from gst_tutorial.studies.sweep import in_words, sweep
@@ -190,7 +191,7 @@ def _list(options) -> int:
     print(f"{'study':<20} {'runs':>5} {'core time':>10}  {'recorded':<8}  question")
     for name in studies.names():
         study = studies.get(name)
-        time_needed = costs.in_words(hours[name]) if name in hours else "not known"
+        time_needed = costing.in_words(hours[name]) if name in hours else "not known"
         found = f"{seeds[name]} seeds" if name in seeds else "no"
         print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}")
     return 0
@@ -198,10 +199,10 @@ def _list(options) -> int:
 
 def _cost(options) -> int:
     for study in [study for name in options.study for study in _studies(options, name)]:
-        cost = costs.record_cost(study) if options.record else costs.study_cost(study)
+        cost = costs.record_cost(study) if options.record else costing.study_cost(study)
         print(
             f"{study.sentence}\n{cost['runs']} runs, {cost['steps']:,} training steps of {cost['step_seconds']:.3g} s "
-            f"here: about {costs.in_words(cost['hours'])} of one {'core' if options.device in (None, 'cpu') else 'GPU'}"
+            f"here: about {costing.in_words(cost['hours'])} of one {'core' if options.device in (None, 'cpu') else 'GPU'}"
         )
         if len(study.seeds) > 1:
             sd, source = costs.spread(study)
@@ -278,7 +279,7 @@ def _report(study: Study, frame, figure: Path | None) -> None:
         print(f"  {explanation} expects: {expected}")
     print(f"\n{table.round(3).to_string(na_rep='')}\n")
     if figure is not None:
-        from gst_tutorial.figures import plots
+        from gst_tutorial.book.figures import plots
 
         plots.accuracy_against_instability(finished).savefig(figure, dpi=150)
         print(f"figure: {figure}")

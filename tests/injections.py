@@ -18,11 +18,11 @@ from markdown_it import MarkdownIt
 from nbconvert import HTMLExporter
 
 import gst_tutorial as gst
-from gst_tutorial.exercises.answers import NotYet
-from gst_tutorial.figures import folded, predict, slider_figure
-from gst_tutorial.figures.effect import effect
-from gst_tutorial.widgets.answers import error_html, new_axes
-from gst_tutorial.widgets.run_explorer import recorded_run, runs_html, shown_result
+from gst_tutorial.book.exercises.answers import NotYet
+from gst_tutorial.book.figures import folded, predict, slider_figure
+from gst_tutorial.book.figures.effect import effect
+from gst_tutorial.book.widgets.answers import error_html, new_axes
+from gst_tutorial.book.widgets.run_explorer import recorded_run, runs_html, shown_result
 from tools.browser import chromium
 from tools.pages import claims, status
 

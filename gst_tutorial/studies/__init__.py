@@ -1,4 +1,4 @@
-"""Studies: grids of runs, from their definition (`study`, `book`, `paper`) to their recorded results (`recorded`)."""
+"""Studies: grids of runs, and the named ones among them (`names`, `get`, `find`)."""
 
 import functools
 import importlib
@@ -6,15 +6,19 @@ import sys
 from pathlib import Path
 
 from gst_tutorial import _arguments
-from gst_tutorial.studies import book, paper
 from gst_tutorial.studies.study import Arm, Study
 
 __all__ = ["Arm", "Study", "find", "from_file", "get", "names"]
 
 
+# Where the named studies are defined: a module with a function `studies()`. Named, not imported: the library does not
+# need the book, and the book is loaded only when somebody asks for one of its studies.
+CATALOGUE = "gst_tutorial.book.studies"
+
+
 @functools.cache
 def _all() -> dict[str, Study]:
-    return {study.name: study for study in [*book.studies(), *paper.studies()]}
+    return {study.name: study for study in importlib.import_module(CATALOGUE).studies()}
 
 
 def names() -> list[str]:

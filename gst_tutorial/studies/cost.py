@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from pathlib import Path
 
-import pandas as pd
 import torch
 
 from gst_tutorial import _arguments as check
@@ -15,11 +13,8 @@ from gst_tutorial.config import RunConfig
 from gst_tutorial.data import dataset as data
 from gst_tutorial.experiment import build_model, one_thread
 from gst_tutorial.instability import correct
-from gst_tutorial.studies.recorded import processor, recorded, recorded_names
 from gst_tutorial.studies.study import Study
 from gst_tutorial.training import train
-
-COSTS = Path(__file__).parents[1] / "recorded" / "costs.csv"
 
 
 def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
@@ -92,32 +87,6 @@ def _now(device: str) -> float:
         torch.cuda.synchronize(device)
         return time.perf_counter()
     return time.process_time()  # one thread: what a core of its own would take, whatever else runs beside
-
-
-def spread(study: Study, otherwise: str = "dose-splits") -> tuple[float, str]:
-    """(standard deviation over seeds of a paired difference in test accuracy, the study it comes from), for `power`.
-
-    The median over the arms, each against the first one: of the study itself where it is recorded, else of `otherwise`.
-    """
-    name = study.name if study.name in recorded_names() else otherwise
-    frame = recorded(name)
-    accuracy = frame.pivot(index="seed", columns="label", values="final_accuracy")
-    first = frame.label.iloc[0]
-    return float(accuracy.drop(columns=first).sub(accuracy[first], axis=0).std().median()), f"study {name!r}"
-
-
-def record_cost(study: Study) -> dict[str, float | int | str]:
-    """As `study_cost`; kept for `gst list` beside the costs measured before."""
-    known = recorded_costs().set_index("study", drop=False).to_dict("index") if COSTS.exists() else {}
-    cost = study_cost(study)
-    known[study.name] = cost | {"processor": processor()}
-    pd.DataFrame(known.values()).to_csv(COSTS, index=False, float_format="%.3g")
-    return cost
-
-
-def recorded_costs() -> pd.DataFrame:
-    """Costs measured on the machine that recorded the studies, a row per study as `study_cost` gives it, with `processor`."""
-    return pd.read_csv(COSTS)
 
 
 def in_words(hours: float) -> str:

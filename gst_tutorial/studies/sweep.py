@@ -8,11 +8,9 @@ results to the store, so the workers of a cluster need no shared disk.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import itertools
 import os
-import platform
 import sys
 import time
 import traceback
@@ -26,8 +24,9 @@ import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.config import RESULTS_VERSION, RunConfig
+from gst_tutorial.config import RunConfig
 from gst_tutorial.experiment import run
+from gst_tutorial.studies.provenance import made_with, versions
 from gst_tutorial.studies.store import ResultStore
 from gst_tutorial.studies.study import Study
 from gst_tutorial.training import Diverged
@@ -72,33 +71,6 @@ def run_record(
 
 def _failure(status: str, text: str, seconds: float) -> dict:
     return {"status": status, "error": text, "result": {"seconds": seconds}, "events": [], "epochs": []}
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """What numbers depend on besides the config: the package, its results' version, Python, torch and NumPy."""
-    import numpy
-    import torch
-
-    import gst_tutorial
-
-    return {
-        "gst_tutorial": gst_tutorial.__version__,
-        "results": str(RESULTS_VERSION),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-    }
-
-
-def made_with(device: str) -> dict[str, str]:
-    """Versions, processor, device and date, for the record of a run."""
-    import torch
-
-    from gst_tutorial.studies.recorded import processor
-
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else device
-    return {**versions(), "processor": processor(), "device": name, "date": datetime.date.today().isoformat()}
 
 
 def sweep(

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from gst_tutorial.figures.slider import figure_frames, slider_figure
+from gst_tutorial.book.figures.slider import figure_frames, slider_figure
 from tools.browser import serve, visit
 
 LABELS = ["a nudge", "a tenth", "half", "nearly all"]

@@ -6,8 +6,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 import gst_tutorial as gst
-from gst_tutorial.studies import claims
-from gst_tutorial.studies.claims import ABOVE, AGREES, OPEN, OPPOSITE
+from gst_tutorial.book.studies import claims
+from gst_tutorial.book.studies.claims import ABOVE, AGREES, OPEN, OPPOSITE
 from tools.pages import story
 
 RESULTS = {

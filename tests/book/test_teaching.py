@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gst_tutorial.exercises import _CHECKS
+from gst_tutorial.book.exercises import _CHECKS
 
 
 @pytest.fixture(scope="module")

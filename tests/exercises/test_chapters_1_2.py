@@ -4,7 +4,7 @@ import pytest
 
 import gst_tutorial as gst
 from gst_tutorial import statistics
-from gst_tutorial.exercises import grade
+from gst_tutorial.book.exercises import grade
 
 
 def scale_score(layer, model, x):

@@ -5,7 +5,7 @@ import pytest
 
 import gst_tutorial as gst
 from gst_tutorial import statistics
-from gst_tutorial.exercises import grade
+from gst_tutorial.book.exercises import grade
 from gst_tutorial.studies.study import run_row
 
 PRUNED = gst.RunConfig(intervention="prune", prune_fraction=0.8, schedule=gst.PruneSchedule(5, 21, 2))

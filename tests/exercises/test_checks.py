@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 import gst_tutorial as gst
-from gst_tutorial.exercises import _CHECKS, check, grade
-from gst_tutorial.exercises.answers import Interval, Letter, Number
+from gst_tutorial.book.exercises import _CHECKS, check, grade
+from gst_tutorial.book.exercises.answers import Interval, Letter, Number
 from gst_tutorial.statistics import Estimate
 
 HIT = gst.RunConfig(  # exercise 4.3 without its point: nothing is given back
@@ -48,10 +48,12 @@ def test_every_check_belongs_to_an_exercise_of_a_chapter_that_is_there(notebooks
 
 
 def test_the_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
-    for path in set(root.glob("gst_tutorial/exercises/[a-z]*.py")) - {root / "gst_tutorial/exercises/answers.py"}:
-        table = importlib.import_module(f"gst_tutorial.exercises.{path.stem}").CHECKS
+    for path in set(root.glob("gst_tutorial/book/exercises/[a-z]*.py")) - {
+        root / "gst_tutorial/book/exercises/answers.py"
+    }:
+        table = importlib.import_module(f"gst_tutorial.book.exercises.{path.stem}").CHECKS
         assert len({exercise.split(".")[0] for exercise in table}) == 1, f"{path.name} is about one chapter"
-        assert table.items() <= _CHECKS.items(), f"{path.name} is missing in gst_tutorial/exercises.py"
+        assert table.items() <= _CHECKS.items(), f"{path.name} is missing in gst_tutorial/book/exercises.py"
 
 
 @pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Number)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gst_tutorial.exercises import grade
+from gst_tutorial.book.exercises import grade
 
 
 def norms(layer):

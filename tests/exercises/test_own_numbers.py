@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gst_tutorial.exercises import grade, images, instability, network, pruning
+from gst_tutorial.book.exercises import grade, images, instability, network, pruning
 
 OWN = {
     "1.5": pruning.smallest_minus_largest,

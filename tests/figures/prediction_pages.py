@@ -1,6 +1,6 @@
 """Predictions of each kind, for the tests of the builder and of what it does in a browser."""
 
-from gst_tutorial.figures import predict
+from gst_tutorial.book.figures import predict
 from gst_tutorial.statistics import Estimate
 
 HOSTILE = "</script><img src=x onerror=document.title='broken'> & \"quotes\" <b> $x$"

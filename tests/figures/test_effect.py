@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from gst_tutorial.figures.effect import MOST_CLASSES, effect
+from gst_tutorial.book.figures.effect import MOST_CLASSES, effect
 
 SCORES, PRUNED = np.array([1.0, 3.0, 2.0]), np.array([True, False, False])
 

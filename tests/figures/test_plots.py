@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 import gst_tutorial as gst
 from gst_tutorial import statistics
-from gst_tutorial.figures import plots
-from gst_tutorial.figures.style import LOOKS
+from gst_tutorial.book.figures import plots
+from gst_tutorial.book.figures.style import LOOKS
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import gst_tutorial as gst
-from gst_tutorial.figures.prediction import SHEET
+from gst_tutorial.book.figures.prediction import SHEET
 from gst_tutorial.statistics import Estimate
 from tests.figures.prediction_pages import GAINS, HOSTILE, KINDS, WHY, bars, curve, estimate, hostile, place, ranges
 from tools.browser import contrast

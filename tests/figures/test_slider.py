@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 from bs4 import BeautifulSoup
 
-from gst_tutorial.figures.card import show
-from gst_tutorial.figures.slider import SHEET, figure_frames, slider_figure
-from gst_tutorial.figures.style import LINES, house_style
+from gst_tutorial.book.figures.card import show
+from gst_tutorial.book.figures.slider import SHEET, figure_frames, slider_figure
+from gst_tutorial.book.figures.style import LINES, house_style
 from tools.browser import contrast
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,7 +158,7 @@ def test_a_picture_cannot_break_out_of_its_address():
 
 def test_equal_arguments_give_an_equal_string_in_another_process_too():
     program = (
-        "from tests.figures.test_slider import build, draw; from gst_tutorial.figures.slider import figure_frames;"
+        "from tests.figures.test_slider import build, draw; from gst_tutorial.book.figures.slider import figure_frames;"
         "print(build(frames=figure_frames(draw, [1, 2, 3])), end='')"
     )
     here = build(frames=figure_frames(draw, [1, 2, 3]))
@@ -234,9 +234,8 @@ def test_show_gives_the_notebook_the_string_as_html():
 
 
 def test_importing_the_builder_loads_no_plotting_library():
-    program = (
-        "import sys, gst_tutorial.figures.slider; assert not {'matplotlib', 'IPython', 'ipywidgets'} & set(sys.modules)"
-    )
+    loaded = "{'matplotlib', 'IPython', 'ipywidgets'} & set(sys.modules)"
+    program = f"import sys, gst_tutorial.book.figures.slider; assert not {loaded}"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import gst_tutorial as gst
-from gst_tutorial.figures.style import LOOKS, look, look_name
+from gst_tutorial.book.figures.style import LOOKS, look, look_name
 from gst_tutorial.interventions import INTERVENTIONS
 from gst_tutorial.pruning import TARGETS
 
@@ -56,7 +56,7 @@ def test_every_arm_of_every_recorded_study_has_a_look():
 
 
 def test_importing_the_figures_loads_no_plotting_library():
-    program = "import sys, gst_tutorial.figures as f; f.look('none'); assert 'matplotlib' not in sys.modules"
+    program = "import sys, gst_tutorial.book.figures as f; f.look('none'); assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

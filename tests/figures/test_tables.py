@@ -5,7 +5,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from gst_tutorial import statistics
-from gst_tutorial.figures import folded
+from gst_tutorial.book.figures import folded
 
 
 def test_the_table_stands_in_a_fold_behind_its_summary_and_text_stays_text():

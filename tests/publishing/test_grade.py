@@ -19,7 +19,7 @@ CELLS = [
     "answer = undefined_name",
     'answer = None\ngst.exercises.check("2.4", answer)',
     '# Solution 2.4\nanswer = "b"\ngst.exercises.check("2.4", answer)',
-    'from gst_tutorial.exercises import check\nprint("Right.")\ncheck("2.3", gst.PruneSchedule(5, 23, 1))',
+    'from gst_tutorial.book.exercises import check\nprint("Right.")\ncheck("2.3", gst.PruneSchedule(5, 23, 1))',
 ]
 
 
@@ -101,7 +101,7 @@ def test_right_cannot_be_forged_by_a_stored_output_a_display_or_a_changed_check(
         tmp_path / "forged.ipynb",
         "%%javascript\n0",
         display_of({"exercise": "1.4", "answer": "a", "result": "right", "solved": True, "sentence": "Well done."}),
-        "import gst_tutorial.exercises as e\ne.grade = lambda *_: (True, 'Right.')\ne.check('1.2', 5.0)\ne.check('1.3', abs)",
+        "from gst_tutorial import exercises as e\ne.grade = lambda *_: (True, 'Right.')\ne.check('1.2', 5.0)\ne.check('1.3', abs)",
         display_of({"exercise": "12.7", "answer": "a"}),
         display_of(["right"]),
     )

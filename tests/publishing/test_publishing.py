@@ -222,11 +222,11 @@ def package_files() -> set[str]:
         *ROOT.glob("gst_tutorial/**/*.py"),
         ROOT / "gst_tutorial/py.typed",
         *ROOT.glob("gst_tutorial/**/*.css"),
-        *ROOT.glob("gst_tutorial/figures/*.js"),
-        *ROOT.glob("gst_tutorial/recorded/*.csv"),
+        *ROOT.glob("gst_tutorial/book/figures/*.js"),
+        *ROOT.glob("gst_tutorial/book/recorded/*.csv"),
         ROOT / "gst_tutorial/data/photographs.npz",
         ROOT / "gst_tutorial/networks/vgg11.safetensors",
-        *ROOT.glob("gst_tutorial/recorded/*.json"),
+        *ROOT.glob("gst_tutorial/book/recorded/*.json"),
     ]
     return {path.relative_to(ROOT).as_posix() for path in files}
 

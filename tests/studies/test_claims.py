@@ -9,8 +9,8 @@ from bs4 import BeautifulSoup
 from scipy import stats
 
 import gst_tutorial as gst
-from gst_tutorial.studies import claims
-from gst_tutorial.studies.claims import ABOVE, AGREES, BELOW, NO_EFFECT, NO_GAIN, NO_LOSS, OPEN, OPPOSITE, Test
+from gst_tutorial.book.studies import claims
+from gst_tutorial.book.studies.claims import ABOVE, AGREES, BELOW, NO_EFFECT, NO_GAIN, NO_LOSS, OPEN, OPPOSITE, Test
 from tools.pages.claims import PAGE, PLOT, SHORT, ledger, plot
 
 # Twenty numbers with mean 0 and standard deviation 1.

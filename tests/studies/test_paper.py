@@ -7,8 +7,9 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import references, studies
-from gst_tutorial.studies import cost as costs
-from gst_tutorial.studies import paper as image_studies
+from gst_tutorial.book.studies import costs
+from gst_tutorial.studies import cost
+from gst_tutorial.book.studies import paper as image_studies
 
 PAPER = [name for name in studies.names() if name.startswith("paper")]
 
@@ -165,7 +166,7 @@ def test_every_study_has_a_measured_cost():
 def test_the_cost_of_a_study_grows_with_its_seeds_and_counts_its_steps():
     from tests.studies.small_study import study
 
-    one, three = (costs.study_cost(study(n), n_steps=2) for n in (1, 3))
+    one, three = (cost.study_cost(study(n), n_steps=2) for n in (1, 3))
     assert one["steps"] == 4 * 3 * 2  # four methods, three epochs, two batches
     assert three["steps"] == 3 * one["steps"]
     assert one["step_seconds"] > 0
@@ -184,7 +185,7 @@ def test_evaluations_are_counted_as_a_run_makes_them(monkeypatch):
         epochs=8, milestones=(), evaluate_every=3
     )
     gst.run(config)
-    assert len(calls) - 1 == costs._n_evaluations(config)  # the last is on the training set
+    assert len(calls) - 1 == cost._n_evaluations(config)  # the last is on the training set
 
 
 def test_names_of_stages_and_blocks_are_those_of_the_networks():

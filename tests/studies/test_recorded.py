@@ -10,8 +10,9 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import studies
+from gst_tutorial.book.recorded import record
 from gst_tutorial.data import images
-from gst_tutorial.studies.recorded import processor, record
+from gst_tutorial.studies.provenance import processor
 from gst_tutorial.studies.sweep import sweep
 
 each = pytest.mark.parametrize("name", gst.recorded_names())
@@ -62,7 +63,7 @@ def test_what_is_recorded_is_read_back_the_same(tmp_path, monkeypatch):
     store = gst.ResultStore(tmp_path / "store")
     frame = sweep(small, n_jobs=1, store=store)
     record(small, store.records(small.configs), tmp_path / "recorded")
-    monkeypatch.setattr("gst_tutorial.studies.recorded.FOLDER", tmp_path / "recorded")
+    monkeypatch.setattr("gst_tutorial.book.recorded.FOLDER", tmp_path / "recorded")
     monkeypatch.setitem(studies._all(), "quick", small)
     again = gst.recorded("quick")
     for column in frame.columns:
@@ -88,7 +89,7 @@ def test_a_page_made_from_recorded_results_is_current(tool, root):
 
 
 def test_all_recorded_results_together_stay_small():
-    from gst_tutorial.studies.recorded import FOLDER
+    from gst_tutorial.book.recorded import FOLDER
 
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 900_000
 

@@ -15,9 +15,9 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import studies
-from gst_tutorial.widgets.answers import new_axes
+from gst_tutorial.book.widgets.answers import new_axes
 
-live = importlib.import_module("gst_tutorial.widgets.run_explorer")  # not the function of that name
+live = importlib.import_module("gst_tutorial.book.widgets.run_explorer")  # not the function of that name
 
 TINY = gst.RunConfig(
     n_train=100,

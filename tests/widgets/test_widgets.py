@@ -11,10 +11,10 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import pruning
-from gst_tutorial.widgets.answers import error_html
+from gst_tutorial.book.widgets.answers import error_html
 
-widgets = importlib.import_module("gst_tutorial.widgets.prune_explorer")  # not the function of that name
-live = importlib.import_module("gst_tutorial.widgets.run_explorer")
+widgets = importlib.import_module("gst_tutorial.book.widgets.prune_explorer")  # not the function of that name
+live = importlib.import_module("gst_tutorial.book.widgets.run_explorer")
 
 TINY = gst.RunConfig(
     n_train=100, n_test=100, width=0.25, schedule=gst.PruneSchedule(0, 3, 2), layers=("conv3",)

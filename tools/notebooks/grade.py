@@ -32,8 +32,8 @@ from nbclient import NotebookClient
 
 from gst_tutorial import RunConfig
 from gst_tutorial._arguments import error_text
-from gst_tutorial.exercises import _CHECKS
-from gst_tutorial.exercises import grade as graded
+from gst_tutorial.book.exercises import _CHECKS
+from gst_tutorial.book.exercises import grade as graded
 from gst_tutorial.pruning import as_schedule
 
 COLUMNS = ("notebook", "exercise", "result", "sentence")
@@ -62,13 +62,13 @@ def check(exercise, answer):
             return value
         return plain(value.tolist()) if hasattr(value, "tolist") else {{"other": type(value).__name__}}
 
-    solved, sentence = gst_tutorial.exercises.grade(exercise, answer)
+    solved, sentence = gst_tutorial.book.exercises.grade(exercise, answer)
     print(f"{{'Right' if solved else 'Not yet'}}. {{sentence}}")
     said = {{"exercise": exercise, "answer": plain(answer), "solved": solved, "sentence": sentence}}
     display({{"{SAID}": said}}, raw=True)
 
 
-gst_tutorial.exercises.check = check
+gst_tutorial.book.exercises.check = check
 """
 
 

@@ -146,7 +146,7 @@ def run_time(notebook) -> float:
 
 def record_run_time(path: Path, seconds: float) -> None:
     """Write how long a notebook took, and where, into `run_times.json` beside it; the other notebooks' lines stay."""
-    from gst_tutorial.studies.recorded import processor
+    from gst_tutorial.studies.provenance import processor
 
     file = path.with_name(RUN_TIMES)
     times = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

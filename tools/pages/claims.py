@@ -1,4 +1,4 @@
-"""Write the page of the claims ledger, which `gst_tutorial.studies.claims` computes from the recorded results.
+"""Write the page of the claims ledger, which `gst_tutorial.book.studies.claims` computes from the recorded results.
 
 python -m tools.pages.claims            # write book/claims.md and its plot, book/figures/ledger.html
 python -m tools.pages.claims --check    # exit 1 if they are not what the recorded results give
@@ -11,7 +11,7 @@ import math
 import sys
 from pathlib import Path
 
-from gst_tutorial.studies.claims import AGREES, BOUNDS, CLAIMS, NO_EFFECT, RULES, Result, evaluate, verdict_of
+from gst_tutorial.book.studies.claims import AGREES, BOUNDS, CLAIMS, NO_EFFECT, RULES, Result, evaluate, verdict_of
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 PAGE, PLOT = BOOK / "claims.md", BOOK / "figures" / "ledger.html"
@@ -40,7 +40,7 @@ def ledger() -> str:
             "",
             "*Each claim of the paper, the numbers in this book that speak to it, and a verdict that follows from them by rule.*",
             "",
-            "This page is computed from the recorded results by `gst_tutorial/studies/claims.py`. Each test has one number per seed; its",
+            "This page is computed from the recorded results by `gst_tutorial/book/studies/claims.py`. Each test has one number per seed; its",
             "interval is Student's t, its p-value that of a t test, corrected within the claim (Holm). *Controls* hold fixed what the",
             "paper's protocol lets vary: the ends of pruning, the dose, what a hit does besides the drop. A test whose p-value is above",
             f"0.05 is *open*, unless it shows that there is no effect beyond a bound: {bound}.",

@@ -80,7 +80,7 @@ def versions(root: Path = ROOT) -> list[tuple[str, str, str]]:
 
 def studies(root: Path = ROOT) -> list[dict]:
     """The provenance of every recorded study, in the order of their names."""
-    paths = sorted(root.glob("gst_tutorial/recorded/*.json"))
+    paths = sorted(root.glob("gst_tutorial/book/recorded/*.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -94,7 +94,7 @@ def draw_scaling(rows: list[dict]) -> str:
     from matplotlib import pyplot as plt
 
     import gst_tutorial as gst
-    from gst_tutorial.figures.style import STYLE
+    from gst_tutorial.book.figures.style import STYLE
 
     with plt.rc_context({**STYLE, "svg.hashsalt": "scaling"}):
         figure, ax = plt.subplots(figsize=(5, 5.2))

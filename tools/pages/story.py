@@ -18,11 +18,11 @@ from pathlib import Path
 
 import gst_tutorial as gst
 from gst_tutorial import statistics
-from gst_tutorial.figures import plots
-from gst_tutorial.figures.slider import figure_frames, picture
-from gst_tutorial.studies import claims
-from gst_tutorial.studies.book import pipeline_configs
-from gst_tutorial.studies.claims import (
+from gst_tutorial.book.figures import plots
+from gst_tutorial.book.figures.slider import figure_frames, picture
+from gst_tutorial.book.studies import claims
+from gst_tutorial.book.studies.book import pipeline_configs
+from gst_tutorial.book.studies.claims import (
     ABOVE,
     AGREES,
     BELOW,

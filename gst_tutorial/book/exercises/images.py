@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 8, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 8, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import functools
 
 import torch
 
+from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, instability_of, interval, own_numbers
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data import load
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, instability_of, interval, own_numbers
 from gst_tutorial.networks import trained_vgg11
 
 

@@ -14,12 +14,12 @@ from torch import nn
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import pruning
+from gst_tutorial.book.figures.effect import effect
+from gst_tutorial.book.widgets.answers import controls as ipywidgets
+from gst_tutorial.book.widgets.answers import error_html
 from gst_tutorial.data.dataset import Dataset
-from gst_tutorial.figures.effect import effect
 from gst_tutorial.instability import Instability, correct, measure_instability
 from gst_tutorial.masks import prunable_layers
-from gst_tutorial.widgets.answers import controls as ipywidgets
-from gst_tutorial.widgets.answers import error_html
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))  # 0 to 0.95
 N_SCORED = 200  # training examples that the score "activation" looks at

@@ -1,11 +1,11 @@
-"""Checks for the exercises of chapter 2, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 2, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
 import torch
 from scipy import stats
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers
+from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers
 from gst_tutorial.masks import evaluation_mode, prunable_layers
 from gst_tutorial.pruning import PruneSchedule, filter_scores
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.figures import card
-from gst_tutorial.figures.style import house_style
+from gst_tutorial.book.figures import card
+from gst_tutorial.book.figures.style import house_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

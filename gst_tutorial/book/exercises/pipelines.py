@@ -1,11 +1,11 @@
-"""Checks for the exercises of chapter 7, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 7, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
 import re
 
+from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
 from gst_tutorial.config import RunConfig
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
 
 
 def _careful_engineer(answer) -> str:

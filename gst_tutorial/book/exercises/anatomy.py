@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 6, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 6, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import torch
 from torch.nn import functional as F
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
 
 
 def _unseen_shrink(answer) -> str:

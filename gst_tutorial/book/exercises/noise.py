@@ -1,9 +1,9 @@
-"""Checks for the exercises of chapter 4, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 4, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
+from gst_tutorial.book.exercises.answers import Check, Interval, Letter, NotYet, Number
 from gst_tutorial.config import RunConfig
-from gst_tutorial.exercises.answers import Check, Interval, Letter, NotYet, Number
 
 
 def _jolt_and_restore(answer) -> str:

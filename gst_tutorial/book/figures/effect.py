@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gst_tutorial.figures.card import PLAIN_TEXT, sheet
+from gst_tutorial.book.figures.card import PLAIN_TEXT, sheet
 
 MOST_CLASSES = 20  # rows; of more classes, those that changed most
 

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 from scipy import stats
 
+from gst_tutorial.book.recorded import recorded as read_recorded
+from gst_tutorial.book.recorded import recorded_names
+from gst_tutorial.book.studies.book import pipeline_configs
 from gst_tutorial.statistics import (
     Estimate,
     equivalence,
@@ -22,9 +25,6 @@ from gst_tutorial.statistics import (
     paired_differences,
     within_seed_correlations,
 )
-from gst_tutorial.studies.book import pipeline_configs
-from gst_tutorial.studies.recorded import recorded as read_recorded
-from gst_tutorial.studies.recorded import recorded_names
 
 ENOUGH_SEEDS = 10  # a claim without a test of as many is not testable here
 LEVEL = 0.05

@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 9, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 9, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from gst_tutorial.exercises.answers import (
+from gst_tutorial.book.exercises.answers import (
     Check,
     Letter,
     NotYet,

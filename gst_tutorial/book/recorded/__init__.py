@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.studies.provenance import made_with
 from gst_tutorial.studies.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDER = Path(__file__).parents[1] / "recorded"
+FOLDER = Path(__file__).parent
 _STATE = ("status", "error")
 
 
@@ -100,8 +99,6 @@ def record(study: Study, records: dict[str, dict], folder: Path = FOLDER) -> Pat
         raise ValueError(
             f"study {study.name!r}: {len(lacking)} of {len(study)} runs have no result, so it is not recorded."
         )
-    from gst_tutorial.studies.sweep import made_with
-
     made = [record["made"] for record in records.values() if "made" in record] or [made_with("cpu")]
     folder.mkdir(parents=True, exist_ok=True)
     frame = study.frame(records)
@@ -142,16 +139,3 @@ def _one_or_all(values: Iterable[str]) -> str:
 def config_hash(hashes: Iterable[str]) -> str:
     """One hash for all runs of a study."""
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:16]
-
-
-@functools.cache
-def processor() -> str:
-    """Name and instruction set of this machine's processor, and its operating system."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    import torch
-
-    return f"{model}, {torch.backends.cpu.get_cpu_capability()}, {platform.system()} {platform.machine()}"

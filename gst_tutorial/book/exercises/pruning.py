@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 1, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 1, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import math
 
 import torch
 
-from gst_tutorial.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers, scores_by
+from gst_tutorial.book.exercises.answers import (
+    Check,
+    Letter,
+    NotYet,
+    Number,
+    interval,
+    own_network,
+    own_numbers,
+    scores_by,
+)
 from gst_tutorial.instability import accuracy
 from gst_tutorial.masks import prunable_layers
 from gst_tutorial.networks.small import conv1d_net

@@ -1,13 +1,13 @@
-"""Checks for the exercises of chapter 3, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 3, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
 import re
 
+from gst_tutorial.book.exercises.answers import Check, NotYet, Number, interval, number, own_study, same_in_arms
+from gst_tutorial.book.recorded import recorded
 from gst_tutorial.config import RunConfig
-from gst_tutorial.exercises.answers import Check, NotYet, Number, interval, number, own_study, same_in_arms
 from gst_tutorial.statistics import correlation, paired_difference, within_seed_correlation
-from gst_tutorial.studies.recorded import recorded
 
 
 def _pairing(answer) -> str:

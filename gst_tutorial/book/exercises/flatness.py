@@ -1,8 +1,8 @@
-"""Checks for the exercises of chapter 5, see `gst_tutorial.exercises`."""
+"""Checks for the exercises of chapter 5, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
-from gst_tutorial.exercises.answers import Check, Interval, Letter, Number
+from gst_tutorial.book.exercises.answers import Check, Interval, Letter, Number
 
 CHECKS: dict[str, Check] = {
     "5.1": Number(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import textwrap
 
 from gst_tutorial import _arguments
-from gst_tutorial.exercises import (
+from gst_tutorial.book.exercises import (
     anatomy,
     flatness,
     images,
@@ -23,7 +23,7 @@ from gst_tutorial.exercises import (
     pruning,
     tradeoff,
 )
-from gst_tutorial.exercises.answers import Check, NotYet
+from gst_tutorial.book.exercises.answers import Check, NotYet
 
 _CHECKS: dict[str, Check] = {
     **pruning.CHECKS,

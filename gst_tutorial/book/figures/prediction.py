@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.figures import card
+from gst_tutorial.book.figures import card
 
 if TYPE_CHECKING:
     from IPython.display import HTML

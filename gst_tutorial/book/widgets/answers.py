@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gst_tutorial._arguments import error_text
-from gst_tutorial.figures.card import PLAIN_TEXT, sheet
-from gst_tutorial.figures.style import STYLE
+from gst_tutorial.book.figures.card import PLAIN_TEXT, sheet
+from gst_tutorial.book.figures.style import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

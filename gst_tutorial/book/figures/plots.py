@@ -13,7 +13,7 @@ import pandas as pd
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import statistics
-from gst_tutorial.figures.style import LOOKS, PALETTE, STYLE, look, look_name
+from gst_tutorial.book.figures.style import LOOKS, PALETTE, STYLE, look, look_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,17 +22,17 @@ import numpy as np
 import pandas as pd
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.book.figures.style import PALETTE, STYLE
+from gst_tutorial.book.recorded import recorded
+from gst_tutorial.book.widgets.answers import box_with_still, card_html, clear, error_html, new_axes, picture_html
+from gst_tutorial.book.widgets.answers import controls as ipywidgets
 from gst_tutorial.config import Events, RunConfig
 from gst_tutorial.data import dataset as data
 from gst_tutorial.experiment import Experiment, RunResult
-from gst_tutorial.figures.style import PALETTE, STYLE
 from gst_tutorial.pruning import TARGETS, PruneSchedule
 from gst_tutorial.statistics import Estimate, mean_estimate
 from gst_tutorial.studies import cost
-from gst_tutorial.studies.recorded import recorded
 from gst_tutorial.studies.study import Study
-from gst_tutorial.widgets.answers import box_with_still, card_html, clear, error_html, new_axes, picture_html
-from gst_tutorial.widgets.answers import controls as ipywidgets
 
 DRAW_EVERY = 5  # epochs; a picture takes about as long as half an epoch of training
 SEEDS = range(40)
@@ -329,7 +329,7 @@ def draw_runs(ax, shown: Sequence[Shown], n_epochs: int) -> str:
         shown: the last one is drawn on top.
         n_epochs: of the axis.
     """
-    from gst_tutorial.figures import plots
+    from gst_tutorial.book.figures import plots
 
     clear(ax)
     said, n_earlier = [], 0
@@ -453,7 +453,7 @@ def intervals_html(settings: Iterable[Pairs]) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    from gst_tutorial.figures import plots
+    from gst_tutorial.book.figures import plots
 
     estimates = {f"{pairs.name} ({len(pairs.by_seed)} seeds)": pairs.gain for pairs in settings}
     lines = sum(len(textwrap.wrap(name, plots.FOREST_LETTERS)) + 1.3 for name in estimates)
@@ -816,7 +816,7 @@ def run_explorer(
 
     Args:
         knobs: names of the controls, in the order in which they are shown: keys of
-            `gst_tutorial.widgets.run_explorer.KNOBS`.
+            `gst_tutorial.book.widgets.run_explorer.KNOBS`.
         base: everything that they leave open.
         first: what is shown before anybody trains: the values of knobs, by the name of the run. The controls start at the
             first of them. A run that is not recorded is trained on the first press.

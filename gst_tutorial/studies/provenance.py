@@ -1,0 +1,48 @@
+"""Where a number comes from: versions of what computed it, the processor, the device and the date."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import platform
+from pathlib import Path
+
+from gst_tutorial.config import RESULTS_VERSION
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """What numbers depend on besides the config: the package, its results' version, Python, torch and NumPy."""
+    import numpy
+    import torch
+
+    import gst_tutorial
+
+    return {
+        "gst_tutorial": gst_tutorial.__version__,
+        "results": str(RESULTS_VERSION),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def made_with(device: str) -> dict[str, str]:
+    """Versions, processor, device and date, for the record of a run."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else device
+    return {**versions(), "processor": processor(), "device": name, "date": datetime.date.today().isoformat()}
+
+
+@functools.cache
+def processor() -> str:
+    """Name and instruction set of this machine's processor, and its operating system."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    import torch
+
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}, {platform.system()} {platform.machine()}"
