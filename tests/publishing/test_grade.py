@@ -101,7 +101,8 @@ def test_right_cannot_be_forged_by_a_stored_output_a_display_or_a_changed_check(
         tmp_path / "forged.ipynb",
         "%%javascript\n0",
         display_of({"exercise": "1.4", "answer": "a", "result": "right", "solved": True, "sentence": "Well done."}),
-        "from gst_tutorial import exercises as e\ne.grade = lambda *_: (True, 'Right.')\ne.check('1.2', 5.0)\ne.check('1.3', abs)",
+        "import gst_tutorial.book.exercises as e\n"
+        "e.grade = lambda *_: (True, 'Right.')\ne.check('1.2', 5.0)\ne.check('1.3', abs)",
         display_of({"exercise": "12.7", "answer": "a"}),
         display_of(["right"]),
     )

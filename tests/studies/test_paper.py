@@ -8,8 +8,8 @@ import torch
 import gst_tutorial as gst
 from gst_tutorial import references, studies
 from gst_tutorial.book.studies import costs
-from gst_tutorial.studies import cost
 from gst_tutorial.book.studies import paper as image_studies
+from gst_tutorial.studies import cost
 
 PAPER = [name for name in studies.names() if name.startswith("paper")]
 
