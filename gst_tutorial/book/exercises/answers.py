@@ -31,6 +31,10 @@ class NotYet(Exception):
     """The answer is not right; the message says what to look at."""
 
 
+class NotAFunction(NotYet):
+    """The exercise asks for a function. A grader cannot judge one outside the notebook that wrote it."""
+
+
 @dataclass(frozen=True)
 class Number:
     """A check that accepts a number within `tolerance` of `expected`; each plausible wrong number has a sentence."""
@@ -175,11 +179,16 @@ def interval(found: statistics.Estimate, points: bool = True) -> str:
     return f"{found.name}: {value}{unit} [{low}, {high}], {found.n_seeds} seeds"
 
 
+def function(answer, call: str):
+    """Return `answer` if it can be called; `call` is how its exercise is checked."""
+    if not callable(answer):
+        raise NotAFunction(f"The answer should be the function itself: {call}, without calling it.")
+    return answer
+
+
 def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
     """What the reader's score function gives for a layer, `(C,)`; `call` is how its exercise is checked."""
-    if not callable(answer):
-        raise NotYet(f"The answer should be the function itself: {call}, without calling it.")
-    scores = answer(layer, None, None)
+    scores = function(answer, call)(layer, None, None)
     if scores is None:
         raise NotYet("The function returns None so far.")
     scores, n = torch.as_tensor(scores), layer.mask.n_filters
