@@ -16,7 +16,6 @@ import yaml
 from tools.notebooks import setup_cell
 from tools.publish import archive as make_archive
 from tools.publish import repository as set_repository
-from tools.publish import slides as make_slides
 from tools.publish.fonts import embed_fonts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -335,7 +334,7 @@ def test_the_lock_with_checksums_has_every_pin_but_torchs_each_with_its_checksum
     assert {line.split("==")[0] for line in lines} >= UNHASHED
 
 
-# ---- archive and slides ----
+# ---- archive ----
 
 
 @pytest.fixture
@@ -382,26 +381,8 @@ def test_an_archive_of_a_book_that_was_not_built_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_slides_show_every_chapter_and_need_no_network(chapters, tmp_path):
-    page = make_slides.write(tmp_path / "slides")
-    text = page.read_text()
-    for notebook in chapters.values():
-        title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-        assert f"<h1>{make_slides.html.escape(title)}</h1>" in text
-    assert re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css)"', text) == []
-    for name in re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', text):
-        assert (page.parent / name).is_file()
-
-
-def test_a_question_on_a_slide_comes_without_its_answer():
-    assert (
-        make_slides.without_answer("What falls further?\n\n<details><summary>Most say</summary>\nno</details>")
-        == "What falls further?"
-    )
-
-
 def test_recorded_results_come_with_their_provenance():
-    folder = ROOT / "gst_tutorial" / "recorded"
+    folder = ROOT / "gst_tutorial" / "book" / "recorded"
     studies = {path.stem for path in folder.glob("*.json")}
     assert "processor" in (folder / "costs.csv").read_text().splitlines()[0].split(",")  # measured times, not results
     for path in set(folder.glob("*.csv")) - {folder / "costs.csv"}:
