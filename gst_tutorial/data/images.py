@@ -7,16 +7,19 @@ than the small networks of this book train.
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import itertools
 import os
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import torch
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.data._torchvision import torchvision
 from gst_tutorial.data.mnist1d import cache_folder
 
 FOLDER = "folder:"
@@ -200,3 +203,46 @@ class _Folder:
             size = [self.image_size] * 2
             picture = functional.center_crop(functional.resize(picture, size[:1], antialias=True), size)
         return np.asarray(picture)
+
+
+@functools.cache
+def torchvision() -> ModuleType:
+    """The torchvision package with its data sets, models and transforms imported, whichever build of torch is installed.
+
+    A torchvision wheel whose compiled operators do not match torch (most often because torch is a CPU-only build) stops
+    on import with "operator torchvision::nms does not exist". Data sets, transforms and classifiers need no such
+    operator, so we declare the missing ones, without an implementation, and import again. The rest of the package
+    calls this function and never imports torchvision directly.
+
+    Raises:
+        ImportError: torchvision is not installed, or its import fails for another reason.
+    """
+    try:
+        return _import_torchvision()
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+    # The failed import left half-initialized modules behind; Python would not run them again.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    _declare_operators()
+    return _import_torchvision()
+
+
+def _import_torchvision() -> ModuleType:
+    try:
+        for part in ("datasets", "models", "transforms.v2"):
+            importlib.import_module(f"torchvision.{part}")
+    except ModuleNotFoundError as error:
+        if error.name == "torchvision":
+            raise ImportError('Photographs need torchvision: pip install "gst-tutorial[vision]"') from error
+        raise
+    return sys.modules["torchvision"]
+
+
+@functools.cache  # the declarations last only as long as the Library object, so keep it
+def _declare_operators() -> torch.library.Library:
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):  # the two that torchvision looks up while it is being imported
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library

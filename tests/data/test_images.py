@@ -12,7 +12,7 @@ from PIL import Image
 
 import gst_tutorial as gst
 from gst_tutorial.data import dataset as data
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 
 CLASSES = ("cat", "dog", "owl")
 

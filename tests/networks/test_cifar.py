@@ -28,7 +28,7 @@ def test_the_narrow_resnets_have_the_published_number_of_parameters(name, millio
 
 
 def test_resnet18_has_torchvisions_parameters_but_for_the_stem_and_the_head():
-    from gst_tutorial.data._torchvision import torchvision
+    from gst_tutorial.data import torchvision
 
     theirs = torchvision().models.resnet18(num_classes=10)
     stems = (3 * 64 * 9, 3 * 64 * 49)  # a 3x3 stem for small pictures in place of 7x7
