@@ -167,7 +167,7 @@ def test_making_it_prunable_changes_no_output(name, images):
     assert torch.equal(gst.make_prunable(model, IMAGES)(images), before)
 
 
-def test_resnet18_has_its_stem_and_two_convolutions_per_block_and_no_shortcut():
+def test_resnet18_masks_its_stem_and_two_convolutions_per_block():
     model = gst.make_prunable(network("resnet18"), IMAGES)
     layers = gst.prunable_layers(model)
     blocks = [f"layer{stage}.{block}.conv{i}" for stage in (1, 2, 3, 4) for block in (0, 1) for i in (1, 2)]
@@ -182,7 +182,7 @@ def test_vgg11_has_eight_convolutions_with_or_without_batch_norm(name, norm):
     assert all(isinstance(layer.norm, norm) for layer in layers.values())
 
 
-def test_mobilenet_has_its_expansions_and_projections_but_neither_depthwise_convolutions_nor_gates():
+def test_mobilenet_masks_expansions_and_projections_only():
     model = gst.make_prunable(network("mobilenet_v3_small"), IMAGES)
     layers = gst.prunable_layers(model)
     expected = [
@@ -239,7 +239,7 @@ def test_the_layer_behind_a_pruned_filter_reads_exact_zeros(name, layer, reader,
         ("mobilenet_v3_small", "features.1.block.2.0", ["features.1.block.2.0", "features.1.block.2.1"]),
     ],
 )  # fmt: skip
-def test_a_mask_gives_the_logits_of_the_official_zeros_in_weights_scales_and_shifts(name, layer, official, images):
+def test_mask_gives_the_logits_of_zeroed_weights_scales_and_shifts(name, layer, official, images):
     model = gst.make_prunable(network(name), IMAGES)
     unpruned = model(images)
     mask_out(model, layer)
