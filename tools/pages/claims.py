@@ -80,7 +80,8 @@ we trained one network of each kind from the same initial weights and took the d
 mean over {example.estimate.n_seeds} seeds and its 95% confidence interval (Student's t). "Points" are percentage points of test accuracy.
 Where a row is about a correlation, we computed Kendall's tau over the runs of each seed.
 
-There are three kinds of rows, marked by their first words. Rows without a mark follow the paper's protocol. A *control* holds something fixed that
+There are three kinds of rows, marked by their first words. Rows without a mark ask the question as
+the paper asks it. A *control* holds something fixed that
 the paper's protocol lets vary, such as the epoch of the last pruning event. Rows that are *not counted* give context: baselines
 outside the claim, and studies with fewer than {ENOUGH_SEEDS} seeds.
 

@@ -231,7 +231,7 @@ not count here. A drop that is undone after one batch is the real test.""",
         "The benefit increases with how much is pruned, up to a point. (Our question, not the paper's: in many of its experiments instability and "
         "the fraction pruned vary together.)",
         "03_the_tradeoff",
-        {REPRODUCED: "The more is pruned, the better, up to about 80%; at 95% accuracy falls by ten points."},
+        {REPRODUCED: "The more we prune, the better, up to about 80%. At 95%, accuracy is about ten points lower again."},
         (
             *(gain(f"60% against 20%, {TARGET_WORDS[t]}", "dose-splits", {"target": t, "dose": 0.6}, {"target": t, "dose": 0.2}, ABOVE)
               for t in TARGETS),
@@ -247,8 +247,7 @@ not count here. A drop that is undone after one batch is the real test.""",
         "stable and generalizes better, up to a point.",
         "03_the_tradeoff",
         {PROTOCOL_ONLY: "In the paper's protocol a few large events clearly beat many small ones, whichever filters are the target. When both "
-            "start and finish together the advantage is not to be seen, but the intervals leave room for a small difference either "
-            "way."},
+            "start and finish together we see no advantage, though the intervals leave room for a small difference either way."},
         (
             *(gain(f"two events against eighteen, {TARGET_WORDS[t]}", "tradeoff-splits", {"target": t, "period": 18}, {"target": t, "period": 2}, ABOVE)
               for t in TARGETS),
@@ -312,35 +311,34 @@ not count here. A drop that is undone after one batch is the real test.""",
             "Whether events beat initialization depends on the learning rate: there is no clear difference at 0.002 and almost two "
             "points at 0.01."},
         (
-            gain("90% pruned at init, against no pruning", "tradeoff-splits", {"method": "prune at init"}, NONE, NO_GAIN),
-            gain("90% in two events, against at init", "tradeoff-splits", {"target": "random", "period": 18}, {"method": "prune at init"}, ABOVE),
+            gain("90% pruned at initialization, against no pruning", "tradeoff-splits", {"method": "prune at init"}, NONE, NO_GAIN),
+            gain("90% in two events, against at initialization", "tradeoff-splits", {"target": "random", "period": 18}, {"method": "prune at init"}, ABOVE),
             gain("90% in eighteen small events, against no pruning", "tradeoff-splits", {"target": "random", "period": 2}, NONE, NO_GAIN),
-            *(gain(f"{d:.0%} pruned at init, against no pruning", "dose-way-end", at_dose("at init", d), {"way": "none"}, NO_GAIN, CONTROL)
+            *(gain(f"{d:.0%} pruned at initialization, against no pruning", "dose-way-end", at_dose("at init", d), {"way": "none"}, NO_GAIN, CONTROL)
               for d in DOSES),
-            *(gain(f"{d:.0%} in two events, against at init", "dose-way-end", at_dose("2 events", d), at_dose("at init", d), ABOVE, CONTROL)
+            *(gain(f"{d:.0%} in two events, against at initialization", "dose-way-end", at_dose("2 events", d), at_dose("at init", d), ABOVE, CONTROL)
               for d in DOSES),
             *(gain(f"{d:.0%} in nineteen small events that end early, against no pruning", "dose-way-end", at_dose("19 events", d), {"way": "none"},
                    NO_GAIN, CONTROL) for d in DOSES),
-            gain("learning rate 0.002: 80% in three events, against at init", "anatomy", _anatomy("prune 80%"), _anatomy("prune 80% at init"),
+            gain("learning rate 0.002: 80% in three events, against at initialization", "anatomy", _anatomy("prune 80%"), _anatomy("prune 80% at init"),
                  ABOVE, CONTROL),
-            gain("learning rate 0.01: 80% in three events, against at init", "anatomy", _anatomy("prune 80%", 1e-2),
+            gain("learning rate 0.01: 80% in three events, against at initialization", "anatomy", _anatomy("prune 80%", 1e-2),
                  _anatomy("prune 80% at init", 1e-2), ABOVE, CONTROL),
-            gain("learning rate 0.01: 80% pruned at init, against no pruning", "anatomy", _anatomy("prune 80% at init", 1e-2), _anatomy("none", 1e-2),
+            gain("learning rate 0.01: 80% pruned at initialization, against no pruning", "anatomy", _anatomy("prune 80% at init", 1e-2), _anatomy("none", 1e-2),
                  NO_GAIN, CONTROL),
-            gain("averaging head: 80% in three events, against at init", "head-by-data", _averaging("prune 80%"), _averaging("prune 80% at init"),
+            gain("averaging head: 80% in three events, against at initialization", "head-by-data", _averaging("prune 80%"), _averaging("prune 80% at init"),
                  ABOVE, CONTROL),
-            gain("averaging head: 80% pruned at init, against no pruning", "head-by-data", _averaging("prune 80% at init"), _averaging("none"),
+            gain("averaging head: 80% pruned at initialization, against no pruning", "head-by-data", _averaging("prune 80% at init"), _averaging("none"),
                  NO_GAIN, CONTROL),
-            gain("photographs: 80% in three events, against at init", "photographs", "random, 80%", "at init, 80%", ABOVE, CONTROL),
-            gain("photographs: 80% pruned at init, against no pruning", "photographs", "at init, 80%", "none", NO_GAIN, CONTROL),
+            gain("photographs: 80% in three events, against at initialization", "photographs", "random, 80%", "at init, 80%", ABOVE, CONTROL),
+            gain("photographs: 80% pruned at initialization, against no pruning", "photographs", "at init, 80%", "none", NO_GAIN, CONTROL),
         ),
     ),
     "C8": Claim(
         "E[BN], a score built for batch-normalized filters, shows the same tradeoff.",
         "03_the_tradeoff",
         {PROTOCOL_ONLY: "As with other scores, accuracy rises with instability as long as at most 40% is pruned, and falls at 95%. But among "
-            "runs with the same fraction pruned no correlation is left to see: in this comparison, too, it is mostly the fraction "
-            "that varies."},
+            "runs with the same fraction pruned we find no correlation. In this comparison, too, it is mostly the fraction that varies."},
         (
             tau("instability and accuracy over targets and fractions up to 40%", "scores", "score == 'ebn' and method == 'prune' and dose < 0.5", ABOVE),
             *(gain(f"too much: 95% against 40%, {TARGET_WORDS[t]}", "scores", {"score": "ebn", "target": t, "dose": 0.95},
@@ -364,14 +362,14 @@ RULES = {
 }
 
 
-def outcome(test: Test, mean: float, effect: float, within: float) -> str:
-    """The outcome of a test from its mean and its corrected p-values (see `Result`)."""
+def outcome(test: Test, center: float, effect: float, within: float) -> str:
+    """The outcome of a test from its mean (or median) and its corrected p-values (see `Result`)."""
     if test.predicted in (NO_GAIN, NO_LOSS):
         return AGREES if within < LEVEL else OPPOSITE if effect < LEVEL else OPEN
     if effect < LEVEL:
         if within < LEVEL:
             return NEGLIGIBLE
-        return AGREES if (mean > 0) == (test.predicted == ABOVE) else OPPOSITE
+        return AGREES if (center > 0) == (test.predicted == ABOVE) else OPPOSITE
     return NO_EFFECT if within < LEVEL else OPEN
 
 
@@ -422,7 +420,8 @@ def evaluate(tests: Iterable[Test], analysis: Analysis = STANDARD) -> list[Resul
     results = []
     for i, (test, values) in enumerate(found):
         effect, within = (p_values.get((i, kind), math.nan) for kind in ("effect", "within"))
-        word = TOO_FEW if math.isnan(effect) else outcome(test, values.mean(), effect, within)
+        center = values.median() if analysis.rank_test else values.mean()
+        word = TOO_FEW if math.isnan(effect) else outcome(test, center, effect, within)
         results.append(Result(test, mean_estimate(values, test.what), effect, within, word))
     return results
 
