@@ -311,9 +311,9 @@ not count here. A drop that is undone after one batch is the real test.""",
             "Whether events beat initialization depends on the learning rate: there is no clear difference at 0.002 and almost two "
             "points at 0.01."},
         (
-            gain("90% pruned at initialization, against no pruning", "tradeoff-splits", {"method": "prune at init"}, NONE, NO_GAIN),
-            gain("90% in two events, against at initialization", "tradeoff-splits", {"target": "random", "period": 18}, {"method": "prune at init"}, ABOVE),
-            gain("90% in eighteen small events, against no pruning", "tradeoff-splits", {"target": "random", "period": 2}, NONE, NO_GAIN),
+            gain("schedules of the paper: 90% pruned at initialization, against no pruning", "tradeoff-splits", {"method": "prune at init"}, NONE, NO_GAIN),
+            gain("schedules of the paper: 90% in two events, against at initialization", "tradeoff-splits", {"target": "random", "period": 18}, {"method": "prune at init"}, ABOVE),
+            gain("schedules of the paper: 90% in eighteen small events, against no pruning", "tradeoff-splits", {"target": "random", "period": 2}, NONE, NO_GAIN),
             *(gain(f"{d:.0%} pruned at initialization, against no pruning", "dose-way-end", at_dose("at init", d), {"way": "none"}, NO_GAIN, CONTROL)
               for d in DOSES),
             *(gain(f"{d:.0%} in two events, against at initialization", "dose-way-end", at_dose("2 events", d), at_dose("at init", d), ABOVE, CONTROL)
