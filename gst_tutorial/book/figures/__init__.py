@@ -1,6 +1,6 @@
 """The book's figures: `style` says how things look, `plots` draw estimates, `slider` makes pictures that answer without a
-kernel, `prediction` asks for a guess before it tells (both stand on a `card`), `tables` folds numbers away. Each name is loaded
-when it is first asked for; importing this package loads no plotting library.
+kernel, `prediction` asks for a guess before it tells, `mechanisms` move (all three are built on a `card`), `tables` folds
+numbers away. Each name is loaded when it is first asked for; importing this package loads no plotting library.
 """
 
 import importlib
@@ -18,6 +18,7 @@ _NAMES = {
         "training_curve",
     ),
     "card": ("show",),
+    "mechanisms": ("mechanism",),
     "slider": ("figure_frames", "slider_figure"),
     "prediction": ("predict",),
     "tables": ("folded",),
