@@ -1,8 +1,8 @@
 """Fold a notebook's cells in JupyterLab and Colab as the book's page folds them.
 
 On the page, the tags `hide-input`, `remove-input`, `hide-cell` and `remove-cell` fold a cell or leave it out. JupyterLab and
-Colab do not know these tags: JupyterLab reads `jupyter.source_hidden` (and `outputs_hidden`), and Colab reads `cellView: form` and shows the
-text of a first line `# @title ...` in place of the code. All of that is derived here from the tags.
+Colab do not know these tags: JupyterLab reads `jupyter.source_hidden` (and `outputs_hidden`), and Colab reads `cellView: form`
+and shows the text of a first line `# @title ...` in place of the code. All of that is derived here from the tags.
 
 An exercise that waits for an answer stays open everywhere, although the page leaves it out: the reader has to write in it.
 """

@@ -6,7 +6,15 @@ import itertools
 
 import torch
 
-from gst_tutorial.book.exercises.answers import Check, instability_of, interval, own_network, own_numbers, scores_by
+from gst_tutorial.book.exercises.answers import (
+    Check,
+    function,
+    instability_of,
+    interval,
+    own_network,
+    own_numbers,
+    scores_by,
+)
 from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 from gst_tutorial.networks.small import conv1d_net
@@ -50,8 +58,7 @@ def _folded_score(answer) -> str:
 
 
 def _geometric_schedule(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('9.3', geometric), without calling it.")
+    function(answer, "check('9.3', geometric)")
     if answer(1.0, 0.5) is None:
         raise NotYet("The function returns None so far.")
     if abs(float(answer(0.0, 0.5))) > 1e-6:

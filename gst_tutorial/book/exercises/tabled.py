@@ -14,7 +14,7 @@ from typing import Any
 
 
 class NotYet(Exception):
-    """The answer is not right; the message says what to look at."""
+    """Raised if an answer is not right; the message says what to look at again."""
 
 
 @dataclass(frozen=True)
