@@ -7,12 +7,20 @@ import re
 import torch
 from torch.nn import functional as F
 
-from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.answers import (
+    Check,
+    Letter,
+    NotYet,
+    Number,
+    function,
+    interval,
+    own_study,
+    same_in_arms,
+)
 
 
 def _unseen_shrink(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('6.2', unseen), without calling it.")
+    function(answer, "check('6.2', unseen)")
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(6, 4, 3, generator=generator)
     mean, var = torch.randn(6, generator=generator), torch.rand(6, generator=generator) + 0.5

@@ -11,6 +11,7 @@ from gst_tutorial.book.exercises.answers import (
     Letter,
     NotYet,
     Number,
+    function,
     instability_of,
     interval,
     own_network,
@@ -59,8 +60,7 @@ def _folded_score(answer) -> str:
 
 
 def _geometric_schedule(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('9.3', geometric), without calling it.")
+    function(answer, "check('9.3', geometric)")
     if answer(1.0, 0.5) is None:
         raise NotYet("The function returns None so far.")
     if abs(float(answer(0.0, 0.5))) > 1e-6:
