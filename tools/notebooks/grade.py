@@ -32,9 +32,9 @@ from nbclient import NotebookClient
 
 from gst_tutorial import RunConfig
 from gst_tutorial._arguments import error_text
-from gst_tutorial.book.exercises import _CHECKS
+from gst_tutorial.book.exercises import CHECKS
 from gst_tutorial.book.exercises import grade as graded
-from gst_tutorial.pruning import as_schedule
+from gst_tutorial.schedules import as_schedule
 
 COLUMNS = ("notebook", "exercise", "result", "sentence")
 SAID = "application/vnd.gst-tutorial.check+json"
@@ -54,7 +54,7 @@ def check(exercise, answer):
     def plain(value):
         if isinstance(value, gst_tutorial.RunConfig):
             return {{"config": value.to_dict()}}
-        if isinstance(value, gst_tutorial.PruneSchedule) or type(value).__name__ == "EventEpochs":
+        if isinstance(value, gst_tutorial.Schedule):
             return {{"schedule": list(value.epochs)}}
         if isinstance(value, (list, tuple)):
             return [plain(each) for each in value]
@@ -142,7 +142,7 @@ def _answer(plain):
 def _verdict(said) -> tuple[str, str, str]:
     """(exercise, result, sentence) of what a kernel says that a check was asked. It may say anything."""
     exercise = said["exercise"]
-    if exercise not in _CHECKS:
+    if exercise not in CHECKS:
         raise ValueError(f"exercise={exercise!r} is none")
     if said["answer"] is None:
         return exercise, "untouched", graded(exercise, None)[1]
@@ -216,7 +216,7 @@ def grade(path: Path, exercises: list[str] | None = None, timeout: float = 120) 
             _kill(kernel)
     said, failed = {exercise: row(exercise, *rest) for exercise, *rest in found[0]}, found[1]
     chapters = {exercise.split(".")[0] for exercise in said}
-    wanted = exercises or [exercise for exercise in _CHECKS if exercise.split(".")[0] in chapters]
+    wanted = exercises or [exercise for exercise in CHECKS if exercise.split(".")[0] in chapters]
     rows = [
         said.get(exercise, row(exercise, "missing", "The notebook never checks this exercise.")) for exercise in wanted
     ]
@@ -233,7 +233,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--csv", type=Path, required=True, help="the table to write")
-    parser.add_argument("--exercises", nargs="+", choices=list(_CHECKS), metavar="N", help="numbers to report: 1.1 2.3")
+    parser.add_argument("--exercises", nargs="+", choices=list(CHECKS), metavar="N", help="numbers to report: 1.1 2.3")
     parser.add_argument("--timeout", type=float, default=120, help="seconds that one cell may take (default: 120)")
     arguments = parser.parse_args()
 

@@ -25,7 +25,7 @@ from gst_tutorial.book.exercises import (
 )
 from gst_tutorial.book.exercises.answers import Check, NotYet
 
-_CHECKS: dict[str, Check] = {
+CHECKS: dict[str, Check] = {
     **pruning.CHECKS,
     **instability.CHECKS,
     **tradeoff.CHECKS,
@@ -51,11 +51,11 @@ def check(exercise: str, answer) -> None:
 
 def grade(exercise: str, answer) -> tuple[bool, str]:
     """(whether the answer is right, the sentence that `check` prints). Errors inside an answer are sentences, too."""
-    _arguments.one_of("exercise", exercise, _CHECKS)
+    _arguments.one_of("exercise", exercise, CHECKS)
     if answer is None:
         return False, "Replace None with your answer, then run the cell again."
     try:
-        return True, _CHECKS[exercise](answer)
+        return True, CHECKS[exercise](answer)
     except NotYet as reason:
         return False, str(reason)
     except Exception as error:  # a reader's own function may fail in any way; say how

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.interventions import INTERVENTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,23 +34,14 @@ def _looks(**rows: tuple[str, str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-#: Targets of pruning, and methods: what else a run does. A colour may come twice, a marker never does.
+#: Looks of the targets of pruning, and of everything else that a run does. A colour may come twice, a marker never does.
 LOOKS = _looks(
     none=("black", "o", "-"),
     smallest=("blue", "s", "-"),
     largest=("vermilion", "^", "--"),
     random=("green", "D", "-."),
     prune_at_init=("purple", "v", ":"),
-    zero=("sky", "P", "--"),
-    gaussian=("orange", "X", ":"),
-    silence=("blue", "p", ":"),
-    scale=("purple", "<", "--"),
-    rescale=("purple", ">", "-."),
-    gaussian_relative=("orange", "h", "-."),
-    gaussian_same_norm=("orange", "d", "--"),
-    redirect=("vermilion", "*", ":"),
-    zero_inputs=("sky", "H", "-."),
-    reset_moments=("green", "8", ":"),
+    **{name: entry.look for name, entry in INTERVENTIONS.items() if not entry.permanent},
 )
 STYLE = {
     # Transparent: a page in the dark turns black ink into white, a notebook puts paper behind (Jupyter's needs_background).
