@@ -240,6 +240,7 @@ INTERVENTIONS = {
         permanent=True,
         words={"prune": None},
         sentence="The filters are removed permanently.",
+        look=("green", "s", "-"),
     ),
     "zero": Intervention(
         zero,
@@ -247,7 +248,7 @@ INTERVENTIONS = {
         sentence="Their weights become zero. Nothing is removed: they may grow again from the next batch on.",
         look=("sky", "P", "--"),
     ),
-    "silence": Intervention(silence, look=("blue", "p", ":")),
+    "silence": Intervention(silence, look=("sky", "p", ":")),
     "scale": Intervention(
         scale,
         unit="the filters' weights",
@@ -266,7 +267,7 @@ INTERVENTIONS = {
         redirect,
         words={"redirect": None},
         sentence="They get new random weights of the same length, so what they had learned is lost.",
-        look=("vermilion", "*", ":"),
+        look=("sky", "*", "-"),
     ),
     "gaussian": Intervention(
         gaussian,
@@ -291,7 +292,7 @@ INTERVENTIONS = {
         look=("sky", "H", "-."),
     ),
     "reset_moments": Intervention(
-        reset_moments, hits="optimizer", words={"reset the moments": None}, look=("green", "8", ":")
+        reset_moments, hits="optimizer", words={"reset the moments": None}, look=("black", "8", ":")
     ),
 }
 

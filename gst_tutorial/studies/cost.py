@@ -1,4 +1,4 @@
-"""What a study costs before anyone pays for it: a few training steps are timed and multiplied."""
+"""Cost of a study, estimated before it runs by timing a few training steps."""
 
 from __future__ import annotations
 

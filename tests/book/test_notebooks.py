@@ -47,7 +47,9 @@ def test_a_notebook_is_tidy_and_was_run_without_errors(notebooks, name):
 def test_lab_and_colab_fold_what_the_page_folds(notebooks, name):
     for cell in cells(notebooks[name], "code"):
         waits_for_the_reader = "answer = None" in cell.source or "return None\n" in cell.source
-        folded = bool(tags(cell) & {"hide-input", "hide-cell", "remove-cell"}) and not waits_for_the_reader
+        folded = (
+            bool(tags(cell) & {"hide-input", "remove-input", "hide-cell", "remove-cell"}) and not waits_for_the_reader
+        )
         assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == folded, cell.source
         assert (cell.metadata.get("cellView") == "form") == folded, cell.source
         assert cell.source.startswith("# @title ") == folded, cell.source
@@ -200,7 +202,7 @@ def test_a_chapter_has_a_live_widget(notebooks, name):
 
 
 @each_chapter
-def test_a_chapter_closes_with_limits_exercises_and_take_away_in_this_order(notebooks, name):
+def test_chapter_closes_with_limits_exercises_and_take_away(notebooks, name):
     sections = [title for level, title in headings(notebooks[name]) if level == 2]
     closing = [section for section in sections if section in SECTIONS_AT_THE_END]
     assert closing == SECTIONS_AT_THE_END

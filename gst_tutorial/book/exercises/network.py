@@ -8,15 +8,14 @@ import torch
 
 from gst_tutorial.book.exercises.answers import (
     Check,
-    Letter,
-    NotYet,
-    Number,
+    function,
     instability_of,
     interval,
     own_network,
     own_numbers,
     scores_by,
 )
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 from gst_tutorial.networks.small import conv1d_net
 
@@ -59,8 +58,7 @@ def _folded_score(answer) -> str:
 
 
 def _geometric_schedule(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('9.3', geometric), without calling it.")
+    function(answer, "check('9.3', geometric)")
     if answer(1.0, 0.5) is None:
         raise NotYet("The function returns None so far.")
     if abs(float(answer(0.0, 0.5))) > 1e-6:
@@ -98,7 +96,7 @@ def _does_the_score_matter(answer) -> str:
 CHECKS: dict[str, Check] = {
     "9.1": Number(
         110_592,
-        0.5,
+        0,
         "36,864 weights of the filters themselves and 73,728 that read them: the readers are the larger part.",
         {
             36_864: "Those are the weights of the 64 filters; the next convolution reads 64 channels fewer, too.",
