@@ -8,9 +8,6 @@ import torch
 
 from gst_tutorial.book.exercises.answers import (
     Check,
-    Letter,
-    NotYet,
-    Number,
     function,
     instability_of,
     interval,
@@ -18,6 +15,7 @@ from gst_tutorial.book.exercises.answers import (
     own_numbers,
     scores_by,
 )
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 from gst_tutorial.networks.small import conv1d_net
 
@@ -98,7 +96,7 @@ def _does_the_score_matter(answer) -> str:
 CHECKS: dict[str, Check] = {
     "10.1": Number(
         110_592,
-        0.5,
+        0,
         "36,864 weights of the filters themselves and 73,728 that read them: the readers are the larger part.",
         {
             36_864: "Those are the weights of the 64 filters; the next convolution reads 64 channels fewer, too.",
