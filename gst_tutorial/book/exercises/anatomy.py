@@ -7,16 +7,8 @@ import re
 import torch
 from torch.nn import functional as F
 
-from gst_tutorial.book.exercises.answers import (
-    Check,
-    Letter,
-    NotYet,
-    Number,
-    function,
-    interval,
-    own_study,
-    same_in_arms,
-)
+from gst_tutorial.book.exercises.answers import Check, function, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 
 
 def _unseen_shrink(answer) -> str:
@@ -58,7 +50,7 @@ def _own_study(answer) -> str:
 CHECKS: dict[str, Check] = {
     "6.1": Number(
         16.0,
-        0.1,
+        0,
         "The gradient is four times as large and the filter a quarter as long: the two multiply.",
         {
             4.0: "That is one of two effects. The gradient of a scale-free function also grows when the weights shrink.",

@@ -6,8 +6,9 @@ Reported seeds are 0 to 19. Whatever had to be chosen (a strength, a learning ra
 from __future__ import annotations
 
 from gst_tutorial.book.studies import paper
-from gst_tutorial.config import INIT, RunConfig
-from gst_tutorial.pruning import TARGETS, PruneSchedule
+from gst_tutorial.config import RunConfig
+from gst_tutorial.pruning import TARGETS
+from gst_tutorial.schedules import INIT, PruneSchedule
 from gst_tutorial.studies.study import Arm, Study
 from gst_tutorial.training import Recipe
 
@@ -675,15 +676,6 @@ def cifar10_width() -> Study:
                 arms.append(Arm(each, {"n_train": n, "width": width, "pruning": way}))
     question = "CIFAR-10 (JPEG copy), small: from which width and size on does pruning help?"
     return Study("cifar10-width", question, arms, FIVE_SEEDS)
-
-
-#: Studies whose question a later study asks better. They stay recorded: what found nothing is evidence, too.
-SUPERSEDED = {
-    "tradeoff": "tradeoff-splits",
-    "dose": "dose-splits",
-    "cifar10-small": "photographs",
-    "cifar10-width": "photographs-boundary",
-}
 
 
 def studies() -> list[Study]:
