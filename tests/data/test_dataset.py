@@ -21,9 +21,9 @@ BOTH = pytest.mark.parametrize("name", ["mnist1d", "digits"])
 def cache(tmp_path, monkeypatch):
     """An empty cache folder, and no data set in memory."""
     monkeypatch.setenv("GST_CACHE", str(tmp_path))
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     yield tmp_path
-    data._load_once.cache_clear()
+    data._CACHE.clear()
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def no_generator(monkeypatch):
     """A function after whose call generating MNIST-1D is an error, so that only the cache can answer."""
 
     def forbid():
-        data._load_once.cache_clear()
+        data._CACHE.clear()
         monkeypatch.setattr(mnist1d, "_generate", lambda n, seed: pytest.fail("generated again"))
 
     return forbid
@@ -101,7 +101,7 @@ def test_number_of_classes_is_ten_even_if_a_sample_misses_one(name, seed):
     assert dataset.n_classes == 10
 
 
-def test_a_digit_keeps_its_label():
+def test_digit_keeps_its_label():
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -115,7 +115,7 @@ def test_a_digit_keeps_its_label():
 @BOTH
 def test_seed_decides_the_data_set(name, cache):
     first = gst.load(name, n_train=100, n_test=50, seed=1)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     again, other = (gst.load(name, n_train=100, n_test=50, seed=seed) for seed in (1, 2))
     assert torch.equal(first.x_train, again.x_train)
     assert torch.equal(first.y_test, again.y_test)
@@ -133,13 +133,13 @@ def test_loading_neither_reads_nor_changes_the_callers_random_state(name, cache)
         loaded.append(gst.load(name, n_train=100, n_test=50))
         after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
         assert before == after
-        data._load_once.cache_clear()
+        data._CACHE.clear()
         for file in cache.iterdir():
             file.unlink()
     assert torch.equal(loaded[0].x_train, loaded[1].x_train)
 
 
-def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
+def test_generated_data_are_written_once_and_then_read(cache, no_generator):
     first = gst.load("mnist1d", n_train=100, n_test=50)
     assert [path.suffix for path in cache.iterdir()] == [".npz"]  # and no temporary file is left
     no_generator()
@@ -148,7 +148,7 @@ def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
     assert torch.equal(first.y_train, again.y_train)
 
 
-def test_a_second_process_reads_the_cache(cache):
+def test_second_process_reads_the_cache(cache):
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     program = (
         "import gst_tutorial as gst; from gst_tutorial.data import mnist1d; mnist1d._generate = None\n"
@@ -192,11 +192,11 @@ def lose_an_array(path):
 @pytest.mark.parametrize(
     "damage", [truncate, flip_a_bit, empty, replace_with_text, change_a_number_but_not_the_checksum, lose_an_array]
 )
-def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, damage):
+def test_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, damage):
     first = gst.load("mnist1d", n_train=100, n_test=50)
     (path,) = cache.iterdir()
     damage(path)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.warns(UserWarning, match=path.name):
         rebuilt = gst.load("mnist1d", n_train=100, n_test=50)
     assert torch.equal(first.x_train, rebuilt.x_train)
@@ -204,7 +204,7 @@ def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, da
     assert torch.equal(first.x_train, gst.load("mnist1d", n_train=100, n_test=50).x_train)
 
 
-def test_the_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
+def test_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
     monkeypatch.delenv("GST_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert mnist1d.cache_folder() == tmp_path / "gst-tutorial"
@@ -236,7 +236,7 @@ def test_bad_arguments_are_named_before_anything_is_generated(arguments, error, 
     assert list(cache.iterdir()) == []
 
 
-def test_a_data_set_moves_to_another_device_as_a_whole():
+def test_data_set_moves_to_another_device_as_a_whole():
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     moved = dataset.to("meta")
     assert {t.device.type for t in (moved.x_train, moved.y_train, moved.x_test, moved.y_test)} == {"meta"}
@@ -324,7 +324,7 @@ def test_unwritable_cache_warns_and_data_are_the_same(tmp_path, monkeypatch, cac
     expected = gst.load("mnist1d", n_train=20, n_test=20)
     (tmp_path / "a file").touch()
     monkeypatch.setenv("GST_CACHE", str(tmp_path / place))
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.warns(UserWarning, match="cannot be written"):
         found = gst.load("mnist1d", n_train=20, n_test=20)
     assert torch.equal(found.x_train, expected.x_train)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from gst_tutorial.book.exercises import _CHECKS, answer_box, grade
+from gst_tutorial.book.exercises import CHECKS, answer_box, grade
 from gst_tutorial.book.exercises.tabled import Counts, Letter, Measured, Number, Table
 from tests.book import figure_pages
 from tests.book.figure_pages import PAGE
 from tools.browser import NARROW, accessibility_problems, serve, sideways_overflow
 
 pytestmark = pytest.mark.browser
-TABLES = {name: getattr(check, "table", check) for name, check in _CHECKS.items()}
+TABLES = {name: getattr(check, "table", check) for name, check in CHECKS.items()}
 TABLES = {name: table for name, table in TABLES.items() if isinstance(table, Table)}
 
 open_page = figure_pages.open_page
@@ -18,7 +18,7 @@ open_page = figure_pages.open_page
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("boxes")
-    boxes = "".join(answer_box(exercise).data for exercise in _CHECKS)
+    boxes = "".join(answer_box(exercise).data for exercise in CHECKS)
     for name, theme in (("page", ""), ("dark", ' data-theme="dark"')):
         (folder / f"{name}.html").write_text(PAGE.format(theme=theme, figures=boxes), encoding="utf-8")
     with serve(folder) as address:
@@ -87,7 +87,7 @@ def test_box_without_a_choice_asks_for_one(open_page):
 
 def test_code_exercise_says_where_to_write_it(open_page):
     page = open_page().page
-    for exercise in _CHECKS.keys() - TABLES.keys():
+    for exercise in CHECKS.keys() - TABLES.keys():
         assert "in Colab" in box(page, exercise).inner_text()
         assert box(page, exercise).locator("button").count() == 0
 
@@ -99,8 +99,8 @@ def test_answer_is_not_readable_in_the_source():
 
 
 def test_every_number_and_choice_is_a_table():
-    assert {type(check) for check in _CHECKS.values()} >= {Number, Letter, Counts, Measured}
-    assert len(TABLES) > len(_CHECKS) / 2
+    assert {type(check) for check in CHECKS.values()} >= {Number, Letter, Counts, Measured}
+    assert len(TABLES) > len(CHECKS) / 2
 
 
 @pytest.mark.parametrize("name", ["page.html", "dark.html"])

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import gst_tutorial as gst
-from gst_tutorial.book.exercises import _CHECKS, check, grade
+from gst_tutorial.book.exercises import CHECKS, check, grade
 from gst_tutorial.book.exercises.answers import Interval
 from gst_tutorial.book.exercises.tabled import Measured, Number
 from gst_tutorial.statistics import Estimate
@@ -45,21 +45,21 @@ def test_each_untouched_stub_fails_and_each_solution_passes(notebooks):
 def test_every_check_belongs_to_an_exercise_of_a_chapter_that_is_there(notebooks):
     written = set(outputs_by_exercise(notebooks))
     chapters = {exercise.split(".")[0] for exercise in written}
-    assert {exercise for exercise in _CHECKS if exercise.split(".")[0] in chapters} == written
+    assert {exercise for exercise in CHECKS if exercise.split(".")[0] in chapters} == written
 
 
-def test_the_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
+def test_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
     for path in root.glob("gst_tutorial/book/exercises/[a-z]*.py"):
         if path.stem in ("answers", "box", "tabled"):
             continue
         table = importlib.import_module(f"gst_tutorial.book.exercises.{path.stem}").CHECKS
         assert len({exercise.split(".")[0] for exercise in table}) == 1, f"{path.name} is about one chapter"
-        assert table.items() <= _CHECKS.items(), f"{path.name} is missing in gst_tutorial/book/exercises.py"
+        assert table.items() <= CHECKS.items(), f"{path.name} is missing in gst_tutorial/book/exercises.py"
 
 
-@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, (Number, Measured))])
+@pytest.mark.parametrize("exercise", [name for name, check in CHECKS.items() if isinstance(check, (Number, Measured))])
 def test_right_number_passes_and_each_known_mistake_gets_its_sentence(exercise):
-    number = getattr(_CHECKS[exercise], "table", _CHECKS[exercise])
+    number = getattr(CHECKS[exercise], "table", CHECKS[exercise])
     for right in (
         number.expected,
         round(number.expected, number.decimals),
@@ -95,7 +95,7 @@ def test_rounding_and_percent_get_a_fitting_answer(exercise, answer, solved, hin
     assert hint in sentence
 
 
-def test_a_letter_may_be_a_capital_in_brackets():
+def test_letter_may_be_a_capital_in_brackets():
     assert grade("1.4", "(C)")[0]
 
 
@@ -139,15 +139,15 @@ def test_a_letter_may_be_a_capital_in_brackets():
         ("5.5", -0.19, "without its interval"),
     ],
 )
-def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, hint):
+def test_plausible_wrong_answer_gets_a_helpful_sentence(exercise, answer, hint):
     solved, sentence = grade(exercise, answer)
     assert not solved
     assert hint in sentence
 
 
-@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Interval)])
+@pytest.mark.parametrize("exercise", [name for name, check in CHECKS.items() if isinstance(check, Interval)])
 def test_interval_is_judged_by_seeds_width_sign_and_unit(exercise):
-    check = _CHECKS[exercise]
+    check = CHECKS[exercise]
     middle, half = (check.low + check.high) / 2, 1.3 * check.sd  # about as wide as five seeds make it
 
     def graded(value, half, n_seeds=5):
@@ -175,7 +175,7 @@ def test_check_prints_one_sentence_and_returns_nothing(capsys):
     assert capsys.readouterr().out.startswith("Not yet. Replace None")
 
 
-def test_an_unknown_exercise_is_refused():
+def test_unknown_exercise_is_refused():
     with pytest.raises(ValueError, match=r"exercise='9\.9'"):
         check("9.9", 1)
 
@@ -195,7 +195,7 @@ def test_four_of_the_seeds_that_an_interval_was_measured_on_agree_with_it(exerci
     treated, plain, of = _capstone(exercise)
     frame = gst.sweep(gst.Study("reference", "?", {"a": treated, "b": plain}, seeds=range(200, 204)), n_jobs=1)
     values = frame.assign(value=of(frame)).pivot(index="seed", columns="label", values="value")
-    difference, given = values.a - values.b, _CHECKS[exercise]
+    difference, given = values.a - values.b, CHECKS[exercise]
     assert abs(difference.mean() - (given.low + given.high) / 2) < 3 * given.sd / 2
     # The interval and the spread that are written down are of one sample of fifteen.
     assert (given.high - given.low) / 2 == pytest.approx(stats.t.ppf(0.975, 14) * given.sd / 15**0.5, rel=0.1)

@@ -33,10 +33,10 @@ from nbclient import NotebookClient
 
 from gst_tutorial import RunConfig
 from gst_tutorial._arguments import error_text
-from gst_tutorial.book.exercises import _CHECKS
+from gst_tutorial.book.exercises import CHECKS
 from gst_tutorial.book.exercises import grade as graded
 from gst_tutorial.book.exercises.answers import NotAFunction, NotYet
-from gst_tutorial.pruning import as_schedule
+from gst_tutorial.schedules import as_schedule
 from gst_tutorial.statistics import Estimate
 from tools.notebooks.folding import is_solution
 
@@ -166,7 +166,7 @@ def _answer(plain):
 
 def _wants_function(exercise: str) -> bool:
     try:
-        _CHECKS[exercise](0)
+        CHECKS[exercise](0)
     except NotAFunction:
         return True
     except NotYet:
@@ -178,7 +178,7 @@ def _verdict(said) -> tuple[str, str, str]:
     """(exercise, result, sentence) of what a kernel says that a check was asked. It may say anything."""
     said = json.loads(said)
     exercise = said["exercise"]
-    if exercise not in _CHECKS:
+    if exercise not in CHECKS:
         raise ValueError(f"there is no exercise {exercise!r}")
     if said["answer"] is None:
         return exercise, "untouched", graded(exercise, None)[1]
@@ -254,7 +254,7 @@ def grade(path: Path, exercises: list[str] | None = None, timeout: float = 120) 
             _kill(kernel)
     said, failed = {exercise: row(exercise, *rest) for exercise, *rest in found[0]}, found[1]
     chapters = {exercise.split(".")[0] for exercise in said}
-    wanted = exercises or [exercise for exercise in _CHECKS if exercise.split(".")[0] in chapters]
+    wanted = exercises or [exercise for exercise in CHECKS if exercise.split(".")[0] in chapters]
     rows = [
         said.get(exercise, row(exercise, "missing", "The notebook never checks this exercise.")) for exercise in wanted
     ]
@@ -271,7 +271,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--csv", type=Path, required=True, help="the table to write")
-    parser.add_argument("--exercises", nargs="+", choices=list(_CHECKS), metavar="N", help="numbers to report: 1.1 2.3")
+    parser.add_argument("--exercises", nargs="+", choices=list(CHECKS), metavar="N", help="numbers to report: 1.1 2.3")
     parser.add_argument("--timeout", type=float, default=120, help="seconds that one cell may take (default: 120)")
     arguments = parser.parse_args()
 

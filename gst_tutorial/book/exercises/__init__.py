@@ -26,7 +26,7 @@ from gst_tutorial.book.exercises import (
 from gst_tutorial.book.exercises.answers import Check
 from gst_tutorial.book.exercises.tabled import NotYet
 
-_CHECKS: dict[str, Check] = {
+CHECKS: dict[str, Check] = {
     **pruning.CHECKS,
     **instability.CHECKS,
     **tradeoff.CHECKS,
@@ -58,17 +58,17 @@ def answer_box(exercise: str):
     from gst_tutorial.book.exercises.box import box_html
     from gst_tutorial.book.figures import card
 
-    _arguments.one_of("exercise", exercise, _CHECKS)
-    return card.show(box_html(exercise, _CHECKS[exercise]))
+    _arguments.one_of("exercise", exercise, CHECKS)
+    return card.show(box_html(exercise, CHECKS[exercise]))
 
 
 def grade(exercise: str, answer) -> tuple[bool, str]:
     """Return (True if the answer is right, the sentence that `check` prints). An error in an answer is a sentence as well."""
-    _arguments.one_of("exercise", exercise, _CHECKS)
+    _arguments.one_of("exercise", exercise, CHECKS)
     if answer is None:
         return False, "Replace None with your answer, then run the cell again."
     try:
-        return True, _CHECKS[exercise](answer)
+        return True, CHECKS[exercise](answer)
     except NotYet as reason:
         return False, str(reason)
     except Exception as error:  # a user-supplied function may raise anything

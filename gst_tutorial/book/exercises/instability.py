@@ -8,11 +8,12 @@ from scipy import stats
 from gst_tutorial.book.exercises.answers import Check, interval, own_network, own_numbers
 from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.masks import evaluation_mode, prunable_layers
-from gst_tutorial.pruning import PruneSchedule, filter_scores
+from gst_tutorial.schedules import Schedule
+from gst_tutorial.scores import filter_scores
 
 
 def _stable_schedule(answer) -> str:
-    if not isinstance(answer, PruneSchedule):
+    if not isinstance(answer, Schedule):
         raise NotYet("The answer should be a gst.PruneSchedule(start, end, retrain_period).")
     if answer.start != 5 or answer.epochs[-1] != 23:
         raise NotYet(f"Its events are {answer.epochs}; the first should be 5 and the last 23.")

@@ -17,7 +17,7 @@ def _careful_engineer(answer) -> str:
     for name, value in wanted.items():
         if getattr(recipe, name) != value:
             raise NotYet(f"{name}={getattr(recipe, name)!r}, but the exercise asks for {value!r}.")
-    if answer.intervention != "prune" or answer.events.at_init:
+    if answer.intervention != "prune" or answer.at_init:
         raise NotYet(f"intervention={answer.intervention!r} does not prune for good during training.")
     if answer.layers != ("conv4",) or answer.prune_fraction != 0.8:
         raise NotYet(f"layers={answer.layers}, prune_fraction={answer.prune_fraction}: 80% of conv4 is to go.")

@@ -49,7 +49,7 @@ def _unfair() -> Number:
 def _control(answer) -> str:
     if not isinstance(answer, RunConfig):
         raise NotYet("The answer should be a gst.RunConfig.")
-    if answer.intervention != "prune" or answer.events.at_init or answer.prune_fraction != 0.8:
+    if answer.intervention != "prune" or answer.at_init or answer.prune_fraction != 0.8:
         raise NotYet(
             f"It should prune 0.8 permanently; yours has intervention={answer.intervention!r} and "
             f"prune_fraction={answer.prune_fraction}."
