@@ -191,6 +191,7 @@ def _list(options) -> int:
     from gst_tutorial import studies
     from gst_tutorial.book.recorded import provenance_of, recorded_names
     from gst_tutorial.book.studies import costs
+    from gst_tutorial.book.studies.book import SUPERSEDED
     from gst_tutorial.studies import cost as costing
 
     seeds = {name: len(provenance_of(name)["seeds"]) for name in recorded_names()}
@@ -200,7 +201,8 @@ def _list(options) -> int:
         study = studies.get(name)
         time_needed = costing.in_words(hours[name]) if name in hours else "not known"
         found = f"{seeds[name]} seeds" if name in seeds else "no"
-        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}")
+        note = f" (superseded by {SUPERSEDED[name]})" if name in SUPERSEDED else ""
+        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}{note}")
     return 0
 
 

@@ -75,7 +75,9 @@ class Checkpoint:
         except (OSError, SafetensorError) as error:
             temporary.unlink(missing_ok=True)
             self.every = math.inf
-            warnings.warn(f"Checkpoint {self.path} cannot be written ({error}); the run continues without.", stacklevel=2)
+            warnings.warn(
+                f"Checkpoint {self.path} cannot be written ({error}); the run continues without.", stacklevel=2
+            )
         self.written = time.monotonic()
 
     def remove(self) -> None:

@@ -89,7 +89,9 @@ def test_precision_reaches_every_run(tmp_path):
 def test_study_takes_every_core_but_shares_a_gpu_only_if_told(monkeypatch, given, jobs):
     seen = []
     monkeypatch.setattr("gst_tutorial._arguments.device_here", lambda argument, value: value)
-    monkeypatch.setattr("gst_tutorial.studies.sweep.sweep", lambda study, n_jobs, **options: seen.append(n_jobs) or sys.exit())
+    monkeypatch.setattr(
+        "gst_tutorial.studies.sweep.sweep", lambda study, n_jobs, **options: seen.append(n_jobs) or sys.exit()
+    )
     with pytest.raises(SystemExit):
         cli.main(["run", "quick", *given])
     assert seen == [jobs]
@@ -148,11 +150,15 @@ def test_full_disk_stops_a_study_and_says_how_to_resume(monkeypatch, capsys):
 
     monkeypatch.setattr(gst.ResultStore, "write", full)  # on a real full disk: tests/studies/test_store.py
     assert cli.main(["run", "quick", "--jobs", "1", "--out", "mine"]) == 3
-    assert capsys.readouterr().err.endswith("No space left on device\nFinished runs are in mine; the same command resumes.\n")
+    assert capsys.readouterr().err.endswith(
+        "No space left on device\nFinished runs are in mine; the same command resumes.\n"
+    )
 
 
 def test_help_does_not_wait_for_torch():
-    program = "import sys, gst_tutorial.__main__ as cli\ntry: cli.main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    program = (
+        "import sys, gst_tutorial.__main__ as cli\ntry: cli.main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "examples:" in printed
     assert not {"torch", "numpy", "pandas", "pydantic"} & set(printed.splitlines()[-1].split())
@@ -226,9 +232,7 @@ def test_help_teaches_with_examples_and_exit_codes(capsys):
     assert "examples:" in printed and "exit codes:" in printed and "resume" in printed
 
 
-def test_ctrl_c_prints_the_whole_command_that_resumes(
-    monkeypatch, capsys, tmp_path
-):
+def test_ctrl_c_prints_the_whole_command_that_resumes(monkeypatch, capsys, tmp_path):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 

@@ -122,7 +122,13 @@ SWAPPED = [
     (lambda: FLAT.measure_flatness(DATA, MODEL), "model"),
     (lambda: networks.conv1d_net((3, 4), 3), "n_classes"),
 ]
-KINDS = {"misspelt": MISSPELT, "type": WRONG_TYPE, "shape or range": WRONG_SHAPE_OR_RANGE, "None": NONE, "swapped": SWAPPED}
+KINDS = {
+    "misspelt": MISSPELT,
+    "type": WRONG_TYPE,
+    "shape or range": WRONG_SHAPE_OR_RANGE,
+    "None": NONE,
+    "swapped": SWAPPED,
+}
 CASES = [
     pytest.param(call, argument, id=f"{kind}: {argument} {i}")
     for kind, calls in KINDS.items()

@@ -79,7 +79,9 @@ class ResultStore:
                 file.write(json.dumps({"checksum": _checksum(record), **record}, sort_keys=True))
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # there is no earlier result, or nobody can read it
+            with contextlib.suppress(
+                OSError, ValueError, KeyError, TypeError
+            ):  # there is no earlier result, or nobody can read it
                 if json.loads(path.read_text(encoding="utf-8"))["sources"] != config.sources:
                     os.replace(path, path.with_suffix(".json.outdated"))
             os.replace(temporary, path)

@@ -142,7 +142,8 @@ FILES = {
 
 @pytest.mark.parametrize(
     ("file", "changes"),
-    [("mine.py", True), ("package/helper.py", True), ("package/deep.py", True), ("package/__init__.py", True), ("package/other.py", False)],
+    [("mine.py", True), ("package/helper.py", True), ("package/deep.py", True), ("package/__init__.py", True),
+     ("package/other.py", False)],
 )  # fmt: skip
 def test_source_hash_covers_every_imported_file_of_the_user(tmp_path, file, changes):
     hashes = []

@@ -4,9 +4,9 @@
     python -m tools.notebooks.grade submissions/*.ipynb --csv grades.csv --exercises 1.1 1.2 2.1
 
 Each notebook runs from top to bottom in an empty folder, without the outputs that it came with; a cell that fails or takes too
-long is noted, and the rest still runs. Cells that begin with `# Solution` came with the book and are left out. If a notebook
-checks an exercise more than once, the last time counts. The table has a row for each notebook and exercise: right, claimed, not
-yet, untouched or missing, with the sentence that the check gave; and a row for each cell that failed.
+long is noted, and the rest still runs. Solutions that came with the book (cells that begin with `# @title Solution`) are left
+out. If a notebook checks an exercise more than once, the last time counts. The table has a row for each notebook and exercise:
+right, claimed, not yet, untouched or missing, with the sentence that the check gave; and a row for each cell that failed.
 
 Of what a notebook says, only its answers are believed: they are graded again outside its kernel. An answer that is a function
 cannot leave the kernel, where a student could change the check: it is "claimed", and reading it tells whether it is right.
@@ -35,10 +35,10 @@ from gst_tutorial._arguments import error_text
 from gst_tutorial.book.exercises import _CHECKS
 from gst_tutorial.book.exercises import grade as graded
 from gst_tutorial.pruning import as_schedule
+from tools.notebooks.folding import is_solution
 
 COLUMNS = ("notebook", "exercise", "result", "sentence")
 SAID = "application/vnd.gst-tutorial.check+json"
-SOLUTION = "# Solution"
 GRACE = 10  # seconds in which a cell may still heed the interrupt
 WHOLE = 10  # times the time of a cell: what a notebook may take
 LARGEST = 10_000_000  # characters of outputs, and bytes of a notebook
@@ -157,7 +157,7 @@ def _graded(path: str, timeout: float, send) -> None:
     rows, failed = {}, []
     try:
         notebook = nbformat.read(path, as_version=4)
-        cells = [cell for cell in notebook.cells if not cell.source.startswith(SOLUTION)]
+        cells = [cell for cell in notebook.cells if not is_solution(cell)]
         for cell in cells:
             if cell.cell_type == "code":
                 cell.outputs = []  # what came with it is nobody's word
