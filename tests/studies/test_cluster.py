@@ -125,7 +125,7 @@ def local_cluster():
     return distributed.LocalCluster(**options)
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -143,7 +143,7 @@ def test_sweep_says_when_all_workers_left_and_continues_with_new_ones(tmp_path, 
         stored = {path: path.read_bytes() for path in tmp_path.glob("*.json")}
         assert 2 <= len(stored) < 12, "the study was over before its worker left"
         cluster.scale(1)
-        there = frame.result(150)
+        there = frame.result(300)
     assert there.final_accuracy.tolist() == gst.sweep(study(3), n_jobs=1).final_accuracy.tolist()
     assert all(path.read_bytes() == text for path, text in stored.items())
 
@@ -160,7 +160,7 @@ def test_runs_of_a_worker_that_joins_with_another_version_are_not_stored(tmp_pat
         other = subprocess.Popen(worker, env={**os.environ, "PYTHONPATH": ROOT}, **quiet)
         try:
             with pytest.raises(ValueError, match=r"A worker that joined .* has results 99 \(here "):
-                frame.result(150)
+                frame.result(300)
         finally:
             other.kill()
             other.wait(30)

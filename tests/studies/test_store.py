@@ -199,7 +199,7 @@ def on_a_small_disk(folder, size, program):
         pytest.skip("no file system can be mounted here (needs unshare and user namespaces), so no disk can be filled")
     command = [*mount, sys.executable, "-c", program]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=170, env=environment)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=environment)
 
 
 def test_run_continues_without_checkpoints_when_they_do_not_fit(tmp_path):
