@@ -123,7 +123,7 @@ def examples(argument: str, value, n: int | None = None):
 
 
 def output_of(model, x: torch.Tensor) -> torch.Tensor:
-    """What a network makes of `x`; a ValueError says that they do not fit."""
+    """Return the output of a network for `x`; a ValueError says that they do not fit."""
     try:
         output = model(x)
     except (RuntimeError, TypeError, IndexError, ValueError, AttributeError, NotImplementedError) as error:

@@ -1,4 +1,4 @@
-"""How much accuracy does one change to a network cost at that moment?
+"""Instability: the accuracy that one change to a network costs at that moment.
 
 The instability of a pruning event is (accuracy before - accuracy after) / accuracy before, on the test set, in
 evaluation mode, without recalibrating batch norm (Bartoldson et al. 2020). `measure_instability` measures it around
@@ -96,7 +96,7 @@ def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int
 
 @dataclasses.dataclass
 class Instability:
-    """What `measure_instability` found. The numbers are NaN until its `with` block has ended.
+    """Result of `measure_instability`. The numbers are NaN until its `with` block has ended.
 
     Attributes:
         accuracy_before, accuracy_after: in [0, 1].

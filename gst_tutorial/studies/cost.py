@@ -1,4 +1,4 @@
-"""Estimate what a study will cost before running it: time a few training steps and multiply."""
+"""Cost of a study, estimated before it runs by timing a few training steps."""
 
 from __future__ import annotations
 

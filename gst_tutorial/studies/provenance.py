@@ -1,4 +1,4 @@
-"""Provenance of a result: software versions, processor, device and date."""
+"""Provenance of a number: versions of the software that computed it, processor, device and date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gst_tutorial.config import RESULTS_VERSION
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return the versions that numbers depend on: of the package, its results, Python, torch and NumPy."""
+    """Versions that numbers depend on besides the config: the package, its results, Python, torch and NumPy."""
     import numpy
     import torch
 

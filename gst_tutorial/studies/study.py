@@ -60,7 +60,7 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """The arm's name for people, in tables and figures."""
+        """Name of the arm for people to read."""
         if self.name is not None:
             return self.name
         return ", ".join(_SAID.get(factor, "{}").format(value) for factor, value in self.factors.items())
@@ -192,7 +192,7 @@ class Study:
 
 
 def run_row(arm: Arm, config: RunConfig) -> dict:
-    """Return the description of a run as one flat row: label, factors, then the config."""
+    """Describe a run as one flat row: label, factors, then the config."""
     standard = {"method": method_of(config), "dose": 0.0 if config.intervention == "none" else config.prune_fraction}
     if isinstance(standard["dose"], tuple):
         standard["dose"] = "+".join(map(str, standard["dose"]))
@@ -202,7 +202,7 @@ def run_row(arm: Arm, config: RunConfig) -> dict:
 
 
 def method_of(config: RunConfig) -> str:
-    """Return what a run does in a word: "none", "prune", "prune at init", or the intervention's name."""
+    """Name the intervention of a run: "none", "prune", "prune at init", or the intervention's own name."""
     return "prune at init" if config.events.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
 
 

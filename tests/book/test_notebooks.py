@@ -200,7 +200,7 @@ def test_a_chapter_has_a_live_widget(notebooks, name):
 
 
 @each_chapter
-def test_a_chapter_closes_with_limits_exercises_and_take_away_in_this_order(notebooks, name):
+def test_chapter_closes_with_limits_exercises_and_take_away(notebooks, name):
     sections = [title for level, title in headings(notebooks[name]) if level == 2]
     closing = [section for section in sections if section in SECTIONS_AT_THE_END]
     assert closing == SECTIONS_AT_THE_END

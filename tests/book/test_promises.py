@@ -6,7 +6,9 @@ import re
 def test_every_promise_names_a_test_that_exists(root):
     text = (root / "book" / "promises.md").read_text(encoding="utf-8")
     defined = {
-        name for path in root.glob("tests/**/test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+        name
+        for path in root.glob("tests/**/test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
     }
     promises = re.findall(r"^- .*(?:\n  .*)*", text, re.M)
     assert len(promises) >= 15

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import gst_tutorial as gst
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,13 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def in_a_new_process(code):
-    """What `code`, run by a fresh interpreter, printed as JSON."""
+    """Run `code` in a fresh interpreter and return the JSON of its last line."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_torchvision_gives_networks_data_sets_and_transforms_even_where_its_operators_do_not_load():
+def test_torchvision_loads_even_where_its_operators_do_not():
     code = """
 import json, sys
 try:
@@ -36,7 +37,7 @@ try:
     plain = "works"
 except RuntimeError as error:
     plain = str(error)
-from gst_tutorial.data._torchvision import torchvision as load
+from gst_tutorial.data import torchvision as load
 tv = load()
 import torch, torchvision
 image = tv.transforms.v2.functional.horizontal_flip(torch.arange(4).view(1, 2, 2))
@@ -50,7 +51,7 @@ print(json.dumps([plain, load() is tv is torchvision, hasattr(tv.datasets, "CIFA
     assert shape == [2, 3]
 
 
-# Stand-ins for torchvision in a folder of their own: how `torchvision()` ends with each, and how often it declared operators.
+# Replace torchvision by small stand-ins, and report for each how `torchvision()` ended and how often it declared operators.
 STAND_INS = """
 import json, sys, tempfile
 from pathlib import Path
@@ -60,18 +61,18 @@ for name in ("datasets.py", "models.py", "transforms/__init__.py", "transforms/v
     (package / name).write_text("")
 sys.path.insert(0, str(package.parent))
 sys.dont_write_bytecode = True
-from gst_tutorial.data import _torchvision
+from gst_tutorial.data import images
 declared = []
-declare = _torchvision._declare_operators
-_torchvision._declare_operators = lambda: declared.append(1) or declare()
+declare = images._declare_operators
+images._declare_operators = lambda: declared.append(1) or declare()
 ends = []
 for body in BODIES:
     (package / "__init__.py").write_text(body)
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
-    _torchvision.torchvision.cache_clear()
+    images.torchvision.cache_clear()
     try:
-        end = _torchvision.torchvision().__name__
+        end = images.torchvision().__name__
     except Exception as error:
         end = repr(error)
     ends.append([end, len(declared)])
@@ -84,7 +85,7 @@ if not hasattr(torch.ops.torchvision, "nms"):
 """
 
 
-def test_operators_are_declared_only_after_the_import_has_failed_for_want_of_them():
+def test_operators_are_declared_only_after_they_were_missed():
     failures = ["RuntimeError('something else')", "ImportError('no such file')"]
     bodies = ["", *(f"raise {failure}" for failure in failures), LACKS_OPERATORS]
     ends = in_a_new_process(f"BODIES = {bodies!r}\n{STAND_INS}")
@@ -93,13 +94,10 @@ def test_operators_are_declared_only_after_the_import_has_failed_for_want_of_the
     assert ends[3] == ["torchvision", 1]
 
 
-def test_the_package_imports_torchvision_nowhere_else():
-    for path in (ROOT / "gst_tutorial").glob("*.py"):
-        if path.name != "_torchvision.py":
-            lines = [line.strip() for line in path.read_text().splitlines()]
-            assert not [line for line in lines if line.startswith(("import torchvision", "from torchvision"))], (
-                path.name
-            )
+def test_the_package_imports_torchvision_through_this_function_only():
+    sources = {path: path.read_text() for path in (ROOT / "gst_tutorial").rglob("*.py")}
+    assert len(sources) > 50
+    assert [path for path, code in sources.items() if re.search(r"^\s*(import|from) torchvision\b", code, re.M)] == []
 
 
 # --- its networks --------------------------------------------------------------------------------------------
@@ -169,7 +167,7 @@ def test_making_it_prunable_changes_no_output(name, images):
     assert torch.equal(gst.make_prunable(model, IMAGES)(images), before)
 
 
-def test_resnet18_has_its_stem_and_two_convolutions_per_block_and_no_shortcut():
+def test_resnet18_masks_its_stem_and_two_convolutions_per_block():
     model = gst.make_prunable(network("resnet18"), IMAGES)
     layers = gst.prunable_layers(model)
     blocks = [f"layer{stage}.{block}.conv{i}" for stage in (1, 2, 3, 4) for block in (0, 1) for i in (1, 2)]
@@ -184,7 +182,7 @@ def test_vgg11_has_eight_convolutions_with_or_without_batch_norm(name, norm):
     assert all(isinstance(layer.norm, norm) for layer in layers.values())
 
 
-def test_mobilenet_has_its_expansions_and_projections_but_neither_depthwise_convolutions_nor_gates():
+def test_mobilenet_masks_expansions_and_projections_only():
     model = gst.make_prunable(network("mobilenet_v3_small"), IMAGES)
     layers = gst.prunable_layers(model)
     expected = [
@@ -241,7 +239,7 @@ def test_the_layer_behind_a_pruned_filter_reads_exact_zeros(name, layer, reader,
         ("mobilenet_v3_small", "features.1.block.2.0", ["features.1.block.2.0", "features.1.block.2.1"]),
     ],
 )  # fmt: skip
-def test_a_mask_gives_the_logits_of_the_official_zeros_in_weights_scales_and_shifts(name, layer, official, images):
+def test_mask_gives_the_logits_of_zeroed_weights_scales_and_shifts(name, layer, official, images):
     model = gst.make_prunable(network(name), IMAGES)
     unpruned = model(images)
     mask_out(model, layer)

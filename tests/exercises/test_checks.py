@@ -9,7 +9,7 @@ from scipy import stats
 
 import gst_tutorial as gst
 from gst_tutorial.book.exercises import _CHECKS, check, grade
-from gst_tutorial.book.exercises.answers import Interval, Letter, Number
+from gst_tutorial.book.exercises.answers import Interval, Number
 from gst_tutorial.statistics import Estimate
 
 HIT = gst.RunConfig(  # exercise 4.3 without its point: nothing is given back
@@ -56,24 +56,14 @@ def test_the_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
         assert table.items() <= _CHECKS.items(), f"{path.name} is missing in gst_tutorial/book/exercises.py"
 
 
-@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Number)])
-def test_the_expected_number_is_right_and_each_plausible_wrong_one_gets_its_own_sentence(exercise):
-    number = _CHECKS[exercise]
-    assert grade(exercise, number.expected) == (True, number.right)
-    for wrong, sentence in number.wrong.items():
-        assert abs(wrong - number.expected) > number.tolerance, "a right answer would be refused"
-        assert grade(exercise, wrong) == (False, sentence)
-    assert not grade(exercise, number.expected + 1000)[0]
-    assert "NaN" in grade(exercise, float("nan"))[1]
+def test_known_mistakes_are_not_close_to_the_expected_number():
+    for exercise, number in _CHECKS.items():
+        if isinstance(number, Number):
+            assert all(abs(mistake - number.expected) > number.tolerance for mistake in number.wrong), exercise
 
 
-@pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Letter)])
-def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
-    letter = _CHECKS[exercise]
-    assert grade(exercise, f"({letter.expected.upper()})") == (True, letter.right)
-    for wrong, sentence in letter.wrong.items():
-        assert grade(exercise, wrong) == (False, sentence)
-    assert "one of the letters" in grade(exercise, "all of them")[1]
+def test_a_letter_may_be_a_capital_in_brackets():
+    assert grade("1.4", "(C)")[0]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +74,7 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("1.1", [1, 2], "four numbers"),
         ("1.2", -0.798, "cannot be negative"),
         ("1.2", "a lot", "should be a number"),
+        ("1.2", float("nan"), "NaN"),
         ("1.3", lambda layer, model, x: layer.norm.weight.detach(), "absolute value"),
         ("1.3", lambda layer, model, x: layer.norm.weight.abs(), "gradient"),
         ("1.3", lambda layer, model, x: 1 / 0, "ZeroDivisionError"),
@@ -101,8 +92,6 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("3.3", 0.62, "Look at the sign"),
         ("3.3", "negative", "should be a number"),
         ("3.4", gst.RunConfig(intervention="prune", prune_fraction=0.8), "there should be nine"),
-        ("4.1", "d", "one of the letters"),
-        ("4.2", 0.5, "write down each step"),
         ("4.3", gst.RunConfig(intervention="prune"), "intervention='prune'"),
         ("4.3", gst.RunConfig(intervention="zero"), "both conv3 and conv4"),
         ("4.3", HIT, "which field gives them"),
@@ -112,10 +101,7 @@ def test_one_letter_is_right_and_each_other_gets_its_own_sentence(exercise):
         ("4.3", 0.25, "should be a gst.RunConfig"),
         ("4.4", 0, "without its interval"),
         ("4.4", 0.026, "without its interval"),
-        ("5.1", 0.3, "write down each step"),
-        ("5.2", 9.0, "write down each step"),
         ("5.3", 0.08, "write down each step"),
-        ("5.4", "all", "one of the letters"),
         ("5.5", -0.19, "without its interval"),
     ],
 )
@@ -126,7 +112,7 @@ def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, h
 
 
 @pytest.mark.parametrize("exercise", [name for name, check in _CHECKS.items() if isinstance(check, Interval)])
-def test_an_interval_is_judged_by_its_seeds_its_width_its_sign_and_its_unit(exercise):
+def test_interval_is_judged_by_seeds_width_sign_and_unit(exercise):
     check = _CHECKS[exercise]
     middle, half = (check.low + check.high) / 2, 1.3 * check.sd  # about as wide as five seeds make it
 

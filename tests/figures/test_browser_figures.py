@@ -73,7 +73,7 @@ def test_figures_on_one_page_do_not_move_each_other(open_page):
     assert (state(two), painted(two)) == before
 
 
-def test_the_second_control_changes_the_picture_and_leaves_the_slider_where_it_is(open_page):
+def test_second_control_changes_the_picture_and_not_the_slider(open_page):
     figure = open_page().figures()[1]
     assert state(figure)[0] == 1
     smallest = painted(figure)
@@ -87,7 +87,7 @@ def test_the_second_control_changes_the_picture_and_leaves_the_slider_where_it_i
     assert painted(figure) == smallest
 
 
-def test_play_runs_to_the_last_state_and_stops_and_starts_again_from_the_first(stopped_clock):
+def test_play_stops_at_the_last_state_and_restarts_at_the_first(stopped_clock):
     here = stopped_clock()
     figure = here.figures()[0]
     button, output = figure.locator("button"), figure.locator("output")
@@ -140,7 +140,7 @@ def test_play_starts_at_the_first_state_and_goes_on_where_it_was_paused(stopped_
     button.click()
 
 
-def test_the_name_of_a_position_stands_under_the_thumb_and_inside_the_figure(open_page):
+def test_position_name_is_under_the_thumb_and_inside_the_figure(open_page):
     for viewport in (NARROW, WIDE):
         figure = open_page(viewport=viewport).figures()[0]
         slider, name = figure.locator("input[type=range]"), figure.locator(".gst-at b")

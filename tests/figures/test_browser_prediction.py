@@ -168,7 +168,7 @@ def test_a_curve_by_keyboard_and_a_finger(open_page):
     assert told(figure)
 
 
-def test_figures_on_one_page_do_not_answer_each_other_and_a_cell_may_run_again(open_page):
+def test_predictions_on_one_page_are_independent_even_if_run_twice(open_page):
     page = open_page().page
     page.evaluate(
         INSERT,

@@ -32,7 +32,7 @@ def folded(figure: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_scripts_there_is_a_question_and_a_folded_answer_and_no_control(kind):
+def test_prediction_without_scripts_is_a_question_and_a_folded_answer(kind):
     page = parse(KINDS[kind]())
     assert not page.details.has_attr("open")
     assert WHY in page.details.get_text()
@@ -117,7 +117,7 @@ def test_no_text_can_become_markup():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_prediction_asks_nothing_of_the_network_and_is_the_same_in_another_process(kind):
+def test_prediction_is_self_contained_and_the_same_in_another_process(kind):
     figure = KINDS[kind]()
     assert not re.search(r"url\(|@import|fetch\(|https?:(?!//www\.w3\.org)", figure)
     program = f"from tests.figures.prediction_pages import KINDS; print(KINDS[{kind!r}](), end='')"

@@ -31,7 +31,7 @@ def test_the_curve_along_an_eigenvector_bends_by_its_eigenvalue(net, sample):
         assert (left - 2 * middle + right) / 1e-8 == pytest.approx(eigenvalue, rel=1e-3)
 
 
-def test_loss_and_accuracy_are_those_of_the_moved_network_in_batches_of_any_size(net, sample):
+def test_curve_has_loss_and_accuracy_of_the_moved_network(net, sample):
     (d,) = random_directions(net, 1)
     moved = copy.deepcopy(net)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_filter_normalized_directions_are_as_long_as_each_filter(net):
     assert not np.array_equal(d, random_directions(net, 2, seed=6))
 
 
-def test_plain_random_directions_have_unit_length_and_leave_the_global_generators_alone(net):
+def test_plain_directions_have_unit_length_and_own_generators(net):
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     d = random_directions(net, 3, filter_normalized=False)
     np.testing.assert_allclose(np.linalg.norm(d, axis=1), 1)

@@ -50,7 +50,7 @@ def test_the_oldest_versions_satisfy_the_package_and_leave_torch_out(python):
         assert pins(python)[name] in bounds()[name].specifier
 
 
-def test_where_wheels_exist_the_oldest_versions_are_the_lower_bounds_themselves():
+def test_oldest_versions_with_wheels_are_the_lower_bounds():
     for name in bounds().keys() - {"torch"}:
         (bound,) = bounds()[name].specifier
         assert Version(pins("3.11")[name]).public.split(".post")[0] in (bound.version, f"{bound.version}.0")

@@ -54,17 +54,17 @@ def test_a_wrong_answer_comes_with_the_sentence_that_helps(table):
     assert result(table, "2.2") == ("not yet", "Even a network that guesses is right one time in ten.")
 
 
-def test_an_exercise_that_nobody_checked_is_missing_and_one_left_at_none_is_untouched(table):
+def test_unchecked_exercise_is_missing_and_none_is_untouched(table):
     assert result(table, "2.5")[0] == "missing"
     assert result(table, "2.4")[0] == "untouched"
 
 
-def test_solutions_that_came_with_the_book_do_not_count_and_a_check_under_another_name_does(table):
+def test_book_solutions_do_not_count_and_imported_checks_do(table):
     assert result(table, "2.4")[0] != "right"
     assert result(table, "2.3")[0] == "right"
 
 
-def test_a_failing_cell_and_a_damaged_file_are_rows_of_their_own_and_stop_nothing(table):
+def test_failing_cell_and_damaged_file_are_rows_and_stop_nothing(table):
     errors = [(row["notebook"], row["sentence"]) for row in table if row["result"] == "error"]
     assert errors[0][0] == "broken.ipynb"
     assert errors[1] == ("student.ipynb", "cell 5: NameError: name 'undefined_name' is not defined")
@@ -96,7 +96,7 @@ def display_of(payload):
 CORRECT = 'import gst_tutorial as gst\ngst.exercises.check("1.4", "c")'
 
 
-def test_right_cannot_be_forged_by_a_stored_output_a_display_or_a_changed_check(tmp_path):
+def test_right_cannot_be_forged(tmp_path):
     path = notebook(
         tmp_path / "forged.ipynb",
         "%%javascript\n0",
@@ -142,7 +142,7 @@ while True:
 """
 
 
-def test_what_ignores_interrupts_prints_for_ever_or_kills_its_parent_stops_no_other(tmp_path, root, monkeypatch):
+def test_misbehaving_notebook_stops_no_other(tmp_path, root, monkeypatch):
     paths = [
         notebook(tmp_path / "a stubborn.ipynb", CORRECT, STUBBORN, STUBBORN, STUBBORN),
         notebook(tmp_path / "b floods.ipynb", CORRECT, "while True: print('x' * 10**6)"),

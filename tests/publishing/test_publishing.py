@@ -104,7 +104,7 @@ def test_the_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
     assert "sys" in namespace
 
 
-def test_colab_installs_a_release_or_a_commit_and_files_with_the_checksums_of_the_lock():
+def test_colab_installs_a_release_or_commit_with_locked_checksums():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert setup_cell.revision() == f"v{version}" or re.fullmatch("[0-9a-f]{40}", setup_cell.revision())
     for revision, where in (("v1.2.0", "refs/tags/v1.2.0.zip"), ("0" * 40, f"{'0' * 40}.zip")):
@@ -231,13 +231,13 @@ def package_files() -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in files}
 
 
-def test_the_wheel_holds_the_package_with_its_recorded_results_and_nothing_else(packages):
+def test_wheel_contains_exactly_the_package(packages):
     names = zipfile.ZipFile(packages[0]).namelist()
     assert {name for name in names if ".dist-info/" not in name} == package_files()
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_the_source_distribution_holds_what_the_wheel_is_made_from_and_nothing_else(packages):
+def test_source_distribution_contains_exactly_the_sources(packages):
     with tarfile.open(packages[1]) as archive:
         names = {member.name.split("/", 1)[1] for member in archive.getmembers() if member.isfile()}
     about = {
@@ -296,7 +296,7 @@ def pins(file):
 
 
 @pytest.mark.parametrize("python", ["3.11.2", "3.11.15", "3.12.12", "3.13.9"])
-def test_on_each_python_every_package_has_one_exact_version_and_no_gpu_library(python):
+def test_lock_has_one_version_per_package_and_no_gpu_library(python):
     from packaging.utils import canonicalize_name
 
     environment = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
@@ -307,7 +307,7 @@ def test_on_each_python_every_package_has_one_exact_version_and_no_gpu_library(p
     assert [name for name in names if re.match("nvidia|cuda|triton", name)] == []
 
 
-def test_what_the_project_names_itself_is_locked_at_that_version_on_every_machine():
+def test_direct_requirements_are_locked_at_their_version():
     from packaging.utils import canonicalize_name
 
     locked = {canonicalize_name(pin.name): (pin.specifier, pin.marker) for pin in pins("requirements.txt")}
@@ -326,7 +326,7 @@ def test_the_lock_names_no_address_and_no_path():
 UNHASHED = {"torch", "torchvision"}  # the CPU builds have other checksums than the default builds
 
 
-def test_the_lock_with_checksums_has_every_pin_but_torchs_each_with_its_checksums():
+def test_every_pin_except_torchs_has_checksums():
     text = (ROOT / "requirements-hashes.txt").read_text()
     hashed = re.findall(r"^([^#\s].*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n?)+)", text, flags=re.MULTILINE)
     assert "".join(f"{pin} \\\n{sums}" for pin, sums in hashed) == text.split("\n", 1)[1]
@@ -348,7 +348,7 @@ def small_book(tmp_path):
     return html
 
 
-def test_the_archive_is_the_same_for_the_same_book_and_carries_its_checksum(small_book, tmp_path):
+def test_archive_is_deterministic_and_has_a_checksum(small_book, tmp_path):
     first = make_archive.write(small_book, tmp_path / "a")
     second = make_archive.write(small_book, tmp_path / "b")
     assert first.read_bytes() == second.read_bytes()
@@ -401,7 +401,7 @@ def test_a_question_on_a_slide_comes_without_its_answer():
 
 
 def test_recorded_results_come_with_their_provenance():
-    folder = ROOT / "gst_tutorial" / "recorded"
+    folder = ROOT / "gst_tutorial" / "book" / "recorded"
     studies = {path.stem for path in folder.glob("*.json")}
     assert "processor" in (folder / "costs.csv").read_text().splitlines()[0].split(",")  # measured times, not results
     for path in set(folder.glob("*.csv")) - {folder / "costs.csv"}:

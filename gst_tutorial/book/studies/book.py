@@ -375,7 +375,7 @@ def evenly(start: int, end: int, n_events: int) -> tuple[int, ...]:
 
 
 def dose_way_end() -> Study:
-    """How much, how abruptly, how late: filters drawn at random, first event after epoch 5."""
+    """Dose, number of events and last event varied separately: random filters, first event after epoch 5."""
     arms = [Arm(SPLITS, {"way": "none"})]
     for dose in (0.2, 0.4, 0.6, 0.8, 0.9):
         config = RANDOM_80.replace(prune_fraction=dose)

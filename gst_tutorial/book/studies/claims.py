@@ -39,7 +39,7 @@ recorded = functools.lru_cache(read_recorded)  # a claim's tests read the same f
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """What a claim predicts for one number per seed.
+    """Prediction of a claim about one number per seed.
 
     Attributes:
         what: in words. study: where the numbers come from. values: gives them, indexed by seed.
@@ -224,7 +224,7 @@ RULES = {
 
 
 def outcome(test: Test, mean: float, p: float, no_effect: float) -> str:
-    """What a test says of the claim, from its mean and the corrected p-values (see `Result`)."""
+    """Outcome of a test for the claim, from its mean and the corrected p-values (see `Result`)."""
     if test.predicted in (NO_GAIN, NO_LOSS):
         if no_effect < LEVEL:
             return AGREES
