@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
-        if options.command == "run":
+        if options.command == "run" and options.out.is_dir():
             print(f"Finished runs are in {options.out}; the same command resumes.", file=sys.stderr)
         return 3
     except KeyboardInterrupt as stopped:

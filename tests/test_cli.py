@@ -141,7 +141,7 @@ def test_more_seeds_than_the_study_has_are_refused(capsys):
 def test_result_folder_that_cannot_be_made_is_one_sentence(tmp_path, capsys):
     (tmp_path / "a_file").write_text("")
     assert cli.main(["run", "quick", "--jobs", "1", "--out", "a_file"]) == 3
-    assert capsys.readouterr().err.startswith("error: [Errno 17] path='a_file' cannot be made: ")
+    assert capsys.readouterr().err == "error: [Errno 20] path='a_file' cannot be made: Not a directory\n"
 
 
 def test_full_disk_stops_a_study_and_says_how_to_resume(monkeypatch, capsys):

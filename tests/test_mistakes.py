@@ -80,7 +80,7 @@ WRONG_SHAPE_OR_RANGE = [
     (lambda: gst.Recipe(learning_rate=0), "learning_rate"),
     (lambda: gst.Recipe(learning_rate=math.nan), "learning_rate"),
     (lambda: gst.PruneSchedule(10, 5, 1), "end"),
-    (lambda: gst.load("mnist1d", n_train=10**7), "n_train"),
+    (lambda: gst.load("mnist1d", n_train=0), "n_train"),
     (lambda: gst.accuracy(MODEL, X[0], Y), "x"),
     (lambda: gst.accuracy(MODEL, X, Y[:3]), "y"),
     (lambda: gst.correct(MODEL, X, Y[:, None]), "y"),
@@ -93,7 +93,7 @@ WRONG_SHAPE_OR_RANGE = [
     (lambda: gst.Study("s", "?", {"a": CONFIG}, seeds=(1, 1)), "seeds"),
     (lambda: statistics.mean_estimate(np.array([0.1, math.nan, 0.2]), "gain"), "values"),
     (lambda: statistics.power(0.01, 0.0, 20), "sd"),
-    (lambda: gst.Dataset.from_arrays(np.zeros((3, 8)), np.zeros(2), np.zeros((3, 8)), np.zeros(3)), "y_train"),
+    (lambda: gst.Dataset.from_arrays(np.zeros((3, 8)), np.arange(2), np.zeros((3, 8)), np.arange(3)), "y_train"),
 ]
 NONE = [
     (lambda: gst.RunConfig(target=None), "target"),
@@ -119,8 +119,8 @@ SWAPPED = [
     (lambda: gst.kept_filters(0.5, 10, 3), "n_filters"),
     (lambda: statistics.mean_estimate("gain", np.ones(3)), "name"),
     (lambda: statistics.means("label", RUNS, "final_accuracy"), "frame"),
-    (lambda: FLAT.measure_flatness(DATA, MODEL), "model"),
-    (lambda: networks.conv1d_net((3, 4), 3), "n_classes"),
+    (lambda: FLAT.measure_flatness(DATA, MODEL), "dataset"),
+    (lambda: networks.conv1d_net((3, 4), 3), "channels"),
 ]
 KINDS = {
     "misspelt": MISSPELT,

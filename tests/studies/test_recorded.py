@@ -81,7 +81,7 @@ def test_recorded_results_are_read_back_unchanged(tmp_path, monkeypatch):
 def test_every_recorded_file_has_its_checksum():
     for name in gst.recorded_names():
         provenance = recorded.provenance_of(name)
-        files = [f"{name}.json", f"{name}.csv", *(f"{name}-{kind}.csv" for kind in provenance["curves"])]
+        files = [f"{name}.csv", *(f"{name}-{kind}.csv" for kind in provenance["curves"])]
         assert sorted(provenance["checksum"]) == sorted(files)
         for kind in ("runs", *provenance["curves"]):
             gst.recorded(name, kind)

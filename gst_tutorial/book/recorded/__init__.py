@@ -73,8 +73,8 @@ def provenance_of(name: str) -> dict:
     path = FOLDER / f"{name}.json"
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
-        is_whole = provenance["checksum"][path.name] == _checksum(_without_checksum(provenance))
-    except (ValueError, KeyError, TypeError):
+        is_whole = provenance["checksum"].pop(path.name) == _checksum(as_json(provenance))
+    except (ValueError, KeyError, TypeError, AttributeError):
         is_whole = False
     if not is_whole:
         raise _damaged(path)
@@ -103,14 +103,11 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _without_checksum(provenance: dict) -> str:
-    return json.dumps({**provenance, "checksum": None}, sort_keys=True)
-
-
 def with_checksum(provenance: dict, texts: dict[str, str]) -> dict:
-    """Return the provenance with the checksums of its CSV files, given as texts by file name, and of itself."""
-    own = {f"{provenance['study']}.json": _checksum(_without_checksum(provenance))}
-    return {**provenance, "checksum": own | {file: _checksum(text) for file, text in texts.items()}}
+    """Return the provenance with the checksums of its CSV files, given as texts by file name, and of all of that."""
+    provenance = {**provenance, "checksum": {file: _checksum(text) for file, text in texts.items()}}
+    own = {f"{provenance['study']}.json": _checksum(as_json(provenance))}
+    return {**provenance, "checksum": own | provenance["checksum"]}
 
 
 def _record(row: dict) -> dict:
