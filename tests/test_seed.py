@@ -51,9 +51,10 @@ def test_threads_set_by_the_caller_change_nothing(here):
     assert in_a_new_process(OMP_NUM_THREADS="2") == here
 
 
-@pytest.mark.parametrize("kernels", ["default", "avx2"])
-def test_other_cpu_kernels_agree_until_rounding_has_grown(here, kernels):
+@pytest.mark.parametrize("other", ["default", "avx2", "two threads"])
+def test_other_cpu_kernels_agree_until_rounding_has_grown(here, other):
     """They add in another order; training amplifies the difference. The first epoch's loss shows how small it begins."""
-    there = in_a_new_process(ATEN_CPU_CAPABILITY=kernels)
+    two = other == "two threads"
+    there = numbers(gst.run(CONFIG, threads=2)) if two else in_a_new_process(ATEN_CPU_CAPABILITY=other)
     assert there[2] == pytest.approx(here[2], abs=1e-4)  # mean training loss of the first epoch
     assert there[0] == pytest.approx(here[0], abs=0.06)  # final test accuracy

@@ -6,7 +6,7 @@ mnist1d.py generates signals; images.py reads images (digits, CIFAR-10 and other
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -297,8 +297,25 @@ def load(
     return dataclasses.replace(found, **{part: getattr(found, part).clone() for part in _TENSORS})
 
 
-@functools.lru_cache(maxsize=8)  # a sweep asks for the same data in every run
-def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
+# Data sets already read, the latest at the end: a sweep asks for the same one in every run.
+_CACHE: OrderedDict[tuple, Dataset] = OrderedDict()
+CACHE_BYTES = 2**30  # CIFAR-10 takes 0.7 GB
+
+
+def _load_once(*request) -> Dataset:
+    """Read a data set, or take it from the cache, which forgets the least recently used ones beyond `CACHE_BYTES`."""
+    found = _CACHE.pop(request, None) or _read(*request)
+    _CACHE[request] = found
+    while _CACHE and sum(map(_n_bytes, _CACHE.values())) > CACHE_BYTES:
+        _CACHE.popitem(last=False)
+    return found
+
+
+def _n_bytes(dataset: Dataset) -> int:
+    return sum(getattr(dataset, part).nbytes for part in _TENSORS)
+
+
+def _read(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
     if name.startswith(images.FOLDER):
         found = images.read_folder(name.removeprefix(images.FOLDER), n_train, n_test, seed, image_size)
     elif name not in SOURCES:

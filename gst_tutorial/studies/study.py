@@ -203,17 +203,13 @@ def run_row(arm: Arm, config: RunConfig) -> dict:
 
 def method_of(config: RunConfig) -> str:
     """Name the intervention of a run: "none", "prune", "prune at init", or the intervention's own name."""
-    return "prune at init" if config.events.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
+    return "prune at init" if config.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
 
 
 def config_row(config: RunConfig) -> dict:
-    """Return a config as one flat row, with values for several layers joined by "+"."""
-    row = {}
-    for group in (config.task, config.recipe, config.events, config):
-        row |= {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
-    for group in ("task", "recipe", "events"):
-        del row[group]
-    plan, at_init = config.plan, config.events.at_init
+    """A config as one flat row; the values of several layers are joined by "+"."""
+    row = {name: getattr(config, name) for name in config.field_names()}
+    plan, at_init = config.plan, config.at_init
     columns: dict[str, Iterable] = {
         "layers": [name for name, _, _ in plan],
         "prune_fraction": [fraction for _, fraction, _ in plan],

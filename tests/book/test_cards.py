@@ -6,7 +6,7 @@ import pytest
 
 from gst_tutorial import studies
 from gst_tutorial.interventions import INTERVENTIONS
-from gst_tutorial.pruning import PAPER_SCORES, SCORES
+from gst_tutorial.scores import PAPER_SCORES, SCORES
 from tools.pages import cards
 
 

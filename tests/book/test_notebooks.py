@@ -47,7 +47,9 @@ def test_a_notebook_is_tidy_and_was_run_without_errors(notebooks, name):
 def test_lab_and_colab_fold_what_the_page_folds(notebooks, name):
     for cell in cells(notebooks[name], "code"):
         waits_for_the_reader = "answer = None" in cell.source or "return None\n" in cell.source
-        folded = bool(tags(cell) & {"hide-input", "hide-cell", "remove-cell"}) and not waits_for_the_reader
+        folded = (
+            bool(tags(cell) & {"hide-input", "remove-input", "hide-cell", "remove-cell"}) and not waits_for_the_reader
+        )
         assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == folded, cell.source
         assert (cell.metadata.get("cellView") == "form") == folded, cell.source
         assert cell.source.startswith("# @title ") == folded, cell.source

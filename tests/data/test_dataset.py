@@ -21,9 +21,9 @@ BOTH = pytest.mark.parametrize("name", ["mnist1d", "digits"])
 def cache(tmp_path, monkeypatch):
     """An empty cache folder, and no data set in memory."""
     monkeypatch.setenv("GST_CACHE", str(tmp_path))
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     yield tmp_path
-    data._load_once.cache_clear()
+    data._CACHE.clear()
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def no_generator(monkeypatch):
     """A function after whose call generating MNIST-1D is an error, so that only the cache can answer."""
 
     def forbid():
-        data._load_once.cache_clear()
+        data._CACHE.clear()
         monkeypatch.setattr(mnist1d, "_generate", lambda n, seed: pytest.fail("generated again"))
 
     return forbid
@@ -115,7 +115,7 @@ def test_a_digit_keeps_its_label():
 @BOTH
 def test_seed_decides_the_data_set(name, cache):
     first = gst.load(name, n_train=100, n_test=50, seed=1)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     again, other = (gst.load(name, n_train=100, n_test=50, seed=seed) for seed in (1, 2))
     assert torch.equal(first.x_train, again.x_train)
     assert torch.equal(first.y_test, again.y_test)
@@ -133,7 +133,7 @@ def test_loading_neither_reads_nor_changes_the_callers_random_state(name, cache)
         loaded.append(gst.load(name, n_train=100, n_test=50))
         after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
         assert before == after
-        data._load_once.cache_clear()
+        data._CACHE.clear()
         for file in cache.iterdir():
             file.unlink()
     assert torch.equal(loaded[0].x_train, loaded[1].x_train)
@@ -196,7 +196,7 @@ def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, da
     first = gst.load("mnist1d", n_train=100, n_test=50)
     (path,) = cache.iterdir()
     damage(path)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.warns(UserWarning, match=path.name):
         rebuilt = gst.load("mnist1d", n_train=100, n_test=50)
     assert torch.equal(first.x_train, rebuilt.x_train)
@@ -324,7 +324,7 @@ def test_unwritable_cache_warns_and_data_are_the_same(tmp_path, monkeypatch, cac
     expected = gst.load("mnist1d", n_train=20, n_test=20)
     (tmp_path / "a file").touch()
     monkeypatch.setenv("GST_CACHE", str(tmp_path / place))
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.warns(UserWarning, match="cannot be written"):
         found = gst.load("mnist1d", n_train=20, n_test=20)
     assert torch.equal(found.x_train, expected.x_train)

@@ -27,9 +27,9 @@ def picture(i: int, size: int = 8) -> np.ndarray:
 def nothing_in_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("GST_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GST_DATA", raising=False)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     yield
-    data._load_once.cache_clear()
+    data._CACHE.clear()
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_training_pictures_among_test_pictures_are_reported(folder):
         gst.load(f"folder:{folder}")
     shutil.rmtree(folder / "test")
     (folder / "test").symlink_to(folder / "train")
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.raises(ValueError, match="each of the 40 test pictures is a training picture"):
         gst.load(f"folder:{folder}")
 

@@ -10,7 +10,7 @@ OWN = {
     "1.5": pruning.smallest_minus_largest,
     "2.5": instability.selectivity_against_ebn,
     "8.5": images.middle_minus_last,
-    "9.5": network.folded_minus_plain,
+    "10.5": network.folded_minus_plain,
 }
 
 

@@ -1,6 +1,7 @@
 """Students' notebooks are graded by running them: what each check says ends up in a table."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def results(rows):
 
 
 def display_of(payload):
-    return f"from IPython.display import display\ndisplay({{{grade.SAID!r}: {payload!r}}}, raw=True)"
+    return f"from IPython.display import display\ndisplay({{{grade.SAID!r}: {json.dumps(payload)!r}}}, raw=True)"
 
 
 CORRECT = 'import gst_tutorial as gst\ngst.exercises.check("1.4", "c")'
@@ -108,13 +109,31 @@ def test_right_cannot_be_forged(tmp_path):
     )
     forged = nbformat.read(path, as_version=4)
     said = {"exercise": "1.1", "result": "right", "answer": [106, 84, 61, 39], "solved": True, "sentence": ""}
-    forged.cells[0].outputs = [nbformat.v4.new_output("display_data", data={grade.SAID: said})]
+    forged.cells[0].outputs = [nbformat.v4.new_output("display_data", data={grade.SAID: json.dumps(said)})]
     forged.cells[0].metadata["tags"] = ["skip-execution"]  # a cell that never runs keeps what it came with
     nbformat.write(forged, path)
     rows = grade.grade(path, ["1.1", "1.2", "1.3", "1.4"])
     assert results(rows)[:4] == [("1.1", "missing"), ("1.2", "not yet"), ("1.3", "claimed"), ("1.4", "not yet")]
     assert [row["result"] for row in rows[4:]] == ["error"] * 2
     assert all("not from a check" in row["sentence"] for row in rows[4:])
+
+
+OWN_STUDY = """
+import pandas as pd
+arm = dict(epochs=30, intervention="prune", target="random", prune_fraction=0.8, layers="conv4", n_events=2, start=3)
+arm |= dict(milestones=[(20, 26)] * 5, seed=range(5), instability=0.5)
+early = pd.DataFrame(arm | dict(label="early", end=11, final_accuracy=[0.80, 0.81, 0.79, 0.80, 0.82]))
+late = pd.DataFrame(arm | dict(label="late", end=19, final_accuracy=[0.78, 0.78, 0.77, 0.77, 0.80]))
+frame = pd.concat([early, late]).assign(hash=range(10))
+gst.exercises.check("3.5", (frame, "below zero"))
+"""
+OWN_NUMBERS = """
+from gst_tutorial.book.exercises.pruning import smallest_minus_largest
+numbers = {seed: 0.1 * seed for seed in range(5)} | {5: smallest_minus_largest(5)}
+for verdict in ("above zero", "not told apart from zero", "below zero"):
+    if gst.exercises.grade("1.5", (numbers, verdict))[0]:
+        gst.exercises.check("1.5", (numbers, verdict))
+"""
 
 
 def test_answers_of_every_kind_are_graded_again_outside_the_kernel(tmp_path):
@@ -126,9 +145,13 @@ def test_answers_of_every_kind_are_graded_again_outside_the_kernel(tmp_path):
         'gst.exercises.check("2.3", gst.PruneSchedule(5, 23, 1))',
         'c = gst.RunConfig(intervention="prune", prune_fraction=0.8, schedule=gst.PruneSchedule(5, 21, 2))',
         'gst.exercises.check("3.4", c)',
+        'gst.exercises.check("4.4", gst.statistics.Estimate("mine", 0.026, 0.012, 0.040, 5))',
+        OWN_STUDY,
+        OWN_NUMBERS,
     )
     rows = grade.grade(path)
-    assert {exercise for exercise, result in results(rows) if result == "right"} == {"1.1", "1.2", "2.3", "3.4"}, rows
+    right = {exercise for exercise, result in results(rows) if result == "right"}
+    assert right == {"1.1", "1.2", "1.5", "2.3", "3.4", "3.5", "4.4"}, rows
     assert "error" not in {row["result"] for row in rows}, rows
 
 

@@ -16,7 +16,6 @@ import yaml
 from tools.notebooks import setup_cell
 from tools.publish import archive as make_archive
 from tools.publish import repository as set_repository
-from tools.publish import slides as make_slides
 from tools.publish.fonts import embed_fonts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -335,7 +334,7 @@ def test_every_pin_except_torchs_has_checksums():
     assert {line.split("==")[0] for line in lines} >= UNHASHED
 
 
-# ---- archive and slides ----
+# ---- archive ----
 
 
 @pytest.fixture
@@ -380,24 +379,6 @@ def test_an_archive_of_a_book_that_was_not_built_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="make book"):
         make_archive.write(tmp_path / "html", tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_slides_show_every_chapter_and_need_no_network(chapters, tmp_path):
-    page = make_slides.write(tmp_path / "slides")
-    text = page.read_text()
-    for notebook in chapters.values():
-        title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-        assert f"<h1>{make_slides.html.escape(title)}</h1>" in text
-    assert re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css)"', text) == []
-    for name in re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', text):
-        assert (page.parent / name).is_file()
-
-
-def test_a_question_on_a_slide_comes_without_its_answer():
-    assert (
-        make_slides.without_answer("What falls further?\n\n<details><summary>Most say</summary>\nno</details>")
-        == "What falls further?"
-    )
 
 
 def test_recorded_results_come_with_their_provenance():

@@ -123,7 +123,7 @@ def test_what_makes_no_difference_changes_nothing():
 def test_a_twin_has_the_same_seed_and_recipe_and_no_event():
     config = live.config_from({"seed": 3, "weight_decay": 0.1, "dropout": 0.5, "n_batches": 20}, HALF)
     twin = live.twin_of(config)
-    assert (twin.recipe, twin.task, twin.seed, twin.event_epochs) == (config.recipe, config.task, 3, ())
+    assert (twin.recipe, twin.seed, twin.event_epochs) == (config.recipe, 3, ())
     assert twin == gst.RunConfig(seed=3, weight_decay=0.1, dropout=0.5)
 
 

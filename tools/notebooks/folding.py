@@ -1,15 +1,15 @@
 """Fold a notebook's cells in JupyterLab and Colab as the book's page folds them.
 
-On the page, the tags `hide-input`, `hide-cell` and `remove-cell` fold a cell or leave it out. JupyterLab and Colab do not know
-these tags: JupyterLab reads `jupyter.source_hidden` (and `outputs_hidden`), and Colab reads `cellView: form` and shows the
-text of a first line `# @title ...` in place of the code. All of that is derived here from the tags.
+On the page, the tags `hide-input`, `remove-input`, `hide-cell` and `remove-cell` fold a cell or leave it out. JupyterLab and
+Colab do not know these tags: JupyterLab reads `jupyter.source_hidden` (and `outputs_hidden`), and Colab reads `cellView: form`
+and shows the text of a first line `# @title ...` in place of the code. All of that is derived here from the tags.
 
 An exercise that waits for an answer stays open everywhere, although the page leaves it out: the reader has to write in it.
 """
 
 import re
 
-FOLDED = {"hide-input", "hide-cell", "remove-cell"}
+FOLDED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 TITLE = re.compile(r"# ?@title +(.*)\n?")
 # Also the form without a title, as an author writes it: "# Solution 2.3: a hint for those who open it".
 SOLUTION = re.compile(r"# (?:@title )?(Solution \d+\.\d+)(?:: *(.*))?\n?")
@@ -36,6 +36,8 @@ def default_title(cell) -> str:
     html = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
     if "figures.predict(" in cell.source:
         return "Ask for a guess"
+    if "exercises.answer_box(" in cell.source:
+        return "Answer in the page"
     if any(kind.startswith("image/") for kind in shown) or "<figure" in html:
         return "Draw the figure"
     if html:

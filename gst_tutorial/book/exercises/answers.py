@@ -1,7 +1,7 @@
-"""Building blocks of the exercises' checks: accept a number, a letter or an interval, and explain what is wrong otherwise.
+"""Building blocks of the exercises' checks: judge an interval, a study or a function, and explain what is wrong with it.
 
-A check is a function of an answer. It returns the sentence that closes the exercise, or raises `NotYet` with a hint.
-`Number`, `Letter` and `Interval` are checks that are written as data; other checks are functions, which may use `number`.
+A check is a function of an answer. It returns the sentence that closes the exercise, or raises `NotYet` with a hint. Numbers
+and choices are tables (see `tabled`), an `Interval` is data as well; other checks are functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from scipy import stats
 from torch import nn
 
 from gst_tutorial import statistics
+from gst_tutorial.book.exercises.tabled import NotYet, a_number
 from gst_tutorial.data import Dataset
 from gst_tutorial.instability import correct, measure_instability
 from gst_tutorial.masks import PrunableLayer
@@ -26,38 +27,8 @@ from gst_tutorial.pruning import prune_filters
 Check = Callable[..., str]
 
 
-class NotYet(Exception):
-    """Raised if an answer is not right; the message says what to look at again."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A check that accepts a number within `tolerance` of `expected`; each plausible mistake gets its own sentence."""
-
-    expected: float
-    tolerance: float
-    right: str
-    wrong: dict[float, str] = field(default_factory=dict)
-
-    def __call__(self, answer) -> str:
-        number(answer, self.expected, self.tolerance, self.wrong)
-        return self.right
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A check that accepts one letter; each of the others gets its own sentence."""
-
-    expected: str
-    right: str
-    wrong: dict[str, str]
-
-    def __call__(self, answer) -> str:
-        given = str(answer).strip().strip("()").lower()
-        if given != self.expected:
-            letters = ", ".join(sorted([self.expected, *self.wrong]))
-            raise NotYet(self.wrong.get(given, f"Answer with one of the letters {letters}."))
-        return self.right
+class NotAFunction(NotYet):
+    """Raised if an exercise asks for a function and got something else. A grader cannot run one outside its notebook."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +79,6 @@ class Interval:
                 raise NotYet("The sign is the other way round: which of the two arms is subtracted?")
             raise NotYet("The interval misses what other seeds gave: compare the two configs, field by field.")
         return f"{statistics.conclusion(answer).capitalize()}, and in agreement with {self.measured}. {self.right}"
-
-
-def number(answer, expected: float, tolerance: float, wrong: dict[float, str] | None = None) -> float:
-    """Return `answer` as a float if it is within `tolerance` of `expected`; `wrong` maps plausible numbers to sentences."""
-    if isinstance(answer, bool) or (not isinstance(answer, (int, float)) and not hasattr(answer, "__float__")):
-        raise NotYet(f"The answer should be a number, not {type(answer).__name__}.")
-    value = float(answer)
-    if math.isnan(value):
-        raise NotYet("The answer is NaN, which is no number: look for a division by zero or for missing values.")
-    for mistake, sentence in (wrong or {}).items():
-        if math.isclose(value, mistake, abs_tol=tolerance):
-            raise NotYet(sentence)
-    if not abs(value - expected) <= tolerance:
-        raise NotYet(f"{value:g} is not it, and it is none of the mistakes known here: write down each step.")
-    return value
 
 
 def verdict_fits(said, found: statistics.Estimate) -> None:
@@ -178,11 +134,16 @@ def interval(found: statistics.Estimate, points: bool = True) -> str:
     return f"{found.name}: {value}{unit} [{low}, {high}], {found.n_seeds} seeds"
 
 
+def function(answer, call: str):
+    """Return `answer` if it can be called; `call` is how its exercise is checked."""
+    if not callable(answer):
+        raise NotAFunction(f"The answer should be the function itself: {call}, without calling it.")
+    return answer
+
+
 def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
     """Return the scores `(C,)` that a user-supplied function computes for a layer; `call` shows how to check it."""
-    if not callable(answer):
-        raise NotYet(f"The answer should be the function itself: {call}, without calling it.")
-    scores = answer(layer, None, None)
+    scores = function(answer, call)(layer, None, None)
     if scores is None:
         raise NotYet("The function returns None so far.")
     scores, n = torch.as_tensor(scores), layer.mask.n_filters
@@ -212,7 +173,7 @@ def own_numbers(answer, again: Callable[[int], float], tolerance: float, wrong_w
         )
     if not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in numbers):
         raise NotYet("The keys should be the seeds, whole numbers from 0 up.")
-    numbers = {seed: number(value, 0.0, math.inf) for seed, value in numbers.items()}
+    numbers = {seed: a_number(value) for seed, value in numbers.items()}
     if any(abs(value) > 1 for value in numbers.values()):
         raise NotYet("Each number lies between -1 and 1; accuracies are shares here, not percentages.")
     if len(set(numbers.values())) == 1:

@@ -1,8 +1,8 @@
 """The book's figures.
 
-`style` has one colour and marker for each concept, `plots` draws estimates with them. `slider` and `prediction` make figures
-that respond without a kernel, both on a `card`. A name is loaded when it is first used, so importing this package does not
-import matplotlib.
+`style` has one colour and marker for each concept, `plots` draws estimates with them. `slider`, `prediction` and `mechanisms`
+make figures that respond without a kernel, all on a `card`. A name is loaded when it is first used, so importing this package
+does not import matplotlib.
 """
 
 import importlib
@@ -20,6 +20,7 @@ _NAMES = {
         "training_curve",
     ),
     "card": ("folded", "show"),
+    "mechanisms": ("mechanism",),
     "slider": ("figure_frames", "slider_figure"),
     "prediction": ("predict",),
 }

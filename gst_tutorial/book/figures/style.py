@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.interventions import INTERVENTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,6 @@ def _looks(**rows: tuple) -> dict[str, dict[str, Any]]:
 #: Colour, marker and line style of each concept. No two concepts share colour and marker, or colour and line style.
 LOOKS = _looks(
     none=("black", "o", "-"),
-    reset_moments=("black", "8", ":"),
     # The two sides of a contrast: which filters are pruned, in how many events, and how curved the loss is in the end.
     smallest=("blue", "s", "-"),
     largest=("vermilion", "^", "--"),
@@ -53,23 +53,16 @@ LOOKS = _looks(
     flatter=("blue", "o", ":"),
     sharper=("vermilion", "*", "-."),
     # Filters are removed permanently.
-    prune=("green", "s", "-"),
     random=("green", "D", "-."),
     prune_at_init=("green", "v", ":"),
-    # Filters lose what they have learned. Dropout does so for a single step.
-    zero=("sky", "P", "--"),
-    zero_inputs=("sky", "H", "-."),
-    silence=("sky", "p", ":"),
-    redirect=("sky", "*", "-"),
+    # Events, see the table of interventions. Green: filters are removed permanently. Sky: they lose what they have learned.
+    # Orange: weights are moved a little. Purple: they become shorter or longer. Black: no weight changes.
+    **{name: entry.look for name, entry in INTERVENTIONS.items()},
+    # Dropout: filters lose what they have learned, for a single step.
     dropout=("sky", "v", DOTTED_TIGHTLY),
-    # Weights are moved a little, at random or (SAM) uphill.
-    gaussian=("orange", "X", ":"),
-    gaussian_relative=("orange", "h", "-."),
-    gaussian_same_norm=("orange", "d", "--"),
+    # SAM: weights are moved a little, uphill.
     SAM=("orange", "s", "-"),
-    # Weights become shorter or longer, in one event or (weight decay) in every step.
-    scale=("purple", "<", "--"),
-    rescale=("purple", ">", "-."),
+    # Weights become shorter in every step.
     weight_decay=("purple", "v", "-"),
 )
 #: What the text calls some of them.

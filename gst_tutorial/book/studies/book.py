@@ -6,8 +6,9 @@ Reported seeds are 0 to 19. Whatever had to be chosen (a strength, a learning ra
 from __future__ import annotations
 
 from gst_tutorial.book.studies import paper
-from gst_tutorial.config import INIT, RunConfig
-from gst_tutorial.pruning import TARGETS, PruneSchedule
+from gst_tutorial.config import RunConfig
+from gst_tutorial.pruning import TARGETS
+from gst_tutorial.schedules import INIT, PruneSchedule
 from gst_tutorial.studies.study import Arm, Study
 from gst_tutorial.training import Recipe
 
