@@ -93,7 +93,7 @@ WRONG_SHAPE_OR_RANGE = [
     (lambda: gst.Study("s", "?", {"a": CONFIG}, seeds=(1, 1)), "seeds"),
     (lambda: statistics.mean_estimate(np.array([0.1, math.nan, 0.2]), "gain"), "values"),
     (lambda: statistics.power(0.01, 0.0, 20), "sd"),
-    (lambda: gst.Dataset.from_arrays(np.zeros((3, 8)), np.arange(2), np.zeros((3, 8)), np.arange(3)), "y_train"),
+    (lambda: gst.Dataset.from_arrays(np.zeros((3, 1, 8)), np.arange(2), np.zeros((3, 1, 8)), np.arange(3)), "y_train"),
 ]
 NONE = [
     (lambda: gst.RunConfig(target=None), "target"),
