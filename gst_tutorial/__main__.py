@@ -191,7 +191,7 @@ def _list(options) -> int:
     from gst_tutorial import studies
     from gst_tutorial.book.recorded import provenance_of, recorded_names
     from gst_tutorial.book.studies import costs
-    from gst_tutorial.book.studies.book import SUPERSEDED
+    from gst_tutorial.book.studies.history import SUPERSEDED
     from gst_tutorial.studies import cost as costing
 
     seeds = {name: len(provenance_of(name)["seeds"]) for name in recorded_names()}

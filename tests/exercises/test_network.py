@@ -17,7 +17,7 @@ def geometric(p, final):
     return 1 - (1 - final) ** p
 
 
-def test_the_folded_score_and_the_geometric_schedule_are_right():
+def test_folded_score_and_the_geometric_schedule_are_right():
     assert grade("10.2", folded)[0]
     assert grade("10.3", geometric)[0]
 
@@ -41,7 +41,7 @@ def test_the_folded_score_and_the_geometric_schedule_are_right():
         ("10.3", lambda p, final: 1 - (1 - final) ** (2 * p), "At the end a share of 0.5"),
     ],
 )
-def test_a_plausible_mistake_gets_a_sentence_that_helps(exercise, answer, hint):
+def test_plausible_mistake_gets_a_helpful_sentence(exercise, answer, hint):
     solved, sentence = grade(exercise, answer)
     assert not solved
     assert hint in sentence

@@ -218,7 +218,7 @@ assert os.listdir("disk") == [], os.listdir("disk")
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_sweep_on_a_full_disk_stops_and_resumes(tmp_path, n_jobs):
-    done = on_a_small_disk(tmp_path, "28k", f"""
+    done = on_a_small_disk(tmp_path, "28k" if n_jobs == 1 else "44k", f"""
 import os, shutil, gst_tutorial as gst
 from tests.studies.small_study import study
 try:
