@@ -18,7 +18,7 @@ from gst_tutorial import _arguments as check
 from gst_tutorial import studies
 from gst_tutorial.book.recorded import check_record, record, recorded, recorded_names
 from gst_tutorial.book.studies import costs
-from gst_tutorial.book.studies.book import SUPERSEDED
+from gst_tutorial.book.studies.history import SUPERSEDED
 from gst_tutorial.statistics import gains, power
 from gst_tutorial.studies import cost as costing
 from gst_tutorial.studies.store import ResultStore

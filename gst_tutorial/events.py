@@ -1,4 +1,4 @@
-"""What happens at the end of each epoch of a run: the events that are due, and the measurements around them."""
+"""Events at the end of each epoch of a run, and the measurements around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a `Recipe` adds to a plain training step: one small function or class each, put together by `Step`."""
+"""Additions of a `Recipe` to a plain training step: one small function or class each, which `Step` puts together."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def cropped(image, top, left, padding, flip):
     return crop.flip(2) if flip else crop
 
 
-def test_none_gives_the_batch_itself_and_draws_nothing(signals):
+def test_none_returns_the_batch_itself_and_draws_nothing(signals):
     generator = stream()
     before = generator.get_state()
     assert none(signals, generator) is signals

@@ -101,7 +101,7 @@ def test_number_of_classes_is_ten_even_if_a_sample_misses_one(name, seed):
     assert dataset.n_classes == 10
 
 
-def test_a_digit_keeps_its_label():
+def test_digit_keeps_its_label():
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -139,7 +139,7 @@ def test_loading_neither_reads_nor_changes_the_callers_random_state(name, cache)
     assert torch.equal(loaded[0].x_train, loaded[1].x_train)
 
 
-def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
+def test_generated_data_are_written_once_and_then_read(cache, no_generator):
     first = gst.load("mnist1d", n_train=100, n_test=50)
     assert [path.suffix for path in cache.iterdir()] == [".npz"]  # and no temporary file is left
     no_generator()
@@ -148,7 +148,7 @@ def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
     assert torch.equal(first.y_train, again.y_train)
 
 
-def test_a_second_process_reads_the_cache(cache):
+def test_second_process_reads_the_cache(cache):
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     program = (
         "import gst_tutorial as gst; from gst_tutorial.data import mnist1d; mnist1d._generate = None\n"
@@ -192,7 +192,7 @@ def lose_an_array(path):
 @pytest.mark.parametrize(
     "damage", [truncate, flip_a_bit, empty, replace_with_text, change_a_number_but_not_the_checksum, lose_an_array]
 )
-def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, damage):
+def test_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, damage):
     first = gst.load("mnist1d", n_train=100, n_test=50)
     (path,) = cache.iterdir()
     damage(path)
@@ -204,7 +204,7 @@ def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, da
     assert torch.equal(first.x_train, gst.load("mnist1d", n_train=100, n_test=50).x_train)
 
 
-def test_the_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
+def test_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
     monkeypatch.delenv("GST_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert mnist1d.cache_folder() == tmp_path / "gst-tutorial"
@@ -236,7 +236,7 @@ def test_bad_arguments_are_named_before_anything_is_generated(arguments, error, 
     assert list(cache.iterdir()) == []
 
 
-def test_a_data_set_moves_to_another_device_as_a_whole():
+def test_data_set_moves_to_another_device_as_a_whole():
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     moved = dataset.to("meta")
     assert {t.device.type for t in (moved.x_train, moved.y_train, moved.x_test, moved.y_test)} == {"meta"}

@@ -73,7 +73,7 @@ def test_each_channel_of_the_training_pictures_is_standardized(folder):
     assert x.std((0, 2, 3), correction=0).tolist() == pytest.approx([1] * 3, abs=1e-5)
 
 
-def test_the_seed_decides_which_pictures_are_drawn(folder):
+def test_seed_decides_which_pictures_are_drawn(folder):
     draw = lambda seed: gst.load(f"folder:{folder}", n_train=15, n_test=10, seed=seed)  # noqa: E731
     assert torch.equal(draw(0).x_train, draw(0).x_train)
     assert not torch.equal(draw(0).y_train, draw(1).y_train) or not torch.equal(draw(0).x_train, draw(1).x_train)
@@ -194,7 +194,7 @@ def test_failed_download_names_data_that_need_no_network(name, no_network):
         gst.load(name)
 
 
-def test_a_damaged_file_is_not_read(tmp_path, monkeypatch, no_network):
+def test_damaged_file_is_not_read(tmp_path, monkeypatch, no_network):
     folder = write_cifar10(tmp_path / "cache" / "torchvision", monkeypatch)
     file = folder / "data_batch_3"
     file.write_bytes(file.read_bytes()[:-20] + b"\0" * 20)
@@ -202,7 +202,7 @@ def test_a_damaged_file_is_not_read(tmp_path, monkeypatch, no_network):
         gst.load("cifar10")
 
 
-def test_a_run_on_a_folder_trains_and_prunes_the_papers_network(folder):
+def test_run_on_a_folder_trains_and_prunes_the_papers_network(folder):
     config = gst.RunConfig(
         data=f"folder:{folder}", model="vgg11", width=0.05, intervention="prune", layers=("conv7", "conv8"),
         schedule=gst.PruneSchedule(0, 1, 1), prune_fraction=0.5,
@@ -244,7 +244,7 @@ def test_link_to_a_folder_above_is_refused_and_others_are_followed(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", "cut"])
-def test_a_broken_picture_is_named(folder, content):
+def test_broken_picture_is_named(folder, content):
     path = folder / "train" / "cat" / "003.png"
     path.write_bytes(path.read_bytes()[:60] if content == "cut" else content)
     with pytest.raises(ValueError, match=r"003\.png cannot be read as a picture"):

@@ -102,7 +102,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("exercise", "answer"), RIGHT.items())
-def test_the_right_answer_passes(exercise, answer):
+def test_right_answer_passes(exercise, answer):
     assert grade(exercise, answer)[0]
 
 

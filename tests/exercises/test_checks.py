@@ -48,7 +48,7 @@ def test_every_check_belongs_to_an_exercise_of_a_chapter_that_is_there(notebooks
     assert {exercise for exercise in CHECKS if exercise.split(".")[0] in chapters} == written
 
 
-def test_the_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
+def test_checks_of_every_chapter_s_file_are_called_by_their_numbers(root):
     for path in root.glob("gst_tutorial/book/exercises/[a-z]*.py"):
         if path.stem in ("answers", "box", "tabled"):
             continue
@@ -95,7 +95,7 @@ def test_rounding_and_percent_get_a_fitting_answer(exercise, answer, solved, hin
     assert hint in sentence
 
 
-def test_a_letter_may_be_a_capital_in_brackets():
+def test_letter_may_be_a_capital_in_brackets():
     assert grade("1.4", "(C)")[0]
 
 
@@ -139,7 +139,7 @@ def test_a_letter_may_be_a_capital_in_brackets():
         ("5.5", -0.19, "without its interval"),
     ],
 )
-def test_a_plausible_wrong_answer_gets_a_sentence_that_helps(exercise, answer, hint):
+def test_plausible_wrong_answer_gets_a_helpful_sentence(exercise, answer, hint):
     solved, sentence = grade(exercise, answer)
     assert not solved
     assert hint in sentence
@@ -175,7 +175,7 @@ def test_check_prints_one_sentence_and_returns_nothing(capsys):
     assert capsys.readouterr().out.startswith("Not yet. Replace None")
 
 
-def test_an_unknown_exercise_is_refused():
+def test_unknown_exercise_is_refused():
     with pytest.raises(ValueError, match=r"exercise='9\.9'"):
         check("9.9", 1)
 

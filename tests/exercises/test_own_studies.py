@@ -39,7 +39,7 @@ def sweep(arms, differences):
 
 @pytest.mark.parametrize("exercise", STUDIES)
 @pytest.mark.parametrize("verdict", DIFFERENCES)
-def test_a_study_of_the_reader_s_own_is_judged_by_its_interval(exercise, verdict):
+def test_own_study_is_judged_by_its_interval(exercise, verdict):
     frame = sweep(STUDIES[exercise], DIFFERENCES[verdict])
     for said in DIFFERENCES:
         solved, sentence = grade(exercise, (frame, said))

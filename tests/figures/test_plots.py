@@ -44,7 +44,7 @@ def test_arms_have_the_interval_of_the_statistics_and_their_look(ax):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["none", "largest", "zero"]
 
 
-def test_a_line_of_means_has_the_interval_of_the_statistics(ax):
+def test_line_of_means_has_the_interval_of_the_statistics(ax):
     plots.means(frame(), "instability", "final_accuracy", ax, name="largest", scale=100)
     found = statistics.means(frame(), "instability", "final_accuracy")
     assert bars(ax) == pytest.approx(np.array([[100 * e.low, 100 * e.high] for e in found.values()]))
@@ -114,7 +114,7 @@ def test_training_curve_drops_at_its_event_in_the_look_of_its_config(ax):
     assert line.get_ydata().tolist() == pytest.approx([20, 80, 30, 50])
 
 
-def test_the_pruned_filters_are_hatched_in_the_order_of_their_scores(ax):
+def test_pruned_filters_are_hatched_in_the_order_of_their_scores(ax):
     plots.filter_scores([3.0, 1.0, 2.0], np.array([False, True, False]), ax)
     kept, pruned = ax.collections
     heights = [[path.vertices[:, 1].max() for path in bars.get_paths()] for bars in (kept, pruned)]

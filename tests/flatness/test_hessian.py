@@ -85,7 +85,7 @@ def test_parameters_without_gradient_are_left_out(smooth, seven):
     np.testing.assert_allclose(H, dense_hessian(smooth, *seven), atol=1e-12)
 
 
-def test_a_pruned_filter_has_rows_of_zeros_and_the_traces_still_hold():
+def test_pruned_filter_has_rows_of_zeros_in_the_hessian():
     model = gst.conv1d_net(n_classes=3, channels=(4, 4), strides=(2, 2)).double().eval()
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(6, 1, 40, generator=generator).double(), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -144,7 +144,7 @@ def test_flags_parameters_and_global_generators_are_left_alone(smooth, seven):
 
 
 @pytest.mark.parametrize("batch_size", [3, 7])
-def test_an_operator_is_refused_once_the_parameters_have_changed(smooth, seven, batch_size):
+def test_operator_is_refused_once_the_parameters_have_changed(smooth, seven, batch_size):
     operator = hessian_operator(smooth, *seven, batch_size=batch_size)
     with torch.no_grad():
         smooth[0].weight.mul_(2)
@@ -152,7 +152,7 @@ def test_an_operator_is_refused_once_the_parameters_have_changed(smooth, seven, 
         operator @ np.ones(operator.shape[0])
 
 
-def test_a_diverged_network_is_reported(smooth, seven):
+def test_diverged_network_is_reported(smooth, seven):
     with torch.no_grad():
         smooth[0].weight.fill_(float("inf"))
     with pytest.raises(FloatingPointError, match="not finite"):
@@ -189,7 +189,7 @@ def test_products_switch_tf32_off_and_restore_the_setting(smooth, seven):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_the_same_eigenvalues(smooth, seven):
+def test_gpu_gives_the_same_eigenvalues(smooth, seven):
     expected = hessian_eigenvalues(smooth, *seven, k=5).eigenvalues
     found = hessian_eigenvalues(smooth.cuda(), *seven, k=5).eigenvalues  # the data is moved to the model
     np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -28,7 +28,7 @@ def test_value_accuracy_outputs_and_gradient_are_those_of_the_network(net, sampl
     assert at.gradient().shape == (at.size,)
 
 
-def test_an_offset_moves_the_parameters_and_leaves_the_network_alone(net, sample):
+def test_offset_moves_the_parameters_and_leaves_the_network_alone(net, sample):
     (step,) = random_directions(net, 1)
     before, moved = copy.deepcopy(net.state_dict()), copy.deepcopy(net)
     at = SampleLoss(net, *sample)
@@ -40,7 +40,7 @@ def test_an_offset_moves_the_parameters_and_leaves_the_network_alone(net, sample
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_it_follows_the_network_when_training_goes_on(net, sample):
+def test_sample_loss_follows_the_network_through_training(net, sample):
     at = SampleLoss(net, *sample)
     before = at.value()
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_accuracy_of_nan_logits_is_nan(net, sample):
     assert math.isnan(SampleLoss(net, *sample).evaluate().accuracy)
 
 
-def test_a_regression_has_a_loss_and_no_accuracy(bowl):
+def test_regression_has_a_loss_and_no_accuracy(bowl):
     found = SampleLoss(*bowl, loss=F.mse_loss).evaluate(np.array([1.0, 1.0]))
     assert found.loss == 2.5
     assert math.isnan(found.accuracy)

@@ -34,7 +34,7 @@ def test_pair_with_a_large_residual_is_marked_despite_the_solver():
     assert (result.residuals > 0.01).all()
 
 
-def test_a_matrix_of_low_rank_gives_the_same_bits_twice():
+def test_matrix_of_low_rank_gives_the_same_bits_twice():
     basis = np.linalg.qr(np.random.default_rng(0).standard_normal((400, 3)))[0]
     A = aslinearoperator(basis @ np.diag([3.0, 2.0, 1.0]) @ basis.T)
     first, second = top_eigenvalues(A, 6), top_eigenvalues(A, 6)
@@ -42,7 +42,7 @@ def test_a_matrix_of_low_rank_gives_the_same_bits_twice():
     assert np.array_equal(first.eigenvalues, second.eigenvalues)
 
 
-def test_the_zero_matrix_has_zero_eigenvalues():
+def test_zero_matrix_has_zero_eigenvalues():
     assert not top_eigenvalues(LinearOperator((500, 500), matvec=np.zeros_like, dtype=float), 4).eigenvalues.any()
 
 

@@ -23,7 +23,7 @@ def n_parameters(model: nn.Module) -> int:
     ("name", "millions"),
     [("resnet20", 0.27), ("resnet56", 0.85)],  # He et al. 2016, table 6
 )
-def test_the_narrow_resnets_have_the_published_number_of_parameters(name, millions):
+def test_narrow_resnets_have_the_published_number_of_parameters(name, millions):
     assert n_parameters(getattr(gst, name)()) / 1e6 == pytest.approx(millions, abs=0.005)
 
 

@@ -47,11 +47,11 @@ def result(table, exercise):
     return found["result"], found["sentence"]
 
 
-def test_the_last_answer_to_an_exercise_counts(table):
+def test_last_answer_to_an_exercise_counts(table):
     assert result(table, "2.1") == ("right", "27% of the accuracy was lost at that moment.")
 
 
-def test_a_wrong_answer_comes_with_the_sentence_that_helps(table):
+def test_wrong_answer_comes_with_the_sentence_that_helps(table):
     assert result(table, "2.2") == ("not yet", "Even a network that guesses is right one time in ten.")
 
 
@@ -72,7 +72,7 @@ def test_failing_cell_and_damaged_file_are_rows_and_stop_nothing(table):
     assert len(errors) == 2
 
 
-def test_a_cell_that_takes_too_long_is_stopped_and_the_rest_still_runs(tmp_path):
+def test_cell_that_takes_too_long_is_stopped_and_the_rest_still_runs(tmp_path):
     path = tmp_path / "slow.ipynb"
     sources = ["import time\ntime.sleep(600)", 'import gst_tutorial as gst\ngst.exercises.check("1.4", "c")']
     cells = [nbformat.v4.new_code_cell(source) for source in sources]

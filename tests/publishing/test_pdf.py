@@ -55,7 +55,7 @@ def test_every_page_of_the_book_but_the_reference_is_printed(root):
     assert set(re.findall(r"book/[\w-]+", toc)) - set(make_pdf.order(toc)) == {"book/api"}
 
 
-def test_a_book_that_was_not_built_is_refused(tmp_path):
+def test_book_that_was_not_built_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="make book"):
         make_pdf.write(tmp_path / "html", tmp_path)
 

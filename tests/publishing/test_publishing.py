@@ -46,7 +46,7 @@ def copy(tmp_path):
     return tmp_path
 
 
-def test_a_new_name_reaches_every_place_and_nothing_else(copy):
+def test_new_name_reaches_every_place_and_nothing_else(copy):
     old = setup_cell.repository()
     changed = set_repository.change("someone-else/Fork.of_it", copy)
     assert set(changed) == set(set_repository.files(copy))
@@ -65,7 +65,7 @@ def test_a_new_name_reaches_every_place_and_nothing_else(copy):
             assert path.read_bytes() == (ROOT / path.relative_to(copy)).read_bytes()
 
 
-def test_a_place_that_names_another_repository_is_reported(copy):
+def test_place_that_names_another_repository_is_reported(copy):
     readme = copy / "README.md"
     readme.write_text(readme.read_text().replace(f"github/{setup_cell.repository()}/blob", "github/some/fork/blob", 1))
     assert set_repository.disagreements(copy) == [f"README.md names some/fork, not {setup_cell.repository()}"]
@@ -79,7 +79,7 @@ def test_what_is_no_repository_is_refused_before_anything_changes(copy, name):
     assert before == {path: path.read_bytes() for path in set_repository.files(copy)}
 
 
-def test_the_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
+def test_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
     path = tmp_path / "chapter.ipynb"
     cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("import gst_tutorial as gst")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
@@ -91,7 +91,7 @@ def test_the_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
     assert written[1].source == setup_cell.source("other/name")
 
 
-def test_the_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
+def test_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
     source = setup_cell.source(setup_cell.repository())
     installs = re.findall(r"%pip install (.*)", source)
     assert len(installs) == 2
@@ -116,7 +116,7 @@ def test_colab_installs_a_release_or_commit_with_locked_checksums():
 
 
 @pytest.mark.parametrize("revision", ["main", "heads/main", "", "v1", "abc123"])
-def test_a_revision_that_may_move_is_refused(revision):
+def test_revision_that_may_move_is_refused(revision):
     with pytest.raises(ValueError, match="revision="):
         setup_cell.source("a/b", revision)
 
@@ -160,17 +160,17 @@ def test_every_link_of_the_readme_to_a_file_leads_somewhere():
         ("vendor.citation-file-format", [ROOT / "CITATION.cff"]),
     ],
 )
-def test_a_file_that_a_service_reads_fits_its_schema(schema, files):
+def test_file_that_a_service_reads_fits_its_schema(schema, files):
     assert files
     run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files)
 
 
-def test_the_workflow_linter_finds_nothing():
+def test_workflow_linter_finds_nothing():
     run(Path(sys.executable).with_name("zizmor"), "--offline", "--no-progress", "--quiet", ROOT / ".github")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_pins_its_actions_and_asks_for_little(path):
+def test_workflow_pins_its_actions_and_asks_for_little(path):
     text = path.read_text()
     for action in re.findall(r"uses: +(\S+.*)", text):
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), f"not pinned to a commit: {action}"
@@ -189,7 +189,7 @@ def test_dependabot_leaves_jupyter_book_2_alone():
     assert {"dependency-name": "jupyter-book", "versions": [">=2"]} in pip["ignore"]
 
 
-def test_the_citation_names_the_paper_and_the_version():
+def test_citation_names_the_paper_and_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert str(citation["version"]) == project["version"]
@@ -199,7 +199,7 @@ def test_the_citation_names_the_paper_and_the_version():
     assert "arXiv:1906.03728" in [identifier["value"] for identifier in paper["identifiers"]]
 
 
-def test_the_package_knows_its_version():
+def test_package_knows_its_version():
     import gst_tutorial
 
     assert gst_tutorial.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -279,7 +279,7 @@ def test_every_dependency_has_an_exact_pin_that_its_lower_bound_allows():
         assert requirement.specifier.contains(pin.version, prereleases=True)
 
 
-def test_the_package_asks_for_lower_bounds_only():
+def test_package_asks_for_lower_bounds_only():
     """An upper bound or an exact version could make Colab fetch another torch."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for dependency in project["dependencies"]:
@@ -316,7 +316,7 @@ def test_direct_requirements_are_locked_at_their_version():
     assert stale == [], "run `make lock`"
 
 
-def test_the_lock_names_no_address_and_no_path():
+def test_lock_names_no_address_and_no_path():
     """They would be those of the machine that wrote it."""
     text = (ROOT / "requirements.txt").read_text()
     assert not re.search(r"^-|://| @ |^[./~]", text, flags=re.MULTILINE)
@@ -375,7 +375,7 @@ def test_fonts_are_written_into_the_files_that_name_them():
     assert written["fonts/a.woff2"] == b"AAA"
 
 
-def test_an_archive_of_a_book_that_was_not_built_is_refused(tmp_path):
+def test_archive_of_a_book_that_was_not_built_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="make book"):
         make_archive.write(tmp_path / "html", tmp_path)
     assert list(tmp_path.iterdir()) == []

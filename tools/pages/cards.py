@@ -23,7 +23,7 @@ HEAD = """# Scores and interventions
 
 A **score** says how important each filter is: `gst.filter_scores(model, layer, score=NAME)`, `RunConfig(score=NAME)`. An
 **intervention** is what an event does to the filters that it hits: `RunConfig(intervention=NAME, size=...)`. Either may be a
-function of your own, given as it is or as `"package.module:function"`; [chapter 9](09_your_own_network)
+function of your own, given as it is or as `"package.module:function"`; [chapter 10](10_your_own_network)
 writes a score.
 """
 

@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 9, see `gst_tutorial.book.exercises`."""
+"""Checks for the exercises of chapter 10, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _folded_score(answer) -> str:
         layer.norm.running_var.copy_(torch.tensor([0.5, 4.0, 1.0, 0.01]))
         norms = layer.conv.weight.flatten(1).norm(dim=1)
         scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
-    scores = scores_by(answer, layer, "check('9.2', folded_score)")
+    scores = scores_by(answer, layer, "check('10.2', folded_score)")
     if scores.requires_grad:
         raise NotYet("The scores carry a gradient; detach them.")
     mistakes = {
@@ -58,7 +58,7 @@ def _folded_score(answer) -> str:
 
 
 def _geometric_schedule(answer) -> str:
-    function(answer, "check('9.3', geometric)")
+    function(answer, "check('10.3', geometric)")
     if answer(1.0, 0.5) is None:
         raise NotYet("The function returns None so far.")
     if abs(float(answer(0.0, 0.5))) > 1e-6:
@@ -94,7 +94,7 @@ def _does_the_score_matter(answer) -> str:
 
 
 CHECKS: dict[str, Check] = {
-    "9.1": Number(
+    "10.1": Number(
         110_592,
         0,
         "36,864 weights of the filters themselves and 73,728 that read them: the readers are the larger part.",
@@ -105,9 +105,9 @@ CHECKS: dict[str, Check] = {
             147_456: "That is the whole second convolution; only the half of it that reads the pruned filters goes.",
         },
     ),
-    "9.2": _folded_score,
-    "9.3": _geometric_schedule,
-    "9.4": Letter(
+    "10.2": _folded_score,
+    "10.3": _geometric_schedule,
+    "10.4": Letter(
         "b",
         "A sigmoid turns 0 into 1/2: the silent channel would speak a constant, and cutting it would change the output.",
         {
@@ -115,5 +115,5 @@ CHECKS: dict[str, Check] = {
             "c": "Dropout multiplies by 0 or by a constant: zeros stay zeros.",
         },
     ),
-    "9.5": _does_the_score_matter,
+    "10.5": _does_the_score_matter,
 }

@@ -1,7 +1,7 @@
 """One colour, marker and line style for each concept, the same in every chapter.
 
 The colours are those of Okabe and Ito, which people with any kind of colour vision can distinguish. Because there are
-fewer colours than concepts, a colour stands for a family and the marker (or line style) for one member of it:
+fewer colours than concepts, a colour stands for a family and the marker (or line style) for one member of it::
 
     black       nothing is done                   green    filters are pruned
     blue        the gentle side of a contrast     sky      filters forget: zeroed, redrawn, dropped

@@ -213,7 +213,7 @@ def why_not(config: RunConfig) -> str:
 
 
 def plan_words(config: RunConfig) -> str:
-    """What happens in this run, in a sentence."""
+    """Describe this run in a sentence."""
     epochs = config.event_epochs
     events = (
         f"{len(epochs)} events, the last after epoch {epochs[-1]}"
@@ -230,7 +230,7 @@ def plan_words(config: RunConfig) -> str:
 
 
 def fits(knob: Knob, config: RunConfig, value: Any) -> bool:
-    """Whether a value of a knob can enter this config at all; where not, it is not offered."""
+    """Return True if a value of a knob is valid in this config; other values are not offered."""
     try:
         config.replace(**knob.enter(config, value))
     except ValueError:

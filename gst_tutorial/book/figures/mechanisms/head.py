@@ -12,7 +12,7 @@ FURTHEST = 9
 
 
 def channel(shift: int = 0) -> np.ndarray:
-    """What a filter says at each position when its pattern sits `shift` positions to the right, `(20,)`."""
+    """Response of a filter at each position when its pattern is `shift` positions to the right, `(20,)`."""
     return np.exp(-(((np.arange(POSITIONS) - CENTRE - shift) / WIDTH) ** 2) / 2)
 
 
