@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 
 import gst_tutorial as gst
 from gst_tutorial.book.studies import claims
-from gst_tutorial.book.studies.claims import ABOVE, AGREES, OPEN, OPPOSITE
+from gst_tutorial.book.studies.claims import ABOVE, AGREES, NO_EFFECT, OPEN, OPPOSITE
 from tools.pages import story
 
 RESULTS = {
@@ -24,9 +24,11 @@ def result(outcome: str) -> claims.Result:
     ("outcomes", "expected"),
     [
         ([], story.UNDECIDED),
-        ([AGREES, AGREES], story.STANDS),
-        ([AGREES, OPEN], story.WOUNDED),
+        ([AGREES, AGREES], story.SUPPORTED),
+        ([AGREES, OPEN], story.PARTLY),
         ([OPEN, OPPOSITE], story.RULED_OUT),
+        ([NO_EFFECT], story.RULED_OUT),
+        ([OPEN, OPEN], story.UNDECIDED),
     ],
 )
 def test_a_fate_follows_by_rule(outcomes, expected):

@@ -8,7 +8,7 @@ import pytest
 
 import gst_tutorial as gst
 from gst_tutorial import studies
-from gst_tutorial.book.studies.book import SUPERSEDED
+from gst_tutorial.book.studies.history import SUPERSEDED
 
 # {study: {config hash: seed}}; a new recording is added by `python -m tests.studies.test_frozen_hashes`, nothing is removed.
 FROZEN = Path(__file__).with_name("frozen_hashes.json")

@@ -678,15 +678,6 @@ def cifar10_width() -> Study:
     return Study("cifar10-width", question, arms, FIVE_SEEDS)
 
 
-#: Studies whose question a later study asks better. They stay recorded: what found nothing is evidence, too.
-SUPERSEDED = {
-    "tradeoff": "tradeoff-splits",
-    "dose": "dose-splits",
-    "cifar10-small": "photographs",
-    "cifar10-width": "photographs-boundary",
-}
-
-
 def studies() -> list[Study]:
     """All of them."""
     return [
