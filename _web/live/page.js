@@ -5,6 +5,7 @@ const KINDS = {
   experiment: () => import("./experiment.js"),
   timeline: () => import("./confounder.js"),
   cause: () => import("./cause.js"),
+  try: () => import("./try.js"),
 };
 
 const sheet = new URL("./live.css", import.meta.url).href;
