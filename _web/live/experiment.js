@@ -126,7 +126,7 @@ export function mount(root) {
   const curve = curves(curveBox, [{ key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 }, { key: "hit", colour: "--gst-hit" }]);
   {
     const mine = { key: "mine", colour: "--gst-hit", marker: /** @type {"diamond"} */ ("diamond"), size: 5 };
-    const cloud = { key: "recorded", colour: "--gst-cloud", marker: /** @type {"circle"} */ ("circle"), size: 2, alpha: 0.35 };
+    const cloud = { key: "recorded", colour: "--gst-cloud", marker: /** @type {"circle"} */ ("circle"), size: 2, alpha: 0.5 };
     const axes = { y: "gain (points)", yRange: /** @type {[number, number]} */ ([-12, 8]) };
     charts = {
       curve,
