@@ -17,6 +17,7 @@ from gst_tutorial import _arguments as check
 from gst_tutorial import studies
 from gst_tutorial.book.recorded import check_record, record, recorded, recorded_names
 from gst_tutorial.book.studies import costs
+from gst_tutorial.book.studies.history import SUPERSEDED
 from gst_tutorial.statistics import gains, power
 from gst_tutorial.studies import cost as costing
 from gst_tutorial.studies.store import ResultStore
@@ -193,7 +194,8 @@ def _list(options) -> int:
         study = studies.get(name)
         time_needed = costing.in_words(hours[name]) if name in hours else "not known"
         found = f"{seeds[name]} seeds" if name in seeds else "no"
-        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}")
+        note = f" (superseded by {SUPERSEDED[name]})" if name in SUPERSEDED else ""
+        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}{note}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How much accuracy does one change to a network cost at that moment?
+"""Instability: the accuracy that one change to a network costs at that moment.
 
 The instability of a pruning event is (accuracy before - accuracy after) / accuracy before, on the test set, in
 evaluation mode, without recalibrating batch norm (Bartoldson et al. 2020). `measure_instability` measures it around
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import inspect
 import math
 from collections.abc import Callable, Iterator
 
@@ -18,6 +16,7 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.masks import evaluation_mode, prunable_layers
 
 
@@ -42,12 +41,15 @@ def check_logits(model: nn.Module, x: torch.Tensor, n_classes: int, what: str = 
 
 
 @torch.no_grad()
-def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+def correct(
+    model: nn.Module, x: torch.Tensor | Dataset, y: torch.Tensor | None = None, batch_size: int = 1000
+) -> torch.Tensor:
     """Which examples the network gets right: bool `(N,)`. Evaluation mode; the model's modes come back afterwards.
 
     Args:
         model: a classifier from `(B, ...)` to logits `(B, n_classes)`.
-        x: `(N, ...)` examples. y: `(N,)` int64 labels.
+        x: `(N, ...)` examples; or a `gst.Dataset`, of which the test examples are taken.
+        y: `(N,)` int64 labels; of a `gst.Dataset` they are known.
         batch_size: examples per forward pass.
 
     Raises:
@@ -56,6 +58,10 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
         FloatingPointError: a logit is NaN, so that the largest of them is not a guess.
     """
     prunable_layers(model)
+    if isinstance(x, Dataset):
+        if y is not None:
+            raise TypeError("y: the labels of a gst.Dataset are its own; give x and y, or only the data set.")
+        x, y = x.x_test, x.y_test
     check.examples("x", x)
     check.instance("y", y, torch.Tensor)
     if y.dim() != 1 or len(x) != len(y) or y.is_floating_point() or y.is_complex():
@@ -82,8 +88,10 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
     return torch.cat(found)
 
 
-def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> float:
-    """Share of the examples that the network gets right, in [0, 1].
+def accuracy(
+    model: nn.Module, x: torch.Tensor | Dataset, y: torch.Tensor | None = None, batch_size: int = 1000
+) -> float:
+    """Fraction of the examples that the network gets right, in [0, 1]. `accuracy(model, dataset)` is on the test set.
 
     Args:
         model, x, y, batch_size: see `correct`.
@@ -96,7 +104,7 @@ def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int
 
 @dataclasses.dataclass
 class Instability:
-    """What `measure_instability` found. The numbers are NaN until its `with` block has ended.
+    """Result of `measure_instability`. The numbers are NaN until its `with` block has ended.
 
     Attributes:
         accuracy_before, accuracy_after: in [0, 1].
@@ -218,8 +226,7 @@ def measure_instability(
         An `Instability`, filled when the block ends. If the block raises, it stays NaN.
 
     Raises:
-        ValueError: a network that `evaluate` uses has a mask that nothing applies (see `prunable_layers`): what was
-            pruned would be measured as if it were there.
+        ValueError, TypeError: `evaluate` returned no accuracy and no bool per example, or one of another test set.
     """
     check.function("evaluate", evaluate)
     if n_examples is not None:
@@ -231,21 +238,7 @@ def measure_instability(
 
 
 def _evaluated(evaluate: Callable[[], float | torch.Tensor]) -> float | torch.Tensor:
-    for model in _networks_of(evaluate):
-        prunable_layers(model)  # an error if a mask is lost
     try:
         return evaluate()
     except TypeError as error:  # most often: a function that needs arguments
         raise TypeError(f"evaluate={check.shown(evaluate)} failed: {error}") from error
-
-
-def _networks_of(function) -> list[nn.Module]:
-    """The networks that a function names, as variables around it, arguments bound to it, or its object."""
-    values = [getattr(function, "__self__", None)]
-    if isinstance(function, functools.partial):
-        values += [*function.args, *function.keywords.values()]
-        function = function.func
-    if inspect.isfunction(function):
-        variables = inspect.getclosurevars(function)
-        values += [*variables.nonlocals.values(), *variables.globals.values(), *(function.__defaults__ or ())]
-    return [value for value in values if isinstance(value, nn.Module)]

@@ -401,7 +401,7 @@ def test_noise_on_one_layer_goes_on_when_another_layer_has_its_event():
     experiment, zeroed = gst.Experiment(config), []
 
     def look(epoch, step):
-        weight = experiment.layers["conv3"].conv.weight[experiment._chosen["conv3"]]
+        weight = experiment.layers["conv3"].conv.weight[experiment._recorder._chosen["conv3"]]
         if epoch >= 2 and step < 4:
             zeroed.append(bool((weight == 0).all()))
 
