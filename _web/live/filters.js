@@ -30,7 +30,7 @@ const yieldToPage = () => new Promise((done) => setTimeout(done));
 export function mount(root) {
   const find = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
   const figure = find("figure"), grid = find(".gst-filters"), tiles = /** @type {HTMLElement[]} */ ([...grid.children]);
-  const number = find(".gst-number b"), kept = find(".gst-kept"), classes = find(".gst-classes"), chartBox = find(".gst-side .gst-chart");
+  const number = find(".gst-number b"), kept = find(".gst-kept"), classes = find(".gst-classes"), chartBox = find(".gst-watch .gst-chart");
   const bars = /** @type {HTMLElement[]} */ ([...classes.querySelectorAll("i")]);
   const text = find(".gst-text"), go = find(".gst-main"), filmButton = find(".gst-film"), title = find(".gst-title");
   const quick = /** @type {HTMLButtonElement[]} */ ([...root.querySelectorAll("[data-cut]")]);

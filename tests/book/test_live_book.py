@@ -53,6 +53,10 @@ def pressed(here):
     return here.page.locator(".gst-filter[aria-pressed=true]").count()
 
 
+def wait_for_pressed(here, n):
+    here.page.wait_for_function(f"document.querySelectorAll('.gst-filter[aria-pressed=true]').length === {n}")
+
+
 def near(here, figure):
     """The mouse comes near, and what is fetched then has arrived."""
     figure.scroll_into_view_if_needed()
@@ -128,7 +132,7 @@ def test_after_a_hard_cut_the_network_overtakes_its_twin(browser, address):
         here.page.context.on("response", lambda answer: answers.append(answer))
         figure = form(here, "click")
         figure.get_by_role("button", name="Cut 80%").click()
-        here.page.wait_for_function("document.querySelectorAll('.gst-filter[aria-pressed=true]').length === 51")
+        wait_for_pressed(here, 51)
         figure.get_by_role("button", name="above its twin").click()
         fallen = float(figure.locator(".gst-number b").inner_text().rstrip("%"))
         figure.get_by_role("button", name="Keep training").click()
@@ -182,7 +186,7 @@ def test_film_stands_still_for_readers_who_want_less_motion(browser, address):
     with visit(browser, address, reduced_motion="reduce") as here:
         here.open(FIRST)
         figure = form(here, "click")
-        here.page.wait_for_selector("[data-live]")
+        here.page.wait_for_selector("[data-live='']")
         words = text_of(figure)
         assert [moment in words for moment in ("1:", "2:", "3:")] == [True] * 3
         assert figure.locator(".gst-moment").count() == 3
@@ -207,7 +211,7 @@ def touch(here, *points):
 def filters_in_view(here):
     """Where the first filter is, and how far apart filters are, with the reader's turn begun."""
     here.open(FIRST)
-    here.page.wait_for_selector("[data-live]")
+    here.page.wait_for_selector("[data-live='']")
     take_over(here)
     here.page.locator(".gst-filter").nth(24).evaluate("tile => tile.scrollIntoView({ block: 'center' })")
     first, second = (here.page.locator(".gst-filter").nth(i).bounding_box() for i in (24, 25))
@@ -228,18 +232,18 @@ def test_sideways_stroke_cuts_and_a_tap_cuts_one(browser, address):
     with visit(browser, address, **TELEPHONE) as here:
         x, y, step = filters_in_view(here)
         touch(here, *[(x + i * step / 2, y) for i in range(7)]).send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        assert pressed(here) == 4
+        wait_for_pressed(here, 4)
         here.page.touchscreen.tap(x + 6 * step, y)
-        assert pressed(here) == 5
+        wait_for_pressed(here, 5)
 
 
 def test_stroke_that_the_browser_takes_over_is_undone(browser, address):
     with visit(browser, address, **TELEPHONE) as here:
         x, y, step = filters_in_view(here)
         client = touch(here, *[(x + i * step / 2, y) for i in range(7)])
-        assert pressed(here) == 4
+        wait_for_pressed(here, 4)
         client.send("Input.dispatchTouchEvent", {"type": "touchCancel", "touchPoints": []})
-        assert pressed(here) == 0
+        wait_for_pressed(here, 0)
 
 
 def test_number_and_curve_stay_in_sight_on_a_telephone(browser, address):
@@ -268,7 +272,7 @@ def test_failed_request_is_retried_and_no_false_number_is_shown(browser, address
         failed = []
         here.page.route("**/made/trained.bin", lambda route: (failed.append(1), route.abort()))
         here.open(FIRST)
-        here.page.wait_for_selector("[data-live]")
+        here.page.wait_for_selector("[data-live='']")
         take_over(here)
         figure = form(here, "click")
         figure.locator(".gst-filter").nth(2).click()
@@ -288,7 +292,7 @@ def test_training_is_retried_after_the_library_did_not_arrive(browser, address):
         here.open(FIRST)
         figure = form(here, "click")
         figure.get_by_role("button", name="Cut half").click()
-        here.page.wait_for_function("document.querySelectorAll('.gst-filter[aria-pressed=true]').length === 32")
+        wait_for_pressed(here, 32)
         figure.get_by_role("button", name="Keep training").click()
         here.page.wait_for_function("document.querySelector('.gst-click output').textContent.includes('did not work')", timeout=60_000)
         here.page.context.unroute("**/vendor/jax/index.js")
@@ -299,7 +303,7 @@ def test_training_is_retried_after_the_library_did_not_arrive(browser, address):
 def test_filters_and_bars_are_visible_in_forced_colors(browser, address):
     with visit(browser, address, forced_colors="active", reduced_motion="reduce") as here:
         here.open(FIRST)
-        here.page.wait_for_selector("[data-live]")
+        here.page.wait_for_selector("[data-live='']")
         ground = here.page.locator(".gst-click").evaluate("element => getComputedStyle(element).backgroundColor")
         for part in (".gst-filter i", ".gst-classes s i"):
             colour = here.page.locator(f".gst-click {part}").first.evaluate("element => getComputedStyle(element).backgroundColor")

@@ -38,6 +38,13 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
     return f"""<figure class="gst-live gst-click" aria-label="Cut filters of a half-trained network, then let it keep training">
 <p class="gst-title">{_title(film)}</p>
 <div class="gst-columns">
+<div class="gst-watch">
+<div class="gst-now"><p class="gst-number"><b>{100 * accuracy:.1f}%</b><span> correct</span><span class="gst-kept">with {kept} of 64 filters</span></p>{
+        _classes(classes)
+    }</div>
+<p class="gst-keys">{_key("--gst-hit", "your network")}{_key("--gst-twin", "its twin, never cut", dashed=True)}</p>
+{chart(lines, _moments(film) if film else [], _chart_words(film, first))}
+</div>
 <div class="gst-board">
 <div class="gst-filters" role="group" aria-label="The 64 filters of the last layer. A pressed filter is cut.">{
         "".join(_tile(c, first["profiles"][10 * c : 10 * c + 10], c in cut) for c in range(64))
@@ -46,13 +53,6 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
 <div class="gst-switches">{SWITCHES}</div>
 </div>
 <div class="gst-side">
-<div class="gst-watch">
-<div class="gst-now"><p class="gst-number"><b>{100 * accuracy:.1f}%</b><span> correct</span><span class="gst-kept">with {kept} of 64 filters</span></p>{
-        _classes(classes)
-    }</div>
-<p class="gst-keys">{_key("--gst-hit", "your network")}{_key("--gst-twin", "its twin, never cut", dashed=True)}</p>
-{chart(lines, _moments(film) if film else [], _chart_words(film, first))}
-</div>
 <div class="gst-choice gst-guess" role="group" aria-label="Your guess: where will the cut network end?"><span>Your guess: it will end</span><span class="gst-options"><button type="button" aria-pressed="false" data-value="above">above its twin</button><button type="button" aria-pressed="false" data-value="level">level with it</button><button type="button" aria-pressed="false" data-value="below">below it</button></span></div>
 <div class="gst-controls"><button type="button" class="gst-main">{
         "Your turn" if film else "Cut some filters first"
