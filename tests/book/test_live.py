@@ -54,7 +54,10 @@ def page(browser, tmp_path_factory):
 def test_the_modules_reach_nothing_but_their_own_folder():
     for path in [*LIVE.glob("*.js"), *LIVE.glob("*.css")]:
         text = path.read_text()
-        for name in ("http://localhost:8000/", "http://www.w3.org/2000/svg"):  # a sentence, and a name that is no address
+        for name in (
+            "http://localhost:8000/",
+            "http://www.w3.org/2000/svg",
+        ):  # a sentence, and a name that is no address
             text = text.replace(name, "")
         assert "http://" not in text, path.name
         assert "https://" not in text, path.name
@@ -128,7 +131,8 @@ def test_recorded_gains_are_paired_differences_of_the_studies():
         (row,) = [
             named
             for named in (dict(zip(table["columns"], row)) for row in table["rows"])
-            if named["learningRate"] == 0.002 and all(named[key] == value for key, value in wanted.items())
+            if named["learningRate"] == 0.002
+            and all(named[key] == value for key, value in wanted.items())
             and named["seeds"] == 10
         ]
         gain = gst.statistics.paired_difference(gst.recorded(study), label, twin)
@@ -394,7 +398,8 @@ def test_catching_up_and_overtaking_are_both_announced(page, hit, said, verdict)
 @pytest.mark.browser
 def test_time_left_comes_from_the_slower_network(page):
     left = page.evaluate(
-        """async () => { const { pace } = await import("/live/commentary.js"); const clock = pace(60), left = [clock.left()];
+        """async () => { const { pace } = await import("/live/commentary.js");
+        const clock = pace(60), left = [clock.left()];
         for (let epoch = 0; epoch < 10; epoch++) { clock.epoch("hit", 1000 * epoch); clock.epoch("twin", 2000 * epoch); }
         left.push(clock.left(), clock.done()); return left.map((value) => (Number.isNaN(value) ? null : value)); }"""
     )

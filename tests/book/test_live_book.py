@@ -157,7 +157,9 @@ def test_film_plays_once_overtakes_and_hands_over(browser, address):
         here.open(FIRST)
         figure = form(here, "click")
         here.page.wait_for_selector("[data-film=playing]")
-        here.page.wait_for_function("document.querySelector('.gst-click output').textContent.includes('overtaken')", timeout=60_000)
+        here.page.wait_for_function(
+            "document.querySelector('.gst-click output').textContent.includes('overtaken')", timeout=60_000
+        )
         here.page.wait_for_selector("[data-film=over]", timeout=60_000)
         assert pressed(here) == 51
         assert not figure.locator(".gst-film").is_visible()
@@ -203,7 +205,9 @@ def touch(here, *points):
     """A finger that goes down at the first point and moves over the others, by Chromium's own touch events."""
     client = here.page.context.new_cdp_session(here.page)
     for i, (x, y) in enumerate(points):
-        client.send("Input.dispatchTouchEvent", {"type": "touchMove" if i else "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        client.send(
+            "Input.dispatchTouchEvent", {"type": "touchMove" if i else "touchStart", "touchPoints": [{"x": x, "y": y}]}
+        )
         here.page.wait_for_timeout(30)
     return client
 
@@ -220,9 +224,11 @@ def filters_in_view(here):
 
 def test_scrolling_with_a_finger_cuts_nothing(browser, address):
     with visit(browser, address, **TELEPHONE) as here:
-        x, y, step = filters_in_view(here)
+        x, y, _ = filters_in_view(here)
         before = here.page.evaluate("scrollY")
-        touch(here, *[(x + i, y - 15 * i) for i in range(10)]).send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        touch(here, *[(x + i, y - 15 * i) for i in range(10)]).send(
+            "Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []}
+        )
         here.page.wait_for_timeout(300)
         assert here.page.evaluate("scrollY") > before
         assert pressed(here) == 0
@@ -231,7 +237,9 @@ def test_scrolling_with_a_finger_cuts_nothing(browser, address):
 def test_sideways_stroke_cuts_and_a_tap_cuts_one(browser, address):
     with visit(browser, address, **TELEPHONE) as here:
         x, y, step = filters_in_view(here)
-        touch(here, *[(x + i * step / 2, y) for i in range(7)]).send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        touch(here, *[(x + i * step / 2, y) for i in range(7)]).send(
+            "Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []}
+        )
         wait_for_pressed(here, 4)
         here.page.touchscreen.tap(x + 6 * step, y)
         wait_for_pressed(here, 5)
@@ -276,7 +284,9 @@ def test_failed_request_is_retried_and_no_false_number_is_shown(browser, address
         take_over(here)
         figure = form(here, "click")
         figure.locator(".gst-filter").nth(2).click()
-        here.page.wait_for_function("document.querySelector('.gst-click output').textContent.includes('could not be loaded')")
+        here.page.wait_for_function(
+            "document.querySelector('.gst-click output').textContent.includes('could not be loaded')"
+        )
         assert figure.locator(".gst-number b").inner_text() == "…"
         here.page.unroute("**/made/trained.bin")
         figure.locator(".gst-filter").nth(3).click()
@@ -294,10 +304,14 @@ def test_training_is_retried_after_the_library_did_not_arrive(browser, address):
         figure.get_by_role("button", name="Cut half").click()
         wait_for_pressed(here, 32)
         figure.get_by_role("button", name="Keep training").click()
-        here.page.wait_for_function("document.querySelector('.gst-click output').textContent.includes('did not work')", timeout=60_000)
+        here.page.wait_for_function(
+            "document.querySelector('.gst-click output').textContent.includes('did not work')", timeout=60_000
+        )
         here.page.context.unroute("**/vendor/jax/index.js")
         figure.get_by_role("button", name="Keep training").click()
-        here.page.wait_for_function("/left/.test(document.querySelector('.gst-click .gst-progress').textContent)", timeout=120_000)
+        here.page.wait_for_function(
+            "/left/.test(document.querySelector('.gst-click .gst-progress').textContent)", timeout=120_000
+        )
 
 
 def test_filters_and_bars_are_visible_in_forced_colors(browser, address):
@@ -306,14 +320,18 @@ def test_filters_and_bars_are_visible_in_forced_colors(browser, address):
         here.page.wait_for_selector("[data-live='']")
         ground = here.page.locator(".gst-click").evaluate("element => getComputedStyle(element).backgroundColor")
         for part in (".gst-filter i", ".gst-classes s i"):
-            colour = here.page.locator(f".gst-click {part}").first.evaluate("element => getComputedStyle(element).backgroundColor")
+            colour = here.page.locator(f".gst-click {part}").first.evaluate(
+                "element => getComputedStyle(element).backgroundColor"
+            )
             assert colour != ground, part
         line = here.page.locator(".gst-click [data-line=hit]").evaluate("element => getComputedStyle(element).stroke")
         assert line != ground
         here.open(LIVE)
         here.page.wait_for_selector(".gst-event")
         event = here.page.locator(".gst-event").first.evaluate("element => getComputedStyle(element).backgroundColor")
-        assert event != here.page.locator(".gst-experiment").evaluate("element => getComputedStyle(element).backgroundColor")
+        assert event != here.page.locator(".gst-experiment").evaluate(
+            "element => getComputedStyle(element).backgroundColor"
+        )
 
 
 # --- the page of its own ---------------------------------------------------------------------------------------------
@@ -433,7 +451,9 @@ def test_chapter_1_filter_shows_its_score_and_goes_silent_when_cut(browser, addr
         near(here, figure)
         words = figure.locator(".gst-listen section > .gst-note")
         figure.locator(".gst-filter").nth(20).hover()
-        assert re.match(r"Filter 21: score \(length of its weights\) \d\.\d\d, rank \d+ of 64", words.nth(1).inner_text())
+        assert re.match(
+            r"Filter 21: score \(length of its weights\) \d\.\d\d, rank \d+ of 64", words.nth(1).inner_text()
+        )
         assert "The head reads this channel" in words.nth(1).inner_text()
         figure.locator(".gst-filter").nth(20).click()
         assert "multiplied by 0" in words.nth(1).inner_text()

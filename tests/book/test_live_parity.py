@@ -24,8 +24,8 @@ CASES = {  # pruned filters, what the head reads, recipe
     "masked": (PRUNED, "positions", gst.Recipe()),
     "coupled decay": ((), "positions", gst.Recipe(weight_decay=1e-2)),
     "decoupled decay": ((), "positions", gst.Recipe(optimizer="adamw", weight_decay=1.0)),
-    "averages": ((), "averages", gst.Recipe()),
-    "masked averages with decay": (PRUNED, "averages", gst.Recipe(weight_decay=3e-2)),
+    "masked averages": (PRUNED, "averages", gst.Recipe()),
+    "averages with decay": ((), "averages", gst.Recipe(weight_decay=3e-2)),
 }
 
 TRAIN_STEPS = f"""async ({{ state, signals, labels, batches, test, rate, decay, optimizer, head }}) => {{ {PROGRAM}
@@ -184,7 +184,9 @@ def test_on_any_batches_torch_s_own_float32_is_further_off_than_that(dataset):
         torch.manual_seed(seed)
         model = gst.conv1d_net()
         batches = [random_batch() for _ in range(STEPS)]
-        logits = [torch_steps(model, dataset, batches, gst.Recipe(), dtype)[1] for dtype in (torch.float32, torch.float64)]
+        logits = [
+            torch_steps(model, dataset, batches, gst.Recipe(), dtype)[1] for dtype in (torch.float32, torch.float64)
+        ]
         apart.append((logits[0] - logits[1]).abs().max().item())
         if max(apart) > 10 * TOLERANCE and min(apart) < TOLERANCE / 10:
             break

@@ -39,7 +39,8 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
 <p class="gst-title">{_title(film)}</p>
 <div class="gst-columns">
 <div class="gst-watch">
-<div class="gst-now"><p class="gst-number"><b>{100 * accuracy:.1f}%</b><span> correct</span><span class="gst-kept">with {kept} of 64 filters</span></p>{
+<div class="gst-now"><p class="gst-number"><b>{
+        100 * accuracy:.1f}%</b><span> correct</span><span class="gst-kept">with {kept} of 64 filters</span></p>{
         _classes(classes)
     }</div>
 <p class="gst-keys">{_key("--gst-hit", "your network")}{_key("--gst-twin", "its twin, never cut", dashed=True)}</p>
@@ -61,7 +62,9 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
 </div>
 </div>
 <output class="gst-text" aria-live="polite">{_sentence(film)}</output>
-{LISTEN if channels else ""}<p class="gst-note">A small network, 13 of its 60 epochs into training, tested on 1,000 signals it has never seen. The bars in a tile show how strongly that filter responds to each of the ten classes. {
+{
+        LISTEN if channels else ""
+    }<p class="gst-note">A small network, 13 of its 60 epochs into training, tested on 1,000 signals it has never seen. The bars in a tile show how strongly that filter responds to each of the ten classes. {
         "" if film is None else _record(film)
     }<a href="live.html">More experiments</a></p>
 </figure>"""

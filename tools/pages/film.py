@@ -4,7 +4,7 @@ python -m tools.pages.film            # write _web/live/made/film.json; a quarte
 python -m tools.pages.film --film     # record the film only, and keep the twenty gains
 
 Chromium trains both. The film is what a reader sees who presses "Cut 80%" and trains: the network of trained.bin, and the
-filters that this button draws first. The twenty pairs start from weights of their own and lose as many filters at the same epoch.
+filters that this button draws first. The twenty pairs start from other weights and lose as many filters at the same epoch.
 """
 
 import json
@@ -20,8 +20,10 @@ CUT, SHARE, SEEDS = 51, 0.8, 20  # 80% of 64 filters, rounded as the package doe
 
 FILM = """async (n) => {
   const load = (name) => import(`/live/${name}.js`);
-  const [{ trainer }, { loadState, loadSignals }, { norms, choose }, { stream }, { copyState, FILTERS }, { DEFAULTS }, forward, { standing }] =
-    await Promise.all(["trainer", "data", "interventions", "random", "shapes", "settings", "forward", "commentary"].map(load));
+  const [{ trainer }, { loadState, loadSignals }, { norms, choose }, { stream }] =
+    await Promise.all(["trainer", "data", "interventions", "random"].map(load));
+  const [{ copyState, FILTERS }, { DEFAULTS }, forward, { standing }] =
+    await Promise.all(["shapes", "settings", "forward", "commentary"].map(load));
   const { state, about } = await loadState("trained"), test = await loadSignals("test");
   const cut = choose(norms(state), [...Array(FILTERS).keys()], n, "random", stream(1, "cut"));
   const from = copyState(state);
@@ -39,14 +41,15 @@ FILM = """async (n) => {
   }, { from: state, hitFrom: from, startEpoch: about.epochs, quick: true });
   const both = standing();
   seen.hit.forEach((accuracy, i) => both.tell(about.epochs + i, accuracy, seen.twin[i]));
-  return { seed: about.seed, epochs: about.epochs, cut: cut.sort((a, b) => a - b), accuracy: accuracyWith(state.mask), after: accuracyWith(from.mask),
-    ...seen, classes, overtook: both.overtook };
+  return { seed: about.seed, epochs: about.epochs, cut: cut.sort((a, b) => a - b),
+    accuracy: accuracyWith(state.mask), after: accuracyWith(from.mask), ...seen, classes, overtook: both.overtook };
 }"""
 
 GAIN = """async ({ seed, share, epoch }) => {
   const { trainer } = await import("/live/trainer.js");
   const { DEFAULTS } = await import("/live/settings.js");
-  const { hit, twin } = await trainer.pair({ ...DEFAULTS, seed, target: "random", dose: share, events: 1, first: epoch, last: epoch }, () => {});
+  const settings = { ...DEFAULTS, seed, target: "random", dose: share, events: 1, first: epoch, last: epoch };
+  const { hit, twin } = await trainer.pair(settings, () => {});
   return Math.round(1000 * 100 * (hit.accuracy - twin.accuracy)) / 1000;
 }"""
 
@@ -64,4 +67,6 @@ if __name__ == "__main__":
     known = json.loads(FILE.read_text())["gains"] if "--film" in sys.argv[1:] else None
     found = record(known)
     FILE.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
-    print(f"{FILE}: overtaken in epoch {found['overtook']}, {sum(gain > 0 for gain in found['gains'])} of {SEEDS} ahead")
+    print(
+        f"{FILE}: overtaken in epoch {found['overtook']}, {sum(gain > 0 for gain in found['gains'])} of {SEEDS} ahead"
+    )

@@ -24,13 +24,15 @@ from tools.pages.click_figure import container  # noqa: E402
 PLACE = re.compile(r'<div data-gst-live="(?P<kind>\w+)"(?P<rest>[^>]*)>(?P<words>.*?)</div>', re.DOTALL)
 SCRIPT = re.compile(r'<script src="[^"]*_static/live/load\.js"></script>')
 #: The recorded answer that a page shows where `gst.widgets.run_explorer` has no kernel.
-EXPLORER = re.compile(r'<div class="gst-card gst-answer\b')
+EXPLORER = '<div class="gst-card gst-answer '
+WORDS = "With scripts, this page trains the run you choose beside its twin. Below is one that was recorded."
 CHAPTER = re.compile(r"book/(\d\d)_")
 FORMS = {"03": "tradeoff", "04": "noise", "05": "flatness", "06": "anatomy", "07": "pipelines"}
 IMPORT = re.compile(r'^import .* from "\./([\w/-]+\.js)";$', re.MULTILINE)
 #: Modules import one another, four requests deep; so all are asked for at the beginning. Files cannot be modules.
 PRELOAD = """<script>if (location.protocol !== "file:") for (const name of {names})
-  document.head.append(Object.assign(document.createElement("link"), {{ rel: "modulepreload", href: "{static}" + name }}));</script>"""
+  document.head.append(Object.assign(document.createElement("link"),
+    {{ rel: "modulepreload", href: "{static}" + name }}));</script>"""
 MODULES = {"click": "filters", "experiment": "experiment", "timeline": "confounder", "cause": "cause", "try": "try"}
 
 
@@ -56,13 +58,11 @@ def prepare(app: Sphinx, page: str, template: str, context: dict, doctree) -> No
 
 def with_form(body: str, page: str) -> str:
     """The body with a form before the recorded answer of a chapter's explorer, unless the chapter has placed one itself."""
-    chapter, answer = CHAPTER.match(page), None
-    for answer in EXPLORER.finditer(body):
-        pass  # the last one: earlier cards answer other questions
-    if not (chapter and answer and chapter[1] in FORMS) or 'data-gst-live="try"' in body:
+    chapter, at = CHAPTER.match(page), body.rfind(EXPLORER)  # the last one: earlier cards answer other questions
+    if not (chapter and chapter[1] in FORMS) or at < 0 or 'data-gst-live="try"' in body:
         return body
-    form = f'<div data-gst-live="try" data-form="{FORMS[chapter[1]]}"></div>'
-    return body[: answer.start()] + form + body[answer.start() :]
+    form = f'<div data-gst-live="try" data-form="{FORMS[chapter[1]]}"><noscript>{WORDS}</noscript></div>'
+    return body[:at] + form + body[at:]
 
 
 def filled(found: re.Match, page: str) -> str:
