@@ -374,7 +374,8 @@ def test_means_and_intervals_are_student_s(page):
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 TOLD = """async ([hit, twin]) => { const both = (await import("/live/commentary.js")).standing();
-  return [hit.map((accuracy, epoch) => both.tell(epoch, accuracy, twin[epoch])), both.verdict(100 * (hit.at(-1) - twin.at(-1)))]; }"""
+  const said = hit.map((accuracy, epoch) => both.tell(epoch, accuracy, twin[epoch]));
+  return [said, both.verdict(100 * (hit.at(-1) - twin.at(-1)))]; }"""
 
 
 @pytest.mark.browser

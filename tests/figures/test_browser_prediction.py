@@ -67,7 +67,7 @@ def test_choice_by_mouse_stays_beside_the_answer(open_page):
     assert lines == [
         "Your guess: random ones.",
         "Measured: the largest, +3.1 points (95% interval +2.7 to +3.5, 20 seeds).",
-        "The usual guess: the smallest. They do little.",
+        "A tempting guess: the smallest. They do little.",
     ]
     assert figure.locator("output p").inner_text() == WHY
     rows = figure.locator("label")

@@ -37,7 +37,7 @@ def test_prediction_without_scripts_is_a_question_and_a_folded_answer(kind):
     assert not page.details.has_attr("open")
     assert WHY in page.details.get_text()
     assert "Measured:" in page.details.get_text()
-    assert "The usual guess:" in page.details.get_text()
+    assert "A tempting guess:" in page.details.get_text()
     assert [tag["class"] for tag in page.find_all(style=re.compile("display: *none"))] == [["gst-controls"]]
     page.details.decompose()
     for script in page.find_all(["script", "style"]):

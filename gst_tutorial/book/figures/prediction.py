@@ -350,7 +350,7 @@ def _figure(question, name, explanation, model, caption, controls, data, measure
     e = html.escape
     data |= {"model": model, "explanation": explanation}
     listed = f"<p>Choose: {e(' / '.join(data['options']))}.</p>" if data["kind"] == "choose" else ""
-    wrong = f"<p>The usual guess: {e('; '.join(expected))}. {e(_sentence(model))}</p>" if expected else ""
+    wrong = f"<p>A tempting guess: {e('; '.join(expected))}. {e(_sentence(model))}</p>" if expected else ""
     return f"""\
 <figure class="gst-predict gst-card {card.PLAIN_TEXT}" id="{name}" aria-label="{e("Predict: " + question)}">
 <style>
