@@ -16,6 +16,7 @@ from torch import nn
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import interventions, masks, pruning, references, seeding
+from gst_tutorial.aftermath import Aftermath
 from gst_tutorial.checkpoint import Checkpoint
 from gst_tutorial.config import Due, RunConfig
 from gst_tutorial.data import dataset as data
@@ -23,6 +24,7 @@ from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_in
 from gst_tutorial.interventions import Interventions, Site
 from gst_tutorial.masks import PrunableLayer
 from gst_tutorial.networks import network
+from gst_tutorial.steps import StepLengths
 from gst_tutorial.training import Callback, Diverged, train
 
 if TYPE_CHECKING:
@@ -138,6 +140,11 @@ class Experiment:
         self._noise = seeding.generator(config.seed, "noise")
         self._interventions: Interventions | None = None
         self._chosen: dict[str, torch.Tensor] = {}
+        self._steps = StepLengths(self.optimizer)
+        self._aftermath = None
+        if "aftermath" in config.measures:
+            weight = masks.prunable_layers(self.model)[network(config.model).layers[0]].conv.weight
+            self._aftermath = Aftermath(self.model, self.dataset, weight, self.steps_per_epoch)
         if config.events.temporary:
             self._check_time_to_restore()
             # What no mask remembers: the units that earlier events have chosen.
@@ -172,6 +179,8 @@ class Experiment:
             "noise": self._noise.get_state(),
             "running_activation": {name: value for name, value in seen.items() if value is not None},
             "chosen": self._chosen,
+            "steps": self._steps.state_dict(),
+            "aftermath": None if self._aftermath is None else self._aftermath.state_dict(),
             "hits": [] if self._interventions is None else self._interventions.state(),
         }
 
@@ -187,9 +196,18 @@ class Experiment:
             self._masked()[name].mask.running_activation = value.to(device)
         for name, value in state["chosen"].items():
             self._chosen[name][:] = value.to(device)
+        self._steps.load_state_dict(state["steps"], self.layers)
+        if self._aftermath is not None:
+            self._aftermath.load_state_dict(state["aftermath"])
         if self._interventions is not None:
             site = lambda layer, units, kept: Site(  # noqa: E731
-                self.model, self.layers[layer], units.to(device), kept.to(device), self._noise, self.optimizer
+                self.model,
+                self.layers[layer],
+                units.to(device),
+                kept.to(device),
+                self._noise,
+                self.optimizer,
+                self._steps,
             )
             self._interventions.load_state(state["hits"], site)
 
@@ -216,6 +234,8 @@ class Experiment:
             for name, fraction, _ in config.plan:
                 self._prune(Due(name, fraction, 1, 1))
         ours: list[Callback] = [self._end_of_epoch]
+        if self._aftermath is not None:
+            ours = [self._aftermath.end_of_epoch, self._end_of_epoch, self._aftermath.before_batch]
         if config.score == "running_activation" and config.intervention != "none":
             ours.insert(0, pruning.RunningActivation(self.model, self.steps_per_epoch, config.layers))
         if self._interventions is not None:
@@ -242,6 +262,8 @@ class Experiment:
         events = pd.DataFrame(
             [dataclasses.asdict(e) for e in self.events], columns=[f.name for f in dataclasses.fields(PruningEvent)]
         )
+        if self._aftermath is not None:
+            events = events.join(pd.DataFrame(self._aftermath.columns(losses)))
         return RunResult(
             config=config,
             final_accuracy=float(epochs.test_accuracy.iloc[-1]),
@@ -263,6 +285,8 @@ class Experiment:
 
         found = {}
         for name in self.config.measures:
+            if name == "aftermath":  # of events, not of the trained network
+                continue
             if references.is_reference(name):
                 found |= _own_measure(name, self.model, self.dataset)
             else:
@@ -288,12 +312,17 @@ class Experiment:
     def _event(self, epoch: int, due: list[Due]) -> PruningEvent:
         """Hit the layers that are due, and measure around it."""
         hit = self._disturb if self.config.events.temporary else self._prune
+        if self._aftermath is not None:
+            self._aftermath.before_event()
         with measure_instability(lambda: correct(self.model, self.dataset.x_test, self.dataset.y_test)) as found:
-            n_hit = sum(hit(each) for each in due)
+            units = [hit(each) for each in due]
+        if self._aftermath is not None:
+            filters = units[0] if due[0].layer == network(self.config.model).layers[0] else units[0][:0]
+            self._aftermath.after_event(epoch, filters)
         return PruningEvent(
             epoch=epoch,
             layers="+".join(each.layer for each in due),
-            n_filters=n_hit,
+            n_filters=sum(map(len, units)),
             sparsity=self._sparsity(),
             accuracy_before=found.accuracy_before,
             accuracy_after=found.accuracy_after,
@@ -301,8 +330,8 @@ class Experiment:
             standard_error=found.standard_error,
         )
 
-    def _prune(self, due: Due) -> int:
-        """Prune one layer as its event says. Returns the number of filters newly pruned."""
+    def _prune(self, due: Due) -> torch.Tensor:
+        """Prune one layer as its event says. Returns the filters newly pruned, int64 `(n,)`."""
         keep = pruning.kept_filters(self._n_units(due.layer), due.prune_fraction, due.n_events)[due.i - 1]
         pruned = pruning.prune_filters(
             self.model,
@@ -313,10 +342,10 @@ class Experiment:
             generator=self._targets,
             x=self.dataset.x_train,
         )
-        return len(pruned)
+        return pruned
 
-    def _disturb(self, due: Due) -> int:
-        """Hit the units of one layer that pruning would take. Returns how many."""
+    def _disturb(self, due: Due) -> torch.Tensor:
+        """Hit the units of one layer that pruning would take. Returns them, int64 `(n,)`."""
         layer, chosen = self.layers[due.layer], self._chosen[due.layer]
         if self.config.draws == "afresh":
             chosen[:] = False
@@ -334,8 +363,8 @@ class Experiment:
         chosen[new] = True
         units = chosen.nonzero().squeeze(1) if self.config.draws == "so far" else new
         kept = (~chosen).nonzero().squeeze(1)
-        self._interventions.begin(Site(self.model, layer, units, kept, self._noise, self.optimizer))
-        return len(units)
+        self._interventions.begin(Site(self.model, layer, units, kept, self._noise, self.optimizer, self._steps))
+        return units
 
 
 def _own_measure(name: str, model: nn.Module, dataset: data.Dataset) -> dict[str, float]:

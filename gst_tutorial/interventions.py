@@ -22,6 +22,7 @@ from torch import nn
 from gst_tutorial import _arguments as check
 from gst_tutorial import references
 from gst_tutorial.masks import PrunableLayer, prunable_layers
+from gst_tutorial.steps import StepLengths
 
 
 @dataclasses.dataclass
@@ -35,6 +36,7 @@ class Site:
         kept: int64 `(m,)`, indices of those that no event has chosen.
         generator: source of randomness, on the CPU, so that a GPU run gets the same numbers.
         optimizer: of the run; None outside one.
+        steps: the run's step lengths; None outside one.
     """
 
     model: nn.Module
@@ -43,6 +45,7 @@ class Site:
     kept: torch.Tensor
     generator: torch.Generator
     optimizer: torch.optim.Optimizer | None = None
+    steps: StepLengths | None = None
 
     @property
     def weight(self) -> torch.Tensor:
@@ -105,19 +108,74 @@ def rescale(site: Site, size: float = 0.25) -> None:
     Values: 0.25 (studies `anatomy`, `flatness-cause`).
     Source: ours; for the step length van Laarhoven, *L2 regularization versus batch and weight normalization*, 2017.
     """
-    norm = site.layer.norm
+    _rescale_units(site.layer, site.units, size)
+
+
+@torch.no_grad()
+def _rescale_units(layer: PrunableLayer, units: torch.Tensor, size: float) -> None:
+    norm = layer.norm
     if norm is None or norm.running_mean is None:
-        raise ValueError(f"intervention='rescale' needs batch norm behind layer {site.layer.name!r}.")
+        raise ValueError(f"intervention='rescale' needs batch norm behind layer {layer.name!r}.")
     check.real("size", size, 0, check.MOST, open_low=True)  # a filter of length 0 has no direction to keep
-    scale_weights(site.layer, site.units, size)
-    norm.running_mean[site.units] *= size
+    scale_weights(layer, units, size)
+    norm.running_mean[units] *= size
     # (z - mean) / sqrt(var + eps) must stay: size^2 (var + eps) is the new var + eps.
-    variance = size**2 * (norm.running_var[site.units] + norm.eps) - norm.eps
+    variance = size**2 * (norm.running_var[units] + norm.eps) - norm.eps
     if (variance < 0).any():
         raise ValueError(
-            f"size={size!r} is too small for layer {site.layer.name!r}: a running variance would fall below zero."
+            f"size={size!r} is too small for layer {layer.name!r}: a running variance would fall below zero."
         )
-    norm.running_var[site.units] = variance
+    norm.running_var[units] = variance
+
+
+@torch.no_grad()
+def rescale_compensated(site: Site, size: float = 0.25) -> None:
+    """As `rescale`, and from then on the filters' steps are multiplied by `size`, too: each step turns a filter by the angle by
+    which it would have turned the long one. The filters of the event before get their length and their steps back.
+
+    When: as the control of `rescale`: short filters without long steps.
+    Values: 0.25 (study `aftermath`).
+    Source: ours. Adam's moments are rescaled with the gradient, which grows by 1 / size.
+    """
+    factors = site.steps.of(site.layer)
+    for units, factor in (((factors != 1).nonzero().squeeze(1), 1 / size), (site.units, size)):
+        _rescale_units(site.layer, units, factor)
+        factors[units] *= factor
+        state = site.optimizer.state.get(site.weight, {})
+        for name, power in (("exp_avg", 1), ("exp_avg_sq", 2), ("momentum_buffer", 1)):
+            if name in state:
+                state[name][units] /= factor**power
+
+
+def lengthen_steps(site: Site, size: float = 4.0) -> None:
+    """Multiply each step of the filters by `size` until the layer's next event. No weight changes at the event.
+
+    When: longer steps are to come without a shrink.
+    Values: 4 and 16 (study `aftermath`).
+    Source: ours.
+    """
+    factors = site.steps.of(site.layer)
+    factors[:] = 1
+    factors[site.units] = size
+
+
+def raise_learning_rate(site: Site, size: float = 10.0) -> None:
+    """Multiply the next step of *all* parameters by `size`; with `n_batches`, each of as many.
+
+    When: a shake of the whole network, without choosing filters.
+    Values: 10 for 10 batches (study `aftermath`).
+    Source: compare Lewkowycz et al., *The large learning rate phase of deep learning: the catapult mechanism*, 2020.
+    """
+    site.steps.next_step = size
+
+
+def placebo(site: Site) -> None:
+    """Change nothing. Its events are measured like any other: the twin that a run with events is compared with.
+
+    When: what happens after an event is compared with what happens without one.
+    Values: no size.
+    Source: ours.
+    """
 
 
 def gaussian(site: Site, size: float = 1.0) -> None:
@@ -208,6 +266,10 @@ INTERVENTIONS = {
     "redirect": Intervention(redirect),
     "zero_inputs": Intervention(zero_inputs, hits="inputs"),
     "reset_moments": Intervention(reset_moments),
+    "rescale_compensated": Intervention(rescale_compensated),
+    "lengthen_steps": Intervention(lengthen_steps),
+    "raise_learning_rate": Intervention(raise_learning_rate),
+    "placebo": Intervention(placebo),
 }
 RESTORE = ("no", "values", "norm")
 HITS = ("filters", "inputs")

@@ -18,6 +18,7 @@ from gst_tutorial.data.augment import AUGMENTATIONS
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.instability import check_logits
 from gst_tutorial.interventions import WeightNoise
+from gst_tutorial.steps import UnitFilters
 
 Callback = Callable[[int, int], None]
 
@@ -55,6 +56,7 @@ class Recipe:
         precision: "float32", or "bf16": forward and backward pass in bfloat16 where torch deems it safe, weights and
             evaluation in float32. For GPUs of compute capability 8 or newer (older ones refuse); it also pays for
             networks for images on processors with such arithmetic, see benchmarks/training.py.
+        unit_filters: keep every prunable filter at length 1, see `gst_tutorial.steps.UnitFilters`.
         compiled: translate the network's forward and backward pass by `torch.compile` before the first step, on a GPU
             into CUDA graphs: for small networks there, most of a step is the launching of its many small operations.
             Same function, rounded and (with dropout) drawn differently. On the processor of the benchmarks it does not
@@ -84,6 +86,7 @@ class Recipe:
     warmup_epochs: int = 0
     clip_norm: float = 0.0
     loss: str = "cross_entropy"
+    unit_filters: bool = False
 
     def __post_init__(self):
         for name, known in (("optimizer", ("adam", "adamw", "sgd")), ("loss", ("cross_entropy",))):
@@ -103,6 +106,7 @@ class Recipe:
         check.real("weight_noise", self.weight_noise, 0)
         check.one_of("precision", self.precision, ("float32", "bf16"))
         check.flag("compiled", self.compiled)
+        check.flag("unit_filters", self.unit_filters)
         check.one_of("annealing", self.annealing, ("steps", "cosine"))
         if self.annealing == "cosine":  # one meaning, one hash
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
@@ -200,6 +204,8 @@ def train(
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
     check.instance("optimizer", optimizer, torch.optim.Optimizer)
     scheduler = recipe.build_scheduler(optimizer)
+    if recipe.unit_filters:
+        UnitFilters(model, optimizer)
     criterion = recipe.build_loss()
     order = seeding.generator(seed, "batches")
     x_train = dataset.x_train  # (N, C, ...)
