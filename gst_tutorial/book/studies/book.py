@@ -776,19 +776,16 @@ def tuning_validation() -> Study:
 
     Those two chose strengths on the test signals that are reported later. Here no signal is shared with a reported run.
     """
-    arms = [
-        Arm(
-            arm.config.replace(data_seed=None),
-            {"tuning": study.name, "choice": arm.label},
-            f"{study.name}: {arm.label}",
-        )
-        for study in (regularizers_tuning(), pipelines_tuning())
-        for arm in study.arms
-    ]
+    arms = {}  # by hash: two strengths of weight decay are in both studies
+    for study in (regularizers_tuning(), pipelines_tuning()):
+        for arm in study.arms:
+            config = arm.config.replace(data_seed=None)
+            factors = {"tuning": study.name, "choice": arm.label}
+            arms.setdefault(config.hash, Arm(config, factors, f"{study.name}: {arm.label}"))
     return Study(
         "tuning-validation",
         "Which strengths are best on signals that no reported run is tested on?",
-        arms,
+        tuple(arms.values()),
         tuple(range(200, 205)),
         predictions={
             "unbiased": "The best strength of each regularizer is the one that was chosen, or within its interval."
