@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import gst_tutorial as gst
 from gst_tutorial.compaction import compact
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 from gst_tutorial.tracing import CONVOLUTIONS
 
 NAMES = (

@@ -10,7 +10,6 @@ Here are the names that most uses need; `gst.networks`, `gst.interventions`, `gs
 """
 
 import importlib
-import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__getattr__` gives
@@ -41,12 +40,13 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.masks import prunable_layers as prunable_layers
     from gst_tutorial.masks import sparsity as sparsity
     from gst_tutorial.networks import conv1d_net as conv1d_net
-    from gst_tutorial.pruning import PruneSchedule as PruneSchedule
     from gst_tutorial.pruning import choose_filters as choose_filters
-    from gst_tutorial.pruning import filter_scores as filter_scores
     from gst_tutorial.pruning import kept_filters as kept_filters
     from gst_tutorial.pruning import prune_filters as prune_filters
     from gst_tutorial.pruning import restore_filters as restore_filters
+    from gst_tutorial.schedules import PruneSchedule as PruneSchedule
+    from gst_tutorial.schedules import Schedule as Schedule
+    from gst_tutorial.scores import filter_scores as filter_scores
     from gst_tutorial.studies.store import ResultStore as ResultStore
     from gst_tutorial.studies.study import Arm as Arm
     from gst_tutorial.studies.study import Study as Study
@@ -59,7 +59,9 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "masks": ("FilterMask", "make_prunable", "prunable_layers", "sparsity"),
-    "pruning": ("PruneSchedule", "choose_filters", "filter_scores", "kept_filters", "prune_filters", "restore_filters"),
+    "scores": ("filter_scores",),
+    "pruning": ("choose_filters", "kept_filters", "prune_filters", "restore_filters"),
+    "schedules": ("PruneSchedule", "Schedule"),
     "instability": ("PruningEvent", "accuracy", "correct", "instability_of", "measure_instability"),
     "training": ("Diverged", "Recipe", "train"),
     "config": ("RunConfig",),
@@ -77,18 +79,6 @@ _MODULES = {
     **{name: name for name in ("flatness", "interventions", "networks", "statistics", "studies")},
     **{name: f"book.{name}" for name in ("exercises", "figures", "widgets")},
 }
-# Names of version 0.0 and where they are now; they go with version 0.2.
-_MOVED = {
-    **dict.fromkeys(("Instability",), "instability"),
-    **dict.fromkeys(("PrunableLayer",), "masks"),
-    **dict.fromkeys(("conv2d_net", "resnet18", "resnet20", "resnet56", "vgg11"), "networks"),
-    **dict.fromkeys(
-        ("filter_normalized_sharpness", "flat_radius", "gradient_covariance_trace", "hessian_eigenvalues",
-         "hessian_operator", "hessian_trace", "loss_surface", "match_loss", "measure_flatness", "perturbation_curve",
-         "random_directions"), "flatness"),
-}  # fmt: skip
-_MOVED_MODULES = {"noise": "interventions", "plots": "figures"}
-
 __all__ = [*_HOME, *_MODULES]
 
 
@@ -97,16 +87,7 @@ def _find(name: str) -> Any:
         return getattr(importlib.import_module(f"gst_tutorial.{_HOME[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"gst_tutorial.{_MODULES[name]}")
-    if name in _MOVED:
-        found = getattr(importlib.import_module(f"gst_tutorial.{_MOVED[name]}"), name)
-        new = f"{_MOVED[name]}.{name}"
-    elif name in _MOVED_MODULES:
-        new = _MOVED_MODULES[name]
-        found = importlib.import_module(f"gst_tutorial.{new}")
-    else:
-        raise AttributeError(f"module 'gst_tutorial' has no attribute {name!r}")
-    warnings.warn(f"gst.{name} is now gst.{new}; the old name goes with version 0.2.", DeprecationWarning, stacklevel=2)
-    return found
+    raise AttributeError(f"module 'gst_tutorial' has no attribute {name!r}")
 
 
 if not TYPE_CHECKING:  # where it is seen, no misspelt name would be found

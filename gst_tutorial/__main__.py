@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import typing
 from pathlib import Path
 
 import gst_tutorial
@@ -17,6 +18,7 @@ from gst_tutorial import _arguments as check
 from gst_tutorial import studies
 from gst_tutorial.book.recorded import check_record, record, recorded, recorded_names
 from gst_tutorial.book.studies import costs
+from gst_tutorial.book.studies.history import SUPERSEDED
 from gst_tutorial.statistics import gains, power
 from gst_tutorial.studies import cost as costing
 from gst_tutorial.studies.store import ResultStore
@@ -136,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     cost = add("cost", "time a few training steps here and estimate what a study takes")
     for command in (run, cost):
         command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
-        command.add_argument("--precision", choices=("float32", "bf16"), help="bf16: for GPUs since Ampere (2020)")
+        command.add_argument("--precision", choices=_choices("precision"), help="bf16: for GPUs since Ampere (2020)")
         command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
         several = {"nargs": "*", "default": studies.names()} if command is cost else {}
@@ -158,6 +160,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
     cost.add_argument("--record", action="store_true", help="keep it for `list`")
     return parser
+
+
+def _choices(field: str) -> tuple[str, ...]:
+    """The values that a field of a config may have."""
+    return typing.get_args(typing.get_type_hints(gst_tutorial.RunConfig)[field])
 
 
 def _positive(text: str) -> int:
@@ -193,7 +200,8 @@ def _list(options) -> int:
         study = studies.get(name)
         time_needed = costing.in_words(hours[name]) if name in hours else "not known"
         found = f"{seeds[name]} seeds" if name in seeds else "no"
-        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}")
+        note = f" (superseded by {SUPERSEDED[name]})" if name in SUPERSEDED else ""
+        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}{note}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What an event does to the training that follows it.
+"""The training that follows an event, measured.
 
 The instability of an event is measured at one moment. A jolt may cost nothing at that moment and still throw training off
 course some steps later, so a run with `measures=("aftermath",)` also keeps, for each event:
@@ -16,60 +16,63 @@ the intervention "placebo", whose events measure and change nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.instability import accuracy
-from gst_tutorial.masks import evaluation_mode
+from gst_tutorial.masks import evaluation_mode, prunable_layers
 
 N_EPOCHS = 3
 PERCENT = (0, 20, 40, 60, 80, 100)  # of the epoch after an event
-LAYER = "conv4"  # whose filters are followed to the end
 
 
 class Aftermath:
-    """Two training callbacks, `end_of_epoch` and `before_batch`, and two calls around each event.
+    """A training callback, and two calls around each event.
 
     Args:
         model, dataset: of the run.
-        weight: of the layer whose filters are followed, `(C, ...)`.
+        layers: names of the layers that events hit. The filters of the first are followed to the end of training; of a layer
+            that is not a prunable one (the head), those of the last prunable layer are.
         steps_per_epoch: batches in an epoch.
     """
 
-    def __init__(self, model: nn.Module, dataset: Dataset, weight: torch.Tensor, steps_per_epoch: int):
-        self.model, self.dataset, self.weight, self.steps_per_epoch = model, dataset, weight, steps_per_epoch
+    def __init__(self, model: nn.Module, dataset: Dataset, layers: Iterable[str], steps_per_epoch: int):
+        self.model, self.dataset, self.steps_per_epoch = model, dataset, steps_per_epoch
+        known = prunable_layers(model)
+        self.layer = next((name for name in layers if name in known), list(known)[-1])
+        self.weight = known[self.layer].conv.weight  # (C, ...)
         self.rows: list[dict] = []
         self.filters: list[torch.Tensor] = []  # (C, ...) before each event
         self.hit: list[torch.Tensor] = []  # int64 (n,) of each event
         self.moments = {round(share / 100 * steps_per_epoch): share for share in PERCENT}
 
     def before_event(self) -> None:
+        """Note predictions and filters."""
         self._predictions = self._log_probabilities()
         self._accuracy = self._accuracy_in_training_mode()
         self.filters.append(self.weight.detach().clone())
 
-    def after_event(self, epoch: int, hit: torch.Tensor) -> None:
-        """Note what the event, after `epoch`, did to the filters `hit` (none: empty)."""
+    def after_event(self, epoch: int, hit: Mapping[str, torch.Tensor]) -> None:
+        """Note what the event after `epoch` did. `hit`: layer -> int64 `(n,)`, the filters (or inputs) hit."""
         now = self._log_probabilities()
         kl = F.kl_div(now, self._predictions, reduction="batchmean", log_target=True).item()
         lost = (self._accuracy - self._accuracy_in_training_mode()) / max(self._accuracy, 1e-12)
         self.rows.append({"epoch": epoch, "instability_training": lost, "kl": kl})
-        self.hit.append(hit.cpu())
+        self.hit.append(hit.get(self.layer, torch.empty(0, dtype=torch.int64)).cpu())
 
-    def before_batch(self, epoch: int, step: int) -> None:
-        """The last callback: the loss on the way through the first epoch after an event."""
-        if self.rows and self.rows[-1]["epoch"] == epoch - 1 and step in self.moments:
-            self.rows[-1][f"loss_{self.moments[step]}"] = self._training_loss()
-
-    def end_of_epoch(self, epoch: int, step: int) -> None:
-        """Before the next event: test accuracy after the first epochs behind an event."""
+    def __call__(self, epoch: int, step: int) -> None:
+        """Measure on the way through the epochs after an event, and before the next one."""
         if step == self.steps_per_epoch:
             due = [row for row in self.rows if 1 <= epoch - row["epoch"] <= N_EPOCHS]
-            now = accuracy(self.model, self.dataset.x_test, self.dataset.y_test) if due else None
+            now = accuracy(self.model, self.dataset) if due else None
             for row in due:
                 row[f"accuracy_{epoch - row['epoch']}"] = now
+        if self.rows and self.rows[-1]["epoch"] == epoch - 1 and step in self.moments:
+            self.rows[-1][f"loss_{self.moments[step]}"] = self._training_loss()
 
     def columns(self, train_losses: list[float]) -> list[dict]:
         """One dict per event, once training has ended."""

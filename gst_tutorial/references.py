@@ -87,7 +87,7 @@ def find(argument: str, reference: str) -> Callable:
 
 def _imported(module: str):
     if module.partition(".")[0] in ("torchvision", "timm"):
-        from gst_tutorial.data._torchvision import torchvision
+        from gst_tutorial.data import torchvision
 
         torchvision()  # makes it importable beside a torch built for CPUs only
     return importlib.import_module(module)

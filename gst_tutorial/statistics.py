@@ -421,7 +421,7 @@ def verdict(estimate: Estimate, unit: str = "", scale: float = 1.0) -> str:
 
 
 def verdicts(estimates: dict[str, Estimate], scale: float = 1.0) -> pd.DataFrame:
-    """What `verdict` says of many estimates, as a table to print: a row for each, by the names given here.
+    """Collect the verdicts of many estimates in a table to print, a row for each, by the names given here.
 
     >>> print(verdicts({"largest": Estimate("gain", 0.021, 0.013, 0.029, 20)}, scale=100))
              value  low  high  seeds     verdict

@@ -6,7 +6,7 @@ that move numbers move labels; operations that take channel by channel keep them
 and ends them. A label also says whether zeros in its place are still zeros (`clean`) or have become something else, as
 behind the shift of a batch norm. Where a module gives unclean channels, its output is masked as well.
 
-`gst_tutorial.proof` then puts the finding to the test on the masked network itself. Shown in chapter 9.
+`gst_tutorial.proof` then puts the finding to the test on the masked network itself. Shown in chapter 10.
 """
 
 from __future__ import annotations

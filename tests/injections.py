@@ -21,6 +21,7 @@ import gst_tutorial as gst
 from gst_tutorial.book.exercises.answers import NotYet
 from gst_tutorial.book.figures import folded, predict, slider_figure
 from gst_tutorial.book.figures.effect import effect
+from gst_tutorial.book.studies.claims import Claim
 from gst_tutorial.book.widgets.answers import error_html, new_axes
 from gst_tutorial.book.widgets.run_explorer import recorded_run, runs_html, shown_result
 from tools.browser import chromium
@@ -85,15 +86,14 @@ def _status(text: str) -> str:
 
 @functools.cache
 def _tests() -> list:
-    _, _, tests = next(iter(claims.CLAIMS.values()))
-    return claims.evaluate(tests)
+    return claims.evaluate(claims.CLAIMS["C2"].tests)
 
 
 def _ledger(text: str) -> str:
     """The forest plot of the claims, with what a test says replaced."""
     results = [dataclasses.replace(each, test=dataclasses.replace(each.test, what=text)) for each in _tests()]
     with (
-        mock.patch.object(claims, "CLAIMS", {"A": (text, "", [])}),
+        mock.patch.object(claims, "CLAIMS", {"A": Claim(text, "", {}, ())}),
         mock.patch.object(claims, "evaluate", return_value=results),
     ):
         return claims.plot()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import gst_tutorial as gst
 from gst_tutorial.compaction import compact
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 from gst_tutorial.networks import cifar as image_models
 
 TOLERANCE = 1e-5

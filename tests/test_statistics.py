@@ -46,14 +46,14 @@ def test_with_independent_runs_the_jackknife_agrees_with_fishers_interval():
     assert (jackknife.low, jackknife.high) == pytest.approx((fisher.low, fisher.high), abs=0.02)
 
 
-def test_the_interval_of_kendall_is_not_pulled_towards_the_correlation_within_seeds():
+def test_kendall_interval_is_not_pulled_towards_within_seeds():
     """With a large effect of the seed, tau over all runs is far below tau within a seed; the interval stays around the former."""
     found = s.correlation(runs(seed_effect=0.5), "instability", "final_accuracy", "kendall")
     assert found.value < 0.6  # within a seed it is about 0.9
     assert found.value - found.low == pytest.approx(found.high - found.value, abs=0.05)
 
 
-def test_the_interval_of_a_clustered_correlation_covers_the_truth_about_95_times_in_100():
+def test_clustered_correlation_interval_covers_the_truth_at_95_percent():
     truth = s.correlation(
         runs(1500, 4, seed=99, seed_effect=0.3), "instability", "final_accuracy", cluster=None, kind="pearson"
     ).value
@@ -65,7 +65,7 @@ def test_the_interval_of_a_clustered_correlation_covers_the_truth_about_95_times
 
 
 @pytest.mark.parametrize("n_seeds", [3, 5, 20])
-def test_an_interval_covers_the_truth_about_95_times_in_100_also_with_few_seeds(n_seeds):
+def test_interval_covers_the_truth_at_95_percent_even_with_few_seeds(n_seeds):
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -157,7 +157,7 @@ def test_gains_carry_the_factors_that_are_one_value_within_an_arm():
     assert table.target.to_list() == ["smallest", "smallest", "largest", "largest", "largest"]
 
 
-def test_means_have_an_estimate_per_level_and_no_interval_where_seeds_are_too_few():
+def test_means_have_one_estimate_per_level():
     frame = runs(5)
     found = s.means(frame[(frame.label != "m1") | (frame.seed < 2)], "label", "final_accuracy")
     assert list(found) == ["m0", "m1", "m2", "m3", "m4", "m5"]

@@ -1,4 +1,4 @@
-"""What a study costs before anyone pays for it: a few training steps are timed and multiplied."""
+"""Cost of a study, estimated before it runs by timing a few training steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from gst_tutorial import _arguments as check
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data import dataset as data
-from gst_tutorial.experiment import build_model, one_thread
+from gst_tutorial.experiment import build_model, cpu_threads
 from gst_tutorial.instability import correct
 from gst_tutorial.studies.study import Study
 from gst_tutorial.training import train
@@ -71,7 +71,7 @@ def _measure(config: RunConfig, shape, n_classes: int, n_steps: int) -> tuple[fl
     on_gpu = config.device.startswith("cuda")
     # CUDA graphs are recorded in the steps after the first.
     warm_up, n_steps = (4, max(n_steps, 20)) if on_gpu else (1, n_steps)
-    with one_thread():
+    with cpu_threads(1):
         train(model, dataset, dataclasses.replace(config.recipe, milestones=(), epochs=warm_up))
         correct(model, dataset.x_test, dataset.y_test)
         start = _now(config.device)

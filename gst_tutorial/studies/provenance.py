@@ -1,4 +1,4 @@
-"""Where a number comes from: versions of what computed it, the processor, the device and the date."""
+"""Provenance of a number: versions of the software that computed it, processor, device and date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gst_tutorial.config import RESULTS_VERSION
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """What numbers depend on besides the config: the package, its results' version, Python, torch and NumPy."""
+    """Versions that numbers depend on besides the config: the package, its results, Python, torch and NumPy."""
     import numpy
     import torch
 

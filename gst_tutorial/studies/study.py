@@ -59,7 +59,7 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """What people read."""
+        """Name of the arm for people to read."""
         if self.name is not None:
             return self.name
         return ", ".join(_SAID.get(factor, "{}").format(value) for factor, value in self.factors.items())
@@ -182,7 +182,7 @@ class Study:
 
 
 def run_row(arm: Arm, config: RunConfig) -> dict:
-    """What a run is, as one flat row: label, factors, then the config."""
+    """Describe a run as one flat row: label, factors, then the config."""
     standard = {"method": method_of(config), "dose": 0.0 if config.intervention == "none" else config.prune_fraction}
     if isinstance(standard["dose"], tuple):
         standard["dose"] = "+".join(map(str, standard["dose"]))
@@ -192,18 +192,14 @@ def run_row(arm: Arm, config: RunConfig) -> dict:
 
 
 def method_of(config: RunConfig) -> str:
-    """What a run does, in a word: "none", "prune", "prune at init", or the intervention's name."""
-    return "prune at init" if config.events.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
+    """Name the intervention of a run: "none", "prune", "prune at init", or the intervention's own name."""
+    return "prune at init" if config.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
 
 
 def config_row(config: RunConfig) -> dict:
-    """A config as one flat row: the fields of all groups stand beside each other, several layers are joined by "+"."""
-    row = {}
-    for group in (config.task, config.recipe, config.events, config):
-        row |= {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
-    for group in ("task", "recipe", "events"):
-        del row[group]
-    plan, at_init = config.plan, config.events.at_init
+    """A config as one flat row; the values of several layers are joined by "+"."""
+    row = {name: getattr(config, name) for name in config.field_names()}
+    plan, at_init = config.plan, config.at_init
     columns: dict[str, Iterable] = {
         "layers": [name for name, _, _ in plan],
         "prune_fraction": [fraction for _, fraction, _ in plan],

@@ -15,7 +15,7 @@ def address(html):
         yield address
 
 
-def test_every_page_of_the_book_has_the_policy_before_its_first_script_and_nothing_on_it_breaks(html, browser, address):
+def test_content_policy_comes_before_every_script_and_breaks_nothing(html, browser, address):
     for path in sorted((html / "book").glob("*.html")):
         text = path.read_text(encoding="utf-8")
         assert 0 < text.find("Content-Security-Policy") < text.find("<script"), path.name

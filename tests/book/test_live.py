@@ -63,7 +63,7 @@ def test_signals_and_recorded_runs_are_what_the_package_gives(dataset):
     assert [name for name, data in files.items() if (MADE / name).read_bytes() != data] == []
 
 
-def test_signals_are_off_by_half_a_level_at_most_and_that_costs_no_accuracy(dataset):
+def test_quantized_signals_are_close_and_cost_no_accuracy(dataset):
     scale = json.loads((MADE / "levels.json").read_text())
     parts = [
         live.unpack_signals((MADE / f"{name}.bin").read_bytes(), **scale) for name in ("train", "test", "test-more")
@@ -222,7 +222,7 @@ def test_predictions_in_plain_javascript_are_torch_s_whatever_is_cut(page, datas
 
 
 @pytest.mark.browser
-def test_two_short_runs_learn_share_their_start_and_can_be_repeated_to_the_bit(page):
+def test_two_short_runs_share_their_start_and_repeat_bit_for_bit(page):
     one, same = (page.evaluate(PAIR, SHORT) for _ in range(2))
     assert one == same
     hit, twin = one["told"]["hit"], one["told"]["twin"]

@@ -53,7 +53,7 @@ def weight(answers):
 # --- the first page --------------------------------------------------------------------------------------------------
 
 
-def test_filters_stand_above_the_fold_and_fetch_nothing_before_the_reader_comes_near(browser, address):
+def test_filters_are_above_the_fold_and_fetch_lazily(browser, address):
     asked = []
     with visit(browser, address, viewport={"width": 1280, "height": 800}) as here:
         here.page.on("request", lambda request: asked.append(request.url))
@@ -68,7 +68,7 @@ def test_filters_stand_above_the_fold_and_fetch_nothing_before_the_reader_comes_
         assert here.problems == []
 
 
-def test_cutting_by_mouse_keyboard_and_sweep_answers_in_numbers_bars_and_words(browser, address):
+def test_cutting_by_mouse_keyboard_and_drag_updates_every_display(browser, address):
     with visit(browser, address) as here:
         here.open(FIRST)
         figure = form(here, "click")
@@ -150,7 +150,7 @@ def test_a_pair_trains_joins_the_clouds_and_can_be_taken_home(browser, address, 
 
 
 @pytest.mark.slow
-def test_ten_seeds_show_mean_and_interval_as_they_come_and_stop_when_told_to(browser, address):
+def test_ten_seeds_show_a_growing_interval_and_can_be_stopped(browser, address):
     with visit(browser, address) as here:
         here.open(f"{LIVE}#dose=0.5&events=1&first=1")
         figure, words = (
@@ -171,7 +171,7 @@ def test_ten_seeds_show_mean_and_interval_as_they_come_and_stop_when_told_to(bro
         assert here.problems == []
 
 
-def test_presets_and_controls_change_the_settings_their_words_and_the_address(browser, address):
+def test_presets_and_controls_change_settings_sentence_and_address(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
         figure = here.page.locator(".gst-experiment")
@@ -213,7 +213,7 @@ def test_the_figure_and_its_controls_are_whole_within_the_first_screen(browser, 
 # --- the forms for chapters ------------------------------------------------------------------------------------------
 
 
-def test_moved_events_get_the_recorded_answer_or_say_that_nobody_recorded_them(browser, address):
+def test_moved_events_show_the_recorded_answer_or_say_there_is_none(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
         figure = form(here, "timeline")
@@ -234,7 +234,7 @@ def test_moved_events_get_the_recorded_answer_or_say_that_nobody_recorded_them(b
         assert here.problems == []
 
 
-def test_in_chapter_1_a_filter_shows_its_channel_and_score_and_falls_silent_when_it_is_cut(browser, address):
+def test_chapter_1_filter_shows_its_score_and_goes_silent_when_cut(browser, address):
     with visit(browser, address) as here:
         here.open(CHAPTER_1)
         figure = form(here, "click")

@@ -118,13 +118,11 @@ def test_a_measure_must_give_numbers_that_a_run_has_not_already(name, error):
 
 
 def test_a_schedule_of_another_class_counts_by_its_epochs():
-    """A subclass with other epochs had the hash of its base once, and the store gave the wrong accuracy."""
+    class Late:
+        epochs = (2, 4)
 
-    class Late(gst.PruneSchedule):
-        epochs = property(lambda self: (2, 4))
-
-    assert PRUNED.replace(schedule=Late(1, 3, 2)).schedule == gst.PruneSchedule(2, 4, 2)
-    assert PRUNED.replace(schedule=Late(1, 3, 2)).hash == PRUNED.replace(schedule=(2, 4)).hash != PRUNED.hash
+    assert PRUNED.replace(schedule=Late()).schedule == gst.PruneSchedule(2, 4, 2)
+    assert PRUNED.replace(schedule=Late()).hash == PRUNED.replace(schedule=(2, 4)).hash != PRUNED.hash
 
 
 def test_a_function_of_epochs_is_a_schedule():

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 
 import gst_tutorial as gst
 from gst_tutorial import masks, tracing
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 from gst_tutorial.networks import NETWORKS
 from tests.zoo.exact import assert_exact, shaken
 

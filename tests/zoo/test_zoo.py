@@ -12,7 +12,7 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import tracing
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 from tests.zoo.exact import assert_exact, readers_that_see_zeros, shaken
 
 torchvision()  # before timm, which imports it

@@ -1,4 +1,4 @@
-"""A table in a fold: all numbers in the page, behind one line."""
+"""A table behind a line that opens it."""
 
 import pandas as pd
 import pytest
@@ -8,7 +8,7 @@ from gst_tutorial import statistics
 from gst_tutorial.book.figures import folded
 
 
-def test_the_table_stands_in_a_fold_behind_its_summary_and_text_stays_text():
+def test_folded_table_is_closed_complete_and_escaped():
     estimates = {"a < b & c": statistics.Estimate("gain", 0.02, 0.01, 0.03, 20)}
     page = BeautifulSoup(folded(statistics.verdicts(estimates, 100), "Numbers <here>").data, "html.parser")
     assert page.details.summary.get_text() == "Numbers <here>"
@@ -26,6 +26,6 @@ def test_the_table_stands_in_a_fold_behind_its_summary_and_text_stays_text():
         (pd.DataFrame(), " ", ValueError, "must not be empty"),
     ],
 )
-def test_what_is_no_table_or_has_no_summary_is_refused(table, summary, error, words):
+def test_folded_table_names_bad_arguments(table, summary, error, words):
     with pytest.raises(error, match=words):
         folded(table, summary)
