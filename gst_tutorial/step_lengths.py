@@ -16,9 +16,9 @@ from gst_tutorial.masks import PrunableLayer, prunable_layers
 class StepLengths:
     """Multiply what each step of an optimizer adds to a filter by the filter's own factor.
 
-    After a step that moved a filter from w to w', the filter is put at w + factor * (w' - w). Layers whose filters all
-    have factor 1 are not touched, so a run that changes no factor gives the same numbers to the bit. `StepLengths.of(optimizer)` returns the one
-    object of an optimizer; it is also a training callback, so that a checkpoint keeps its state.
+    After a step that moved a filter from w to w', the filter is put at w + factor * (w' - w). Layers whose filters all have
+    factor 1 are not touched, so a run that changes no factor gives the same numbers to the bit. `StepLengths.of(optimizer)`
+    returns the one object of an optimizer. It is also a training callback, so that a checkpoint keeps its state.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer):

@@ -675,7 +675,7 @@ def aftermath_configs() -> dict[tuple[str, str], RunConfig]:
 
 
 def aftermath() -> Study:
-    """What training does after an event. The delayed drop of an arm is measured against "twin", seed by seed.
+    """Record the training that follows an event. The delayed drop of an arm is measured against "twin", seed by seed.
 
     Seen before these predictions were written: two audits in plain PyTorch (seeds 0 to 2, 101, 2101) found delayed drops of
     12 to 31 points after the unseen shrink, and that longer steps gained what a shrink gains; one pilot (seed 100) of this
@@ -745,7 +745,7 @@ def way_dose_rate_head() -> Study:
 
 
 def gain_by_data() -> Study:
-    """How the gain depends on the number of training signals. Batches of 100 and 60 epochs throughout."""
+    """Vary the number of training signals. Batches of 100 and 60 epochs throughout."""
     decay = {"optimizer": "adamw", "weight_decay": 3.0}
     ways = {
         "none": SPLITS,
