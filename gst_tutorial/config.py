@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import pydantic
@@ -37,7 +36,7 @@ from gst_tutorial.schedules import INIT, PruneSchedule, Schedule, as_schedule
 from gst_tutorial.training import Recipe
 
 RESULTS_VERSION = 2  # raise it when the same config would give other numbers; stored results then no longer match
-MEASURES = ("flatness", "curvature", "sharpness")
+MEASURES = ("flatness", "curvature", "sharpness", "aftermath")
 
 
 class Due(NamedTuple):
@@ -168,7 +167,7 @@ class RunConfig(Recipe):
     n_batches: Count = 1
     restore: Literal["no", "values", "norm"] = "no"
     mask: Literal["norm", "conv"] = "norm"
-    measures: Annotated[tuple[str | Callable[..., Any], ...], checked_by(_measures)] = ()
+    measures: Annotated[tuple[Named, ...], checked_by(_measures)] = ()
     evaluate_every: Count = 1
     device: Annotated[str, checked_by(check.device)] = "cpu"
     seed: Index = 0
