@@ -229,6 +229,18 @@ def test_the_search_shows_texts_before_names_of_the_package(browser, address, wo
         assert re.match(r"book/(\d\d_|glossary)", first), first
 
 
+def test_search_and_index_fit_a_phone_and_quote_prose(browser, address):
+    with visit(browser, address, viewport=NARROW) as here:
+        here.open("genindex.html")
+        assert sideways_overflow(here.page) <= 0
+        here.open("search.html?q=measure_instability")
+        here.page.locator("ul.search p.context").nth(2).wait_for()
+        here.page.wait_for_load_state("networkidle")
+        assert sideways_overflow(here.page) <= 0
+        excerpts = here.page.locator("ul.search p.context").all_inner_texts()
+        assert not [text for text in excerpts if "Show code" in text or text in ("...Colab", "...Repository")]
+
+
 def test_the_search_finds_a_name_of_the_package(browser, address):
     with visit(browser, address) as here:
         here.open("search.html?q=measure_instability")
