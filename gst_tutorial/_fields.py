@@ -32,7 +32,8 @@ Index = Annotated[int, _Plain, Field(ge=0)]
 Positive = Annotated[float, _Plain, Field(gt=0)]
 NonNegative = Annotated[float, _Plain, Field(ge=0)]
 Fraction = Annotated[float, _Plain, Field(ge=0, lt=1)]
-Named = str | Callable[..., Any]  # an entry of a table, or a user's function; kept as its name
+# An entry of a table, or a user's function; kept as its name.
+Named = Annotated[str | Callable[..., Any], pydantic.WithJsonSchema({"type": "string"})]
 Epochs = Annotated[tuple[Count, ...], _Tuple]
 
 

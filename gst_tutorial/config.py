@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import pydantic
@@ -168,7 +167,7 @@ class RunConfig(Recipe):
     n_batches: Count = 1
     restore: Literal["no", "values", "norm"] = "no"
     mask: Literal["norm", "conv"] = "norm"
-    measures: Annotated[tuple[str | Callable[..., Any], ...], checked_by(_measures)] = ()
+    measures: Annotated[tuple[Named, ...], checked_by(_measures)] = ()
     evaluate_every: Count = 1
     device: Annotated[str, checked_by(check.device)] = "cpu"
     seed: Index = 0

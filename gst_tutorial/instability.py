@@ -22,10 +22,10 @@ from gst_tutorial.masks import evaluation_mode, prunable_layers
 
 @torch.no_grad()
 def check_logits(model: nn.Module, x: torch.Tensor, n_classes: int, what: str = "model") -> None:
-    """See whether `model` turns `x`, `(B, ...)`, into `(B, n_classes)`; nothing of the model or of a generator changes.
+    """Check that `model` turns `x`, `(B, ...)`, into `(B, n_classes)`, without changing the model or any generator.
 
     Raises:
-        ValueError: it does not, in one sentence, instead of whatever error of torch's would come later.
+        ValueError: it does not; says so in one sentence, before torch would raise an error of its own.
     """
     try:
         with evaluation_mode(model):
@@ -44,7 +44,7 @@ def check_logits(model: nn.Module, x: torch.Tensor, n_classes: int, what: str = 
 def correct(
     model: nn.Module, x: torch.Tensor | Dataset, y: torch.Tensor | None = None, batch_size: int = 1000
 ) -> torch.Tensor:
-    """Which examples the network gets right: bool `(N,)`. Evaluation mode; the model's modes come back afterwards.
+    """Return which examples the network classifies correctly, bool `(N,)`. Uses evaluation mode, then restores the modes.
 
     Args:
         model: a classifier from `(B, ...)` to logits `(B, n_classes)`.
@@ -110,7 +110,7 @@ class Instability:
         accuracy_before, accuracy_after: in [0, 1].
         instability: (before - after) / before; 0 if nothing was lost, negative if accuracy rose.
         standard_error: of the instability, from the finite number of test examples.
-        n_examples: that number, or None if it is not known.
+        n_examples: number of test examples, or None if unknown.
     """
 
     accuracy_before: float = math.nan
@@ -157,9 +157,9 @@ def instability_of(
         n_examples: size of the test set, if accuracies are given; without it the standard error is NaN.
 
     The standard error is the delta method's for r = a' / a: with n examples, Var(a) = a(1 - a)/n,
-    Var(a') likewise and Cov = (p - a a')/n, where p is the share right both times,
+    Var(a') likewise and Cov = (p - a a')/n, where p is the fraction right both times,
     Var(r) = (Var(a') + r^2 Var(a) - 2 r Cov) / a^2. With accuracies only, p is unknown; the covariance is then
-    taken as 0, which overstates the error (the examples right both times no longer cancel).
+    taken as 0, which overstates the error, because the examples that are right both times no longer cancel.
 
     >>> instability_of(0.8, 0.6).instability
     0.25
@@ -174,7 +174,7 @@ def instability_of(
     if n != n_after:
         raise ValueError(f"before has {n} examples and after has {n_after}: both must be of the same test set.")
     if a == 0:
-        raise ValueError("Accuracy before the event is 0, so the share lost, (before - after) / before, is undefined.")
+        raise ValueError("Accuracy before the event is 0, so the instability, (before - after) / before, is undefined.")
     ratio = a_after / a
     paired = isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dim() == 1
     right_twice = (before & after).double().mean().item() if paired else a * a_after
@@ -186,7 +186,7 @@ def instability_of(
 
 
 def _mean(argument: str, evaluation: float | torch.Tensor, n_examples: int | None) -> tuple[float, int | None]:
-    where = f"{argument}, what evaluate gave,"
+    where = f"{argument}, returned by evaluate,"
     if isinstance(evaluation, torch.Tensor) and evaluation.dim() == 1:
         if len(evaluation) == 0:
             raise ValueError(f"{where} has no example, so there is no accuracy.")
@@ -200,7 +200,7 @@ def _mean(argument: str, evaluation: float | torch.Tensor, n_examples: int | Non
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise TypeError(f"{where} is {check.shown(evaluation)}; it must be an accuracy or bool (N,).") from None
     if not 0 <= value <= 1:
-        raise ValueError(f"{where} is accuracy {value!r}; it must lie in [0, 1] (a share, not a percentage).")
+        raise ValueError(f"{where} is accuracy {value!r}; it must lie in [0, 1] (a fraction, not a percentage).")
     return value, n_examples
 
 

@@ -44,7 +44,7 @@ def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) ->
     distribution and density (derived in chapter 1; Bartoldson et al. 2020, appendix B). Where gamma is 0, z is the
     constant beta and the score is relu(beta).
 
-    When: a batch norm and a ReLU follow: it predicts how much of the filter its readers see.
+    When: a batch norm and a ReLU follow: it predicts how strongly later layers hear the filter.
     Values: target "smallest"; the largest cost about as much at the event (study `scores`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, appendix B.
     """
@@ -63,7 +63,7 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
 
     The activation is the output of batch norm (of the convolution, without one), before mask and nonlinearity.
 
-    When: there is no batch norm, or what the filters say of your examples should count.
+    When: there is no batch norm, or the response to your own examples should count.
     Values: `x=dataset.x_train[:1000]`.
     Source: compared with others by Molchanov et al., *Pruning convolutional neural networks for resource efficient
     inference*, ICLR 2017.
@@ -92,7 +92,7 @@ SCORES: dict[str, Score] = {"l1": l1_score, "l2": l2_score, "ebn": ebn_score, "a
 def ebn_signed_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """`ebn_score` with gamma's sign left in: beta * Phi(beta / gamma) + gamma * phi(beta / gamma), `(C,)`.
 
-    Where gamma is positive it is E[BN]. Where gamma is negative it is no expected activation but -E[relu(-z)]: such
+    Where gamma is positive this is E[BN]. Where gamma is negative it is -E[relu(-z)], which is no expected activation: such
     filters count as the least important.
 
     When: only to repeat the paper's ResNet-18.

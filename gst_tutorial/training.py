@@ -28,38 +28,38 @@ class Diverged(RuntimeError):
 
 @config_class
 class Recipe:
-    """How a network is trained: optimizer, learning-rate schedule and what regularizes the loss.
+    """How a network is trained: optimizer, learning-rate schedule and regularization of the loss.
 
     Attributes:
-        optimizer: "adam", "adamw", "sgd" (with `momentum`), or your own function of the parameters that takes what it likes
-            of `lr`, `weight_decay`, `momentum`: "torch.optim:RMSprop".
-        learning_rate: of the first epoch after `warmup_epochs`, see `annealing`.
-        annealing: "steps": multiplied by `gamma` after each epoch in `milestones` (number of epochs trained by then);
-            "cosine": after t of T epochs, half of 1 + cos(pi t / T) of it (Loshchilov & Hutter, ICLR 2017), both counted
-            from the end of the warm-up; `milestones` and `gamma` then have no meaning.
-        warmup_epochs: w: epoch i of the first w is trained at (i + 1) / (w + 1) of the learning rate.
-        clip_norm: the largest length of a batch's gradient over all parameters; longer ones are shortened to it. 0: none.
-        loss: "cross_entropy", or your own function of logits `(B, n_classes)` and labels `(B,)`.
+        optimizer: a key of `OPTIMIZERS`, or your own function of the parameters, "torch.optim:RMSprop", which may take any
+            of `lr`, `weight_decay`, `momentum`.
+        learning_rate: of the first epoch after `warmup_epochs`.
         batch_size: examples per step. epochs: passes over the training set.
-        weight_decay: as in `torch.optim`: of "adam" and "sgd" an L2 penalty, *coupled*: Adam divides its gradient, too, by
-            the gradient's size; of "adamw" *decoupled* (Loshchilov & Hutter 2019): weights shrink by the factor
-            1 - learning rate * weight_decay at every step.
-        momentum: of SGD; Adam ignores it.
+        milestones, gamma: with `annealing="steps"`, the learning rate is multiplied by `gamma` once that many epochs are
+            trained.
+        weight_decay: as in `torch.optim`. For "adam" and "sgd" it is an L2 penalty, *coupled*: Adam divides its gradient,
+            too, by the gradient's size. For "adamw" it is *decoupled* (Loshchilov & Hutter 2019): every step shrinks the
+            weights by the factor 1 - learning rate * weight_decay.
+        momentum: for "sgd" only.
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
-        augment: "none", "shift_noise" (signals) or "crop_flip" (images).
-        label_noise: share of the training examples whose label is another class, drawn at random once. Accuracy on the
-            training set is measured with the right labels.
-        sam_radius: rho of sharpness-aware minimization (Foret et al., ICLR 2021): each step takes the gradient at the
-            weights plus rho times the normalized gradient, at twice the cost; 0 for none.
-        weight_noise: see `gst.interventions.WeightNoise`; 0 for none. Needs a prunable network.
-        precision: "float32", or "bf16": forward and backward pass in bfloat16 where torch deems it safe, weights and
-            evaluation in float32. For GPUs of compute capability 8 or newer (older ones refuse); it also pays for
-            networks for images on processors with such arithmetic, see benchmarks/training.py.
-        compiled: translate the network's forward and backward pass by `torch.compile` before the first step, on a GPU
-            into CUDA graphs: for small networks there, most of a step is the launching of its many small operations.
-            Same function, rounded and (with dropout) drawn differently. On the processor of the benchmarks it does not
-            pay. Needs a C++ compiler, torch 2.5, a network that can be translated whole, and some time (seconds to minutes)
-            for each shape of network and batch.
+        augment: "shift_noise" is for signals, "crop_flip" for images.
+        label_noise: fraction of the training examples that get a wrong label, drawn at random once. Accuracy on the training
+            set is measured with the right labels.
+        sam_radius: rho of sharpness-aware minimization (Foret et al., ICLR 2021): each step uses the gradient at the
+            weights plus rho times the normalized gradient, at twice the cost. 0: off.
+        weight_noise: see `gst.interventions.WeightNoise`. 0: off. Needs a prunable network.
+        precision: "bf16" computes forward and backward pass in bfloat16 where torch considers it safe; weights and
+            evaluation stay in float32. For GPUs of compute capability 8 or newer (older ones raise an error); it also pays
+            for image networks on processors with such arithmetic, see benchmarks/training.py.
+        compiled: translate forward and backward pass by `torch.compile` before the first step, on a GPU into CUDA graphs:
+            there, a small network spends most of a step on launching its many small operations. It computes the same
+            function, rounded and (with dropout) drawn differently. Needs a C++ compiler, torch 2.5, a network that can be
+            translated as a whole, and seconds to minutes for each shape of network and batch.
+        annealing: "cosine": after t of T epochs the learning rate is multiplied by (1 + cos(pi t / T)) / 2 (Loshchilov &
+            Hutter, ICLR 2017), counted from the end of the warm-up; `milestones` and `gamma` then have no effect.
+        warmup_epochs: w: epoch i of the first w uses (i + 1) / (w + 1) of the learning rate.
+        clip_norm: longest gradient of a batch, over all parameters; longer ones are shortened to it. 0: off.
+        loss: "cross_entropy", or your own function of logits `(B, n_classes)` and labels `(B,)`.
 
     Raises:
         ValueError, TypeError: a field out of its range, or two that contradict each other; names the field.

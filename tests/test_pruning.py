@@ -109,6 +109,14 @@ def test_an_impossible_schedule_is_named(arguments, error, message):
         gst.PruneSchedule(*arguments)
 
 
+def test_schedule_keeps_its_window_and_names_a_contradiction():
+    schedule = gst.PruneSchedule(5, 40, 18)
+    assert (schedule.epochs, schedule.end, gst.Schedule((5, 23)).end) == ((5, 23), 40, 23)
+    assert schedule != gst.Schedule((5, 23)) == gst.PruneSchedule(5, 23, 18)
+    with pytest.raises(ValueError, match="end=7 and retrain_period=2 contradict"):
+        gst.Schedule((1, 3, 9), end=7)
+
+
 # --- scores --------------------------------------------------------------------------------------------------
 
 

@@ -165,6 +165,33 @@ def test_means_have_one_estimate_per_level():
     assert found["m1"].n_seeds == 2 and np.isnan(found["m1"].low) and found["m1"].sign == 0
 
 
+def test_means_over_a_factor_rest_on_seeds_and_not_on_runs():
+    """Five arms share each level: 20 runs are 4 seeds, and the interval is that of the seeds' means."""
+    frame = runs(4, 10, seed_effect=0.5).assign(half=lambda f: np.where(f.label < "m5", "low", "high"))
+    found = s.means(frame, "half", "final_accuracy")["low"]
+    of_seeds = frame[frame.half == "low"].groupby("seed").final_accuracy.mean()
+    assert found == s.mean_estimate(of_seeds, "low") and found.n_seeds == 4
+
+
+def test_run_that_is_in_the_frame_twice_is_refused():
+    frame = runs(5).assign(hash=lambda f: f.label + f.seed.astype(str))
+    twice = pd.concat([frame, frame[frame.seed == 0]])
+    for call in (
+        lambda: s.means(twice, "label", "final_accuracy"),
+        lambda: s.correlation(twice, "instability", "final_accuracy"),
+        lambda: s.within_seed_correlation(twice, "instability", "final_accuracy"),
+    ):
+        with pytest.raises(ValueError, match="frame has the run m00 twice"):
+            call()
+    s.means(frame, "label", "final_accuracy")
+
+
+def test_paired_differences_warn_about_seeds_that_only_one_arm_has():
+    frame = runs(5).query("not (label == 'm1' and seed == 3)")
+    with pytest.warns(UserWarning, match=r"'m1' and 'm0' are compared without the seeds \[3\]"):
+        assert list(s.paired_differences(frame, "m1", "m0").index) == [0, 1, 2, 4]
+
+
 def test_a_correlation_within_seeds_does_not_see_what_seeds_differ_in():
     frame = runs(seed_effect=5.0)
     found = s.within_seed_correlation(frame, "instability", "final_accuracy", "pearson")

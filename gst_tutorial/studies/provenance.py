@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 
 def made_with(device: str) -> dict[str, str]:
-    """Versions, processor, device and date, for the record of a run."""
+    """Return versions, processor, device and date, for the record of a run."""
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else device
@@ -37,7 +37,7 @@ def made_with(device: str) -> dict[str, str]:
 
 @functools.cache
 def processor() -> str:
-    """Name and instruction set of this machine's processor, and its operating system."""
+    """Return name and instruction set of this machine's processor, and the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -337,3 +337,15 @@ def test_constant_channel_is_refused_by_its_number(monkeypatch):
     monkeypatch.setitem(data.SOURCES, "grey", source)
     with pytest.raises(ValueError, match="name='grey': channel 1 is the same number"):
         gst.load("grey")
+
+
+def test_cache_forgets_the_data_used_longest_ago_beyond_its_bytes(monkeypatch, cache):
+    sizes = [20, 21, 22]
+    requests = [("digits", n, 20, 0, None) for n in sizes]
+    first = gst.load("digits", n_train=20, n_test=20)
+    monkeypatch.setattr(
+        data, "CACHE_BYTES", 2.5 * sum(t.nbytes for t in (first.x_train, first.x_test, first.y_train, first.y_test))
+    )
+    for n in sizes:
+        gst.load("digits", n_train=n, n_test=20)
+    assert list(data._CACHE) == requests[1:]

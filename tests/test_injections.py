@@ -1,19 +1,17 @@
-"""Texts that try to become a script, wherever the package and the book's tools put texts into HTML, opened in Chromium.
+"""Texts that try to become scripts, wherever the package and the book's tools put texts into HTML.
 
-    python -m tests.injections 405     # every text in every place
-
-Each page is opened, and everything on it that can be used is used: sliders, choices, buttons, folds, links. A text has come
-through when it ran (it sets `window.hit`) or asked the network for something.
+Each page is opened in Chromium, and every slider, choice, button, fold and link on it is used. A text has come through when
+it ran (it sets `window.hit`) or asked the network for something.
 """
 
 import dataclasses
 import functools
-import sys
 from unittest import mock
 
 import nbformat
 import numpy as np
 import pandas as pd
+import pytest
 from markdown_it import MarkdownIt
 from nbconvert import HTMLExporter
 
@@ -24,7 +22,6 @@ from gst_tutorial.book.figures.effect import effect
 from gst_tutorial.book.studies.claims import Claim
 from gst_tutorial.book.widgets.answers import error_html, new_axes
 from gst_tutorial.book.widgets.run_explorer import recorded_run, runs_html, shown_result
-from tools.browser import chromium
 from tools.pages import claims, status
 
 HERE = "http://page.test/"
@@ -54,7 +51,7 @@ USE = """() => {
 
 
 class Answer:
-    """A reader's answer that shows itself as it likes."""
+    """An answer to an exercise whose repr is the given text."""
 
     def __init__(self, text):
         self.text = text
@@ -72,14 +69,14 @@ def _predict(**texts) -> str:
 
 
 def _cell(text: str) -> str:
-    """What `check` prints, as a notebook shows it."""
+    """Return what `check` prints, as a notebook shows it."""
     printed = nbformat.v4.new_output("stream", text="".join(str(gst.exercises.grade("1.2", Answer(text)))))
     cell = nbformat.v4.new_code_cell("check(...)", outputs=[printed])
     return HTMLExporter(template_name="basic").from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))[0]
 
 
 def _status(text: str) -> str:
-    """A row of the status page, from a study's JSON, as the book renders Markdown."""
+    """Return a row of the status page, made from a study's JSON, as the book renders Markdown."""
     row = f"| study | says |\n|---|---|\n| `{status.plain(text)}` | {status.plain(text)} |\n\n{status.plain(text)}\n"
     return MarkdownIt("commonmark", {"html": True}).enable("table").render(row)
 
@@ -90,7 +87,7 @@ def _tests() -> list:
 
 
 def _ledger(text: str) -> str:
-    """The forest plot of the claims, with what a test says replaced."""
+    """Return the forest plot of the claims, with the text in place of each test's sentence."""
     results = [dataclasses.replace(each, test=dataclasses.replace(each.test, what=text)) for each in _tests()]
     with (
         mock.patch.object(claims, "CLAIMS", {"A": Claim(text, "", {}, ())}),
@@ -145,61 +142,54 @@ PLACES = {
 }  # fmt: skip
 
 
-class Watch:
-    """A page, and what came through on it."""
+@pytest.fixture(scope="module")
+def page(browser):
+    """An empty page that answers nothing but its own address, and notes what else it asks for."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    page.html, page.asked = "", []
 
-    def __init__(self, browser):
-        self.context = browser.new_context()
-        self.page = self.context.new_page()
-        self.page.on("dialog", lambda dialog: dialog.dismiss())
-        self.page.set_default_timeout(20_000)
-        self.context.route("**/*", self._answer)
-        self.html, self.asked = "", []
-
-    def _answer(self, route):
+    def answer(route):
         if route.request.url == HERE:
-            route.fulfill(
-                body=f"<!doctype html><meta charset=utf-8><title>t</title><body>{self.html}", content_type="text/html"
-            )
+            body = f"<!doctype html><meta charset=utf-8><title>t</title><body>{page.html}"
+            route.fulfill(body=body, content_type="text/html")
         else:
-            self.asked.append(route.request.url)
+            page.asked.append(route.request.url)
             route.abort()
 
-    def came_through(self, html: str) -> str:
-        """What a text in this HTML did; "" if nothing."""
-        self.html, self.asked = html, []
-        self.page.goto(HERE, wait_until="load")
-        self.page.evaluate(USE)
-        self.page.wait_for_timeout(20)  # what an event has started
-        ran = self.page.evaluate("window.hit")
-        return f"{'it ran; ' if ran else ''}{'it asked for ' + self.asked[0] if self.asked else ''}"
+    context.route("**/*", answer)
+    yield page
+    context.close()
 
 
-def attack(row, n: int) -> None:
-    """`n` texts, by turns in every place."""
-    tries = [(place, text) for text in TEXTS for place in PLACES]
-    with chromium() as browser:
-        watch = Watch(browser)
-        # What is not escaped is seen, by both ways: else zeros would say nothing.
-        assert "it ran" in watch.came_through(TEXTS[3]) and "it asked" in watch.came_through(TEXTS[21])
-        for place, text in tries[:n]:
-            row.tries += 1
-            try:
-                html = PLACES[place](text)
-            except (TypeError, ValueError) as error:  # refused, which is safe; but by name
-                row.add("unnamed", f"{place}: {text!r}: {error}")
-                continue
-            try:
-                if did := watch.came_through(html):
-                    row.add("damaged", f"{place}: {text!r}: {did}")
-            except Exception as error:  # playwright's: the page did not end loading
-                row.add("hung", f"{place}: {text!r}: {error}")
-                watch = Watch(browser)
+def came_through(page, html: str) -> str:
+    """Show the HTML, use everything on it, and return what a text did; "" if nothing."""
+    page.html, page.asked = html, []
+    page.goto(HERE, wait_until="load")
+    page.evaluate(USE)
+    page.wait_for_timeout(50)  # for what an event has started
+    ran = page.evaluate("window.hit")
+    return f"{'it ran; ' if ran else ''}{'it asked for ' + page.asked[0] if page.asked else ''}"
 
 
-if __name__ == "__main__":
-    from tests.attacks import Row, table
+def in_place(place: str, text: str) -> str:
+    try:
+        return PLACES[place](text)
+    except (TypeError, ValueError):  # refused, which is safe
+        return ""
 
-    row = Row("scripts in texts, in Chromium")
-    attack(row, int(sys.argv[1]))
-    print(table([row]), *row.found, sep="\n")
+
+@pytest.mark.browser
+@pytest.mark.parametrize("place", PLACES)
+def test_texts_cannot_become_scripts_or_requests(page, place):
+    pages = {text: in_place(place, text) for text in TEXTS}
+    if came_through(page, "\n".join(pages.values())):  # then one by one, to say which
+        assert {text: did for text, html in pages.items() if (did := came_through(page, html))} == {}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("text", [text for text in TEXTS if text.startswith(("<script", "<img", "<link", "<style"))])
+def test_unescaped_text_would_be_noticed(page, text):
+    assert came_through(page, text)
