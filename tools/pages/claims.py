@@ -59,8 +59,8 @@ def ledger() -> str:
             "| id | what the paper claims | what we found | verdict |\n|---|---|---|---|\n" + "\n".join(overview),
             _how_to_read(),
             "## All tests in one plot\n\n```{raw} html\n:file: figures/ledger.html\n```",
-            "## What becomes of the explanations\n\nThe claims are the paper's. The book goes on to ask *why* pruning helps; this is the "
-            "same map as on the first page.\n\n```{raw} html\n:file: figures/story.html\n```",
+            "## What becomes of the explanations\n\nThe claims above are the paper's. This book also asks *why* pruning helps, and the "
+            "map on the first page, repeated here, shows which explanations survived.\n\n```{raw} html\n:file: figures/story.html\n```",
             *sections,
             _history(),
         ]
@@ -106,7 +106,7 @@ A verdict is **fragile** if another reasonable analysis would change it. We try 
 
 Everything here is at the scale of this book: small networks and little data. Except in C4, nothing else regularizes the networks, and
 unless a row says "photographs", the data are short signals, and the network's head reads every position. With a head that averages
-over positions most of the gains on signals disappear ([section 8.4](08_real_images.ipynb))."""
+over positions, most of the gains on signals disappear ([section 7.7](07_standard_pipelines.ipynb))."""
 
 
 def _section(key: str, results: list[Result], word: str, others: dict[str, str]) -> str:
