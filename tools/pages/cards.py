@@ -23,9 +23,10 @@ HEAD = """# Scores and interventions
 comes from.*
 
 A **score** assigns a number to every filter, so that you can prune one end of the ranking. You choose it with
-`gst.filter_scores(model, layer, score=NAME)` or `RunConfig(score=NAME)`. An **intervention** is what happens to the selected filters at an
-event: `RunConfig(intervention=NAME, size=...)`. In place of a name you can also pass your own function, either directly or as
-`"package.module:function"`. [Chapter 10](10_your_own_network) shows how to write a score.
+`gst.filter_scores(model, layer, score=NAME)` or `RunConfig(score=NAME)`. An **intervention** is what happens to the selected
+filters at an event: `RunConfig(intervention=NAME, size=...)`. Instead of a name
+you can pass your own function, either directly or as `"package.module:function"`. [Chapter 10](10_your_own_network) shows how to
+write a score.
 """
 
 

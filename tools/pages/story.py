@@ -4,8 +4,8 @@ python -m tools.pages.story            # write book/figures/story.html
 python -m tools.pages.story --check    # exit 1 if the file differs from what the recorded results give
 
 Each explanation makes predictions. Its tests are the comparisons in which the explanations predict different things. They are
-evaluated like the tests of the claims ledger, with one Holm correction for all tests of an explanation, and `FATES` has the rules by
-which the verdict follows.
+evaluated like the tests of the claims ledger, with one Holm correction for all tests of an explanation. The verdict follows from
+them by the rules in `FATES`.
 
 On the page, a row of the map stays closed until the reader has made a guess in each of its chapters (`story.js`).
 """
@@ -107,7 +107,7 @@ def _with_sam() -> Test:
         )
         return (together - alone).dropna()
 
-    return Test("what new directions gain with SAM (radius 0.1), minus what they gain without it", "flatness-cause", values, BELOW)
+    return Test("gain of new directions with SAM (radius 0.1) minus without", "flatness-cause", values, BELOW)
 
 
 def _on_photographs(what: str, what_says: str, against: str, predicted: str) -> Test:
@@ -187,7 +187,7 @@ TREE: dict[str, list[Explanation]] = {
     "Because something is gone": [
         Explanation(
             "Size: a smaller network overfits less",
-            "Filters removed before training help as much as filters removed during it, and a jolt that removes nothing doesn't help.",
+            "Removing filters before training helps as much as during it, and a jolt that removes nothing doesn't help.",
             ("03_the_tradeoff", "04_noise_injection", "06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 *(
@@ -200,13 +200,14 @@ TREE: dict[str, list[Explanation]] = {
                 _on_photographs("at init, 80%", "80% removed before training, against none", "none", ABOVE),
             ),
             dose_by_way,
-            "Gain against the fraction removed, for filters removed before training and in two events. Both curves rise, then fall.",
+            "Gain against the fraction removed, before training and in two events. Both curves rise, then fall.",
         ),
     ],
     "Because something happened": [
         Explanation(
             "The drop: the more an event hurts, the better",
-            "At equal dose and with the same first and last event, two large events beat nineteen small ones, and a drop helps by itself.",
+            "At equal dose, with the same first and last event, two large events beat nineteen small ones, and a drop "
+            "helps by itself.",
             ("03_the_tradeoff", "06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 *(
@@ -227,7 +228,7 @@ TREE: dict[str, list[Explanation]] = {
         ),
         Explanation(
             "Noise: the disturbance at an event regularizes",
-            "Nothing has to be removed. But a jolt that changes no prediction at the event gains nothing, whatever happens later.",
+            "Nothing has to be removed. But a jolt that changes no prediction at the event gains nothing.",
             ("04_noise_injection", "06_what_a_jolt_is_made_of"),
             (
                 *(
@@ -239,7 +240,7 @@ TREE: dict[str, list[Explanation]] = {
         ),
         Explanation(
             "Flatness: jolts drive the network into flat places",
-            "At equal loss, less stable pruning ends flatter. Flattening on purpose (SAM) helps, and leaves less for a jolt to gain.",
+            "At equal loss, less stable pruning ends flatter. Flattening on purpose (SAM) helps, and leaves jolts less to gain.",
             ("05_flatness",),
             (
                 *(test for test in claims.CLAIMS["C6"].tests if test.role == CONTROL),
@@ -252,7 +253,8 @@ TREE: dict[str, list[Explanation]] = {
     "Because of what a jolt changes": [
         Explanation(
             "Step length: short filters turn faster",
-            "Shortening filters helps even if no prediction changes, lengthening them hurts, and a new direction at the old length does nothing.",
+            "Shortening filters helps even if no prediction changes, lengthening them hurts, and a new direction at the old "
+            "length does nothing.",
             ("06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 _what("shrink, unseen", UNSEEN, "none", ABOVE),
@@ -270,7 +272,7 @@ TREE: dict[str, list[Explanation]] = {
                 _what("redirect", "filters turned to new directions, against zeroed", "zero", NO_LOSS),
                 _what("shrink, unseen", UNSEEN, "none", NO_GAIN),
                 _on_photographs("redirect", NEW, "none", ABOVE),
-                _on_photographs("zero the head's inputs", "half of the head's inputs zeroed nine times, against no jolt", "none", ABOVE),
+                _on_photographs("zero the head's inputs", "half of the head's inputs zeroed, against no jolt", "none", ABOVE),
             ),
         ),
     ],
@@ -333,9 +335,9 @@ def story() -> str:
 <button type="button">Open the whole map</button></p>
 <ul>
 {branches}</ul>
-<p class="gst-note">Everything here is computed from recorded results. The tests are the comparisons in which the explanations predict \
-different things. {rules}. In the small pictures of intervals, a filled circle means that a test came out as predicted, a cross means \
-the opposite, and a hollow square neither.</p>
+<p class="gst-note">Everything here is computed from recorded results. The tests are the comparisons in which the explanations \
+predict different things. {rules}. In the small pictures of intervals, a filled circle means that a test came out as predicted, \
+a cross means the opposite, and a hollow square neither.</p>
 </div>
 <script>
 {SCRIPT.read_text(encoding="utf-8")}</script>
@@ -350,12 +352,14 @@ def _leaf(each: Explanation) -> str:
     count = f"{agree} of {len(results)} tests came out as predicted" if results else FATES[UNDECIDED]
     numbers = [str(int(chapter[:2])) for chapter in each.chapters]
     where = f"chapter {numbers[0]}" if len(numbers) == 1 else f"chapters {', '.join(numbers[:-1])} and {numbers[-1]}"
-    links = ", ".join(f'<a href="{chapter}.html">chapter {n}</a>' for chapter, n in zip(each.chapters, numbers, strict=True))
+    links = ", ".join(
+        f'<a href="{chapter}.html">chapter {n}</a>' for chapter, n in zip(each.chapters, numbers, strict=True)
+    )
     badge = f'<span class="gst-fate" data-fate="{word}">{word}</span>'
     return (
         f"<li><details open><summary><b>{e(each.name)}</b> ({where})</summary>"
         f'<div class="gst-outcome">{_thumbnail(each, results)}<div><p>{badge} {count} ({links}).</p>'
-        f"<p>It predicts: {e(each.predicts)}</p></div></div></details><p class=\"gst-waiting\" hidden></p></li>"
+        f'<p>It predicts: {e(each.predicts)}</p></div></div></details><p class="gst-waiting" hidden></p></li>'
     )
 
 
