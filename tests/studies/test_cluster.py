@@ -66,7 +66,7 @@ def test_lost_scheduler_is_an_error_and_keeps_what_is_finished(cluster, tmp_path
     options = ["--seeds", "1", "--scheduler", cluster[0], "--out", str(store)]
     command = [sys.executable, "-m", "gst_tutorial", "run", "dose", *options]
     driver = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list(store.glob("*.json")):
         assert time.monotonic() < deadline and driver.poll() is None
         time.sleep(0.02)
@@ -91,7 +91,7 @@ frame = gst.sweep(study(10), store={str(store)!r}, scheduler={address!r})
 frame.to_csv({str(tmp_path / "frame.csv")!r})
 """]
     )  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(list(store.glob("*.json"))) < 4:
         assert time.monotonic() < deadline and driver.poll() is None
         time.sleep(0.02)
@@ -143,7 +143,7 @@ def test_sweep_says_when_all_workers_left_and_continues_with_new_ones(tmp_path, 
         stored = {path: path.read_bytes() for path in tmp_path.glob("*.json")}
         assert 2 <= len(stored) < 12, "the study was over before its worker left"
         cluster.scale(1)
-        there = frame.result(300)
+        there = frame.result(600)
     assert there.final_accuracy.tolist() == gst.sweep(study(3), n_jobs=1).final_accuracy.tolist()
     assert all(path.read_bytes() == text for path, text in stored.items())
 
@@ -160,7 +160,7 @@ def test_runs_of_a_worker_that_joins_with_another_version_are_not_stored(tmp_pat
         other = subprocess.Popen(worker, env={**os.environ, "PYTHONPATH": ROOT}, **quiet)
         try:
             with pytest.raises(ValueError, match=r"A worker that joined .* has results 99 \(here "):
-                frame.result(300)
+                frame.result(600)
         finally:
             other.kill()
             other.wait(30)

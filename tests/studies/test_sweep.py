@@ -107,7 +107,7 @@ def start(folder, n_seeds, log=""):
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, preexec_fn=hear_ctrl_c)
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -123,7 +123,7 @@ def test_stopped_study_resumes_and_gives_the_undisturbed_numbers(tmp_path, how, 
     process = start(tmp_path, 30)
     wait_for(lambda: n_files(tmp_path) >= 3)
     os.killpg(process.pid, how)
-    process.wait(60)
+    process.wait(300)
     saved = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
     assert 3 <= len(saved) < 120
     frame = gst.sweep(study(), n_jobs=2, store=tmp_path)
@@ -137,7 +137,7 @@ def test_two_processes_share_a_study_and_one_finishes_it_alone(tmp_path, one_pro
     first, second = start(tmp_path, 3), start(tmp_path, 3)
     wait_for(lambda: n_files(tmp_path) >= 2)
     os.killpg(first.pid, signal.SIGKILL)
-    assert second.wait(180) == 0
+    assert second.wait(300) == 0
     frame = study().frame(gst.ResultStore(tmp_path).records(study().configs))
     assert frame[RESULTS].equals(one_process[RESULTS])
 
@@ -145,7 +145,7 @@ def test_two_processes_share_a_study_and_one_finishes_it_alone(tmp_path, one_pro
 def test_two_processes_do_no_run_twice(tmp_path):
     log = tmp_path / "begun"
     both = [start(tmp_path, 3, log) for _ in range(2)]
-    assert [process.wait(180) for process in both] == [0, 0]
+    assert [process.wait(300) for process in both] == [0, 0]
     begun = log.read_text().split()
     assert sorted(begun) == sorted(config.hash for config in study().configs)
 
