@@ -330,7 +330,7 @@ def story() -> str:
     rules = "; ".join(f"<b>{word}</b>: {rule}" for word, rule in FATES.items())
     return f"""\
 <div class="gst-story tex2jax_ignore mathjax_ignore">
-<p class="gst-root">Why can a network get better when its filters are pruned or disturbed?</p>
+<p class="gst-root">Why can a network get better when its filters are pruned or disturbed? Possible answers:</p>
 <p class="gst-closed" hidden>Each row opens once you have made the guesses in its chapters. \
 <button type="button">Open the whole map</button></p>
 <ul>
