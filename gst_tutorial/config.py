@@ -123,7 +123,7 @@ class Events:
         restore: what the hit filters get back after `n_batches`: "no" (nothing), "values" (weights and batch norm as
             they were before the event) or "norm" (the length of their weights).
         mask: intervention "prune": the mask stands behind batch norm ("norm"), or behind the convolution ("conv"), and
-            then batch norm's constant stays, as in the paper's figure 5; see `gst_tutorial.masks.mask_convolutions_alone`.
+            then batch norm's constant stays, as in the paper's figure 5; see `gst_tutorial.graph.make_prunable.mask_convolutions_alone`.
     """
 
     intervention: str = "none"

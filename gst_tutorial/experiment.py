@@ -19,6 +19,7 @@ from gst_tutorial import interventions, masks, pruning, references, seeding
 from gst_tutorial.checkpoint import Checkpoint
 from gst_tutorial.config import Due, RunConfig
 from gst_tutorial.data import dataset as data
+from gst_tutorial.graph.make_prunable import mask_convolutions_alone
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
 from gst_tutorial.interventions import Interventions, Site
 from gst_tutorial.masks import PrunableLayer
@@ -76,7 +77,7 @@ def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
             filter_dropout=config.filter_dropout,
         )
     if config.mask == "conv":
-        masks.mask_convolutions_alone(model)
+        mask_convolutions_alone(model)
     names = _layers_with_inputs(model) if _hits_inputs(config) else masks.prunable_layers(model)
     for name in config.layers:
         check.one_of("layers", name, names)

@@ -29,8 +29,9 @@ from scipy.sparse.linalg import aslinearoperator
 from torch import nn
 
 import gst_tutorial as gst
-from gst_tutorial import interventions, masks, networks, statistics
+from gst_tutorial import interventions, networks, statistics
 from gst_tutorial.flatness.loss import SampleLoss
+from gst_tutorial.graph.make_prunable import mask_convolutions_alone
 from gst_tutorial.pruning import as_schedule
 
 SECONDS = 20  # a bad call that takes longer hangs
@@ -116,7 +117,7 @@ def good_calls() -> dict:
         (gst.make_prunable, dict(model=plain, example_input=x[:2], layers=["0"], verbose=False)),
         (gst.prunable_layers, dict(model=model)),
         (gst.sparsity, dict(model=model, layers=["conv2"])),
-        (masks.mask_convolutions_alone, dict(model=model)),
+        (mask_convolutions_alone, dict(model=model)),
         (gst.PruneSchedule, dict(start=1, end=5, retrain_period=2)),
         (as_schedule, dict(epochs=(1, 2, 5))),
         (gst.choose_filters, dict(scores=torch.rand(4), candidates=torch.ones(4, dtype=torch.bool), n_chosen=2, target="random", generator=generator)),
