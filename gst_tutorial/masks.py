@@ -38,6 +38,7 @@ class FilterMask(nn.Module):
     def __init__(self, n_filters: int):
         super().__init__()
         self.register_buffer("mask", torch.ones(check.integer("n_filters", n_filters, 1, check.MOST)))
+        self.applied: set[str] | None = None  # since the convolution ran, the modules at which the mask was applied
 
     @property
     def n_filters(self) -> int:
@@ -110,15 +111,37 @@ class PrunableLayers(dict):
 
 def apply_masks(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
     """Multiply a module's output by the masks in `module.masked_by`; the forward hook of every masked module."""
-    for mask, dim, index in module.masked_by:
+    for mask, site, index in module.masked_by:
+        if mask.applied is not None:
+            mask.applied.add(site.module)
         if mask is module._modules.get("filter_mask"):
             output = mask(output)
         elif not _all_ones(mask.mask):
             factor = mask.mask if index is None else _spread(mask.mask, index)
             shape = [1] * output.dim()
-            shape[dim] = -1
+            shape[site.dim] = -1
             output = output * factor.to(output.device, output.dtype).view(shape)
     return output
+
+
+def expect_mask(conv: nn.Module, inputs, output: torch.Tensor) -> None:
+    """Note that a masked convolution ran, so that its mask has to be applied; runs before `apply_masks`."""
+    mask = conv.has_mask[0]
+    if not torch.compiler.is_compiling() and output.device == mask.mask.device:  # else: a replica of DataParallel
+        mask.applied = set()
+
+
+def check_masks(model: nn.Module, inputs, output) -> None:
+    """Raise an error if a pruned layer ran without its mask; the forward hook of the whole network."""
+    if torch.compiler.is_compiling():
+        return
+    for mask in model.has_masks:
+        applied, mask.applied = mask.applied, None
+        if applied is not None and not any(path <= applied for path in mask.paths) and not _all_ones(mask.mask):
+            raise RuntimeError(
+                f"Layer {mask.conv_name!r} is pruned and ran, but its mask was not applied: the forward pass took a path "
+                f"that the example of make_prunable did not take. Give an example of each path with example_inputs=[...]."
+            )
 
 
 def _spread(mask: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

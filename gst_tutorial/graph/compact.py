@@ -54,27 +54,25 @@ def compact(model: nn.Module, *, skip_uncuttable: bool = False, example_input: A
     if not found:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     prefix = _prefix(found)
-    small = copy.deepcopy(model)
     network = model.get_submodule(prefix)  # without wrappers around it: its modules have the names of the plan
     layers = dict(prunable_layers(network))
     plan = _plan(network, layers, example_input)
-    example = tree_map(lambda leaf: _fitting(leaf, network), plan.example)
 
     cut, reasons = _channels_to_cut(network, layers, plan)
-    if _difference(network, plan.coupling, cut, example):
+    if _difference(network, plan, cut):
         # The trace did not see something: find out which layers can be cut.
-        cut, failed = _cut_one_by_one(network, layers, plan.coupling, cut, example)
+        cut, failed = _cut_one_by_one(network, layers, plan, cut)
         reasons |= failed
     if reasons and not skip_uncuttable:
         raise ValueError(next(iter(reasons.values())))
     smaller = _without(network, plan.coupling, cut)
     if reasons:
-        _mask_again(smaller, layers, plan, cut, reasons, example)
+        _mask_again(smaller, layers, plan, cut, reasons)
     if not prefix:
         return smaller
-    parent, _, name = prefix.rpartition(".")
-    setattr(small.get_submodule(parent), name, smaller)
-    return small
+    wrapped = copy.deepcopy(model)
+    wrapped.set_submodule(prefix, smaller)
+    return wrapped
 
 
 def _prefix(layers: dict[str, PrunableLayer]) -> str:
@@ -91,21 +89,23 @@ def _plan(network: nn.Module, layers: dict[str, PrunableLayer], example: Any) ->
     plan = next(iter(layers.values())).mask.plan
     if plan.coupling is not None and example is None:
         return plan
-    example = plan.example if example is None else example
-    if example is None:
-        raise ValueError("example_input is missing: compact follows a small batch through the network.")
     plain = copy.deepcopy(network)
     remove_masks(plain)
+    examples = plan.examples if example is None else [example]
     with borrowed(plain) as run:
-        return trace.follow(plain, run, tree_map(lambda leaf: _fitting(leaf, network), example))
+        return trace.follow(plain, run, [_fitting(each, plain) for each in examples])
 
 
-def _fitting(leaf: Any, network: nn.Module) -> Any:
-    """An example's tensor on the device of the network's weights, and of their type."""
+def _fitting(example: Any, network: nn.Module) -> Any:
+    """The example on the device of the network's weights, and of their type."""
     weight = next(network.parameters())
-    if not isinstance(leaf, torch.Tensor):
-        return leaf
-    return leaf.to(weight.device, weight.dtype if leaf.is_floating_point() else leaf.dtype)
+
+    def fit(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        return leaf.to(weight.device, weight.dtype if leaf.is_floating_point() else leaf.dtype)
+
+    return tree_map(fit, example)
 
 
 # --- which channels? --------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def _without(network: nn.Module, coupling: Coupling, cut: torch.Tensor) -> nn.Mo
 TOLERANCE = 1e-9  # of the largest output, in float64
 
 
-def _difference(network, coupling: Coupling, cut: torch.Tensor, example: Any) -> str:
+def _difference(network: nn.Module, plan: Plan, cut: torch.Tensor) -> str:
     """A sentence if the network without these channels computes something else than with their masks, or else "".
 
     Compared are float64 networks with random scales, shifts and statistics, in evaluation and in training mode.
@@ -220,12 +220,11 @@ def _difference(network, coupling: Coupling, cut: torch.Tensor, example: Any) ->
     masked = copy.deepcopy(network).double()
     shake(masked)
     for layer in prunable_layers(masked).values():
-        layer.mask.mask[~cut[_range(coupling, layer)]] = 1
-    example = tree_map(lambda leaf: _fitting(leaf, masked), example)
+        layer.mask.mask[~cut[_range(plan.coupling, layer)]] = 1
     try:
-        small = _without(masked, coupling, cut)
-        for training in (False, True):
-            a, b = (_outputs(each, example, training) for each in (masked, small))
+        small = _without(masked, plan.coupling, cut)
+        for example, training in plan.paths:
+            a, b = (_outputs(each, _fitting(example, masked), training) for each in (masked, small))
             if not all(torch.allclose(x, y, rtol=0, atol=TOLERANCE * float(x.abs().max())) for x, y in zip(a, b)):
                 return (
                     f"without them the network gives another output in {'training' if training else 'evaluation'} mode"
@@ -248,17 +247,15 @@ def _outputs(network: nn.Module, example: Any, training: bool) -> list[torch.Ten
         return [tensor for tensor in tensors_in(run(example, training)) if tensor.is_floating_point()]
 
 
-def _cut_one_by_one(
-    network, layers, coupling: Coupling, cut: torch.Tensor, example
-) -> tuple[torch.Tensor, dict[str, str]]:
+def _cut_one_by_one(network, layers, plan: Plan, cut: torch.Tensor) -> tuple[torch.Tensor, dict[str, str]]:
     """Return the channels that can be cut after all, and a reason for each layer that cannot."""
-    unit, done, reasons = _units(coupling, len(cut)), torch.zeros_like(cut), {}
+    unit, done, reasons = _units(plan.coupling, len(cut)), torch.zeros_like(cut), {}
     for name, layer in layers.items():
         own = torch.zeros_like(cut)
-        own[_range(coupling, layer)] = True
+        own[_range(plan.coupling, layer)] = True
         more = cut & torch.isin(unit, unit[cut & own & ~done])
         if more.any():
-            error = _difference(network, coupling, done | more, example)
+            error = _difference(network, plan, done | more)
             if error:
                 reasons[name] = _refusal(name, error)
             else:
@@ -309,10 +306,10 @@ def _note_sizes(module: nn.Module) -> None:
         module.num_features = len(module.running_mean if weight is None else weight)
 
 
-def _mask_again(network: nn.Module, layers, plan: Plan, cut: torch.Tensor, reasons: dict[str, str], example) -> None:
+def _mask_again(network: nn.Module, layers, plan: Plan, cut: torch.Tensor, reasons: dict[str, str]) -> None:
     """Mask the pruned filters that could not be cut; the smaller network is followed anew for that."""
     with borrowed(network) as run:
-        new = trace.follow(network, run, example)
+        new = trace.follow(network, run, [_fitting(example, network) for example in plan.examples])
     new.placements = {name: new.placements[name] for name in layers if name in reasons}
     new.skipped = {}
     put_masks(network, new)

@@ -147,6 +147,7 @@ class Reader:
     module: str  # its name
     dim: int  # the dimension of its first input that runs over channels
     index: tuple[int, ...]  # for each position along `dim` the filter that it belongs to, -1 for none
+    path: int = 0  # which of the plan's paths it was found on
 
 
 @dataclasses.dataclass
@@ -158,6 +159,8 @@ class Placement:
     # The outputs that the mask multiplies, the holder's included, and the modules that have to see zeros.
     sites: list[Site] = dataclasses.field(default_factory=list)
     readers: list[Reader] = dataclasses.field(default_factory=list)
+    # The modules among `sites` that a forward pass reaches, for each path that the examples took.
+    paths: list[frozenset[str]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,13 +191,22 @@ class Plan:
     placements: dict[str, Placement]  # for each convolution that can be masked
     skipped: dict[str, str]  # for each other convolution, why it cannot be masked
     coupling: Coupling | None = None  # None for the networks of this package until `compact` needs it
-    example: Any = None  # what the network was run on
+    # What the network was run on: pairs of an example and whether it was run in training mode.
+    paths: list[tuple[Any, bool]] = dataclasses.field(default_factory=list)
+
+    @property
+    def examples(self) -> list[Any]:
+        """Each example of `paths` once."""
+        return list({id(example): example for example, _ in self.paths}.values())
 
     def __deepcopy__(self, memo: dict) -> Plan:
         return self  # copies of a network share its plan, which does not change any more
 
 
-def stated(masked: dict[str, tuple[str, ...]], skipped: dict[str, str] | None = None, example: Any = None) -> Plan:
+def stated(masked: dict[str, tuple[str, ...]], skipped: dict[str, str] | None, example: Any) -> Plan:
     """Return the plan of a network that one knows: convolution -> its norm, then further modules that are masked."""
-    placements = {name: Placement(sites[0], [Site(site) for site in sites]) for name, sites in masked.items()}
-    return Plan(placements, skipped or {}, example=example)
+    placements = {
+        name: Placement(sites[0], [Site(site) for site in sites], paths=[frozenset(sites)])
+        for name, sites in masked.items()
+    }
+    return Plan(placements, skipped or {}, paths=[(example, False), (example, True)])

@@ -12,7 +12,7 @@ from gst_tutorial import _arguments as check
 from gst_tutorial.graph import proof, trace
 from gst_tutorial.graph.labels import CONVOLUTIONS, Placement, Plan, Site
 from gst_tutorial.graph.running import borrowed
-from gst_tutorial.masks import FilterMask, apply_masks, prunable_layers
+from gst_tutorial.masks import FilterMask, apply_masks, check_masks, expect_mask, prunable_layers
 
 
 def make_prunable(
@@ -20,6 +20,7 @@ def make_prunable(
     example_input: Any = None,
     layers: Iterable[str] | None = None,
     *,
+    example_inputs: list | None = None,
     verbose: bool = False,
 ) -> nn.Module:
     """Put a `FilterMask` behind every convolution of `model` whose filters can be silenced. The model is changed in place.
@@ -35,14 +36,18 @@ def make_prunable(
     output, gates, shortcuts, parts of other sums, depthwise and transposed convolutions, and those whose channels
     cannot be followed.
 
-    The result is checked before it is returned: with half of each layer pruned at random, no layer reads anything but
-    zeros there, no weight of a pruned filter changes the output by a bit, and none gets a gradient.
+    The result is checked before it is returned, in evaluation and in training mode and with random scales, shifts and
+    statistics: with half of each layer pruned at random, no layer reads anything but zeros there, no weight of a pruned
+    filter changes the output by a bit, and none gets a gradient. A forward pass may take other paths on other data. If
+    it later runs a pruned layer on a path without its mask, it raises an error; give an example of each path.
 
     Args:
         model: any torch network with `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d` modules.
         example_input: a small batch of what the network reads, such as `x_train[:2]`, on the network's device; a tuple
             stands for several arguments, a dict for named ones. The package's own networks have their masks already.
         layers: names of convolutions as in `model.named_modules()`; None takes all that can be masked.
+        example_inputs: instead of one example a list of them, one for each path through the network or for each mode, such
+            as `[x, (x, targets)]` for a network that needs targets in training.
         verbose: print the table of layers and reasons.
 
     Returns:
@@ -53,11 +58,12 @@ def make_prunable(
             cannot be masked (with its reason), or a model that has masks already.
         RuntimeError: a mask that does not silence its filters; the message names the layer and its reader.
     """
-    _check(model, example_input)
+    examples = [example_input] if example_inputs is None else list(example_inputs)
+    _check(model, examples)
     names = None if layers is None else check.many("layers", layers)
     check.flag("verbose", verbose)
     with borrowed(model) as run:
-        plan = trace.follow(model, run, example_input)
+        plan = trace.follow(model, run, examples)
         if names is not None:
             _choose(plan, names)
         if not plan.placements:
@@ -67,7 +73,7 @@ def make_prunable(
         put_masks(model, plan)
         found = prunable_layers(model)
         try:
-            proof.prove(model, run, example_input, found, plan)
+            proof.prove(model, run, found, plan)
         except BaseException:
             remove_masks(model)
             raise
@@ -78,7 +84,7 @@ def make_prunable(
     return model
 
 
-def _check(model: nn.Module, example: Any) -> None:
+def _check(model: nn.Module, examples: list) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, not {type(model).__name__}.")
     if any(isinstance(module, FilterMask) for module in model.modules()):
@@ -87,14 +93,15 @@ def _check(model: nn.Module, example: Any) -> None:
         raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked.")
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
         raise ValueError(f"model={type(model).__name__} has lazy layers: run it once on example_input first.")
-    if example is None:
+    if not examples or examples == [None]:
         raise ValueError(
             f"example_input is missing: make_prunable follows data through model={type(model).__name__} and does not "
             f"guess their shape. Give a small batch of what the network reads, such as example_input=x_train[:2]."
         )
-    parts = example if isinstance(example, (list, tuple)) else [example]
-    if any(isinstance(part, str) for part in parts):
-        raise TypeError(f"example_input={example!r} must be data; names go to layers={example!r}.")
+    for example in examples:
+        parts = example if isinstance(example, (list, tuple)) else [example]
+        if any(isinstance(part, str) for part in parts):
+            raise TypeError(f"example_input={example!r} must be data; names go to layers={example!r}.")
 
 
 def _choose(plan: Plan, names: list[str]) -> None:
@@ -118,6 +125,8 @@ def put_masks(model: nn.Module, plan: Plan) -> None:
         mask.conv_name, mask.norm_name, mask.plan = name, placement.norm, plan
         mask.sites = tuple(site.module for site in placement.sites)
         conv.has_mask = (mask,)  # in a tuple it is no submodule: one mask, one entry in the state dict
+        mask.paths = placement.paths
+        conv.register_forward_hook(expect_mask)
         model.get_submodule(placement.norm or name).filter_mask = mask
         for site in placement.sites:
             module = model.get_submodule(site.module)
@@ -125,19 +134,20 @@ def put_masks(model: nn.Module, plan: Plan) -> None:
                 module.masked_by = ()
                 module.register_forward_hook(apply_masks)
             index = None if site.index is None else torch.tensor(site.index)
-            module.masked_by = (*module.masked_by, (mask, site.dim, index))
+            module.masked_by = (*module.masked_by, (mask, site, index))
+    model.has_masks = tuple(model.get_submodule(name).has_mask[0] for name in plan.placements)
+    model.register_forward_hook(check_masks)
 
 
 def remove_masks(model: nn.Module) -> None:
     """Take the masks, and all that was noted about them, out of `model`."""
     for module in list(model.modules()):
-        if module.__dict__.pop("masked_by", None) is not None:
-            for key, hook in list(module._forward_hooks.items()):
-                if hook is apply_masks:
-                    del module._forward_hooks[key]
+        for key, hook in list(module._forward_hooks.items()):
+            if hook in (apply_masks, expect_mask, check_masks):
+                del module._forward_hooks[key]
         if isinstance(getattr(module, "filter_mask", None), FilterMask):
             del module.filter_mask
-        for note in ("has_mask", "without_mask"):
+        for note in ("masked_by", "has_mask", "has_masks", "without_mask"):
             module.__dict__.pop(note, None)
 
 
@@ -156,7 +166,7 @@ def mask_convolutions_alone(model: nn.Module) -> None:
             raise ValueError(
                 f"mask='conv' is for networks without residual blocks: layer {name!r} is masked at {layer.mask.sites}."
             )
-    examples = [layer.mask.plan.example for layer in layers.values()]
+    paths = [path for layer in layers.values() for path in layer.mask.plan.paths][:2]
     remove_masks(model)
-    placements = {name: Placement(None, [Site(name)]) for name in layers}
-    put_masks(model, Plan(placements, layers.skipped, example=examples[0] if examples else None))
+    placements = {name: Placement(None, [Site(name)], paths=[frozenset([name])]) for name in layers}
+    put_masks(model, Plan(placements, layers.skipped, paths=paths))

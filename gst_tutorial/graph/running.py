@@ -64,14 +64,14 @@ def _eager():
     return stance("force_eager") if stance else contextlib.nullcontext()
 
 
-def tensors_in(tree: Any) -> list[torch.Tensor]:
-    """All tensors in nested tuples, lists, dicts and objects."""
+def tensors_in(tree: Any, _seen: frozenset[int] = frozenset()) -> list[torch.Tensor]:
+    """All tensors in nested tuples, lists, dicts and objects, such as the dataclasses of other libraries."""
     found = []
     for leaf in tree_flatten(tree)[0]:
         if isinstance(leaf, torch.Tensor):
             found.append(leaf)
-        elif not isinstance(leaf, (nn.Module, type)) and hasattr(leaf, "__dict__"):
-            found += tensors_in(dict(vars(leaf)))
+        elif not isinstance(leaf, (nn.Module, type)) and hasattr(leaf, "__dict__") and id(leaf) not in _seen:
+            found += tensors_in(dict(vars(leaf)), _seen | {id(leaf)})  # an object may contain itself
     return found
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gst_tutorial.graph.labels import (
@@ -37,35 +38,50 @@ NOT_REACHED = "not reached by the forward pass of example_input"
 INPUT = 0  # the origin of the network's input; convolutions count from 1
 
 
-def follow(model: nn.Module, run: Run, example: Any) -> Plan:
+def follow(model: nn.Module, run: Run, examples: list[Any]) -> Plan:
     """Find out for every convolution of `model` where its mask has to go, and what would be cut with it.
 
     Args:
         model: any network, also one whose forward pass branches on the data.
         run: as `running.borrowed` gives it for the network.
-        example: what the network reads; a small batch is enough.
+        examples: small batches of what the network reads. Each mode must run on one of them at least.
 
     Raises:
-        ValueError: the forward pass fails on the example.
+        ValueError: the forward pass fails on the examples, in evaluation or in training mode.
     """
     unpaired: set[str] = set()
     while True:
-        coupling = Coupling({})
-        try:
-            found = [_run(model, run, example, False, unpaired, coupling)]
-        except Exception as error:
-            raise ValueError(
-                f"example_input does not pass through model={type(model).__name__}: {type(error).__name__}: {error}"
-            ) from error
-        # One example of one pixel has no variance, and SyncBatchNorm trains on GPUs only: then evaluation has to do.
-        with contextlib.suppress(Exception):
-            found.append(_run(model, run, example, True, unpaired, coupling))
-        norms = [{name: placement.norm for name, placement in plan.placements.items()} for plan in found]
+        coupling, found, paths = Coupling({}), [], []
+        for training in (False, True):
+            for example in examples:
+                try:
+                    found.append(_run(model, run, example, training, unpaired, coupling))
+                    paths.append((example, training))
+                except Exception as error:  # anything may be wrong in somebody else's forward pass
+                    failure = error
+            if not any(path[1] == training for path in paths):
+                raise _does_not_pass(model, training, failure) from failure
+        norms: dict[str, set] = {}
+        for plan in found:
+            for name, placement in plan.placements.items():
+                norms.setdefault(name, set()).add(placement.norm)
         # A dropout between convolution and norm is nothing in evaluation: then the mask goes behind the convolution.
-        differing = {name for name in norms[0] if norms[0][name] != norms[-1].get(name, norms[0][name])}
+        differing = {name for name, several in norms.items() if len(several) > 1}
         if not differing - unpaired:
-            return _joined(found, coupling, example)
+            return _joined(found, coupling, paths)
         unpaired |= differing
+
+
+def _does_not_pass(model: nn.Module, training: bool, error: Exception) -> ValueError:
+    mode = " in training mode" if training else ""
+    hint = (
+        ". A mask has to hold in both modes. Give an example that passes (two images or more, say), or several with "
+        "example_inputs=[...], such as one for evaluation and one with targets for training."
+    )
+    return ValueError(
+        f"example_input does not pass through model={type(model).__name__}{mode}: {type(error).__name__}: {error}"
+        f"{hint if training else ''}"
+    )
 
 
 @torch.no_grad()
@@ -76,27 +92,28 @@ def _run(model: nn.Module, run: Run, example: Any, training: bool, unpaired: set
     trace = Trace(model, watch, coupling)
     for tensor in tensors_in(example):
         trace.store(tensor, Value(origins=frozenset({INPUT})))
-    with trace.attached(), trace:
+    with trace.attached(), trace, _Leaving(trace):
         output = run(example, training)
         trace.paused = True
     return trace.plan(output)
 
 
-def _joined(plans: list[Plan], coupling: Coupling, example: Any) -> Plan:
-    """One plan for both modes: a convolution is masked only if both allow it, at the sites of either."""
+def _joined(plans: list[Plan], coupling: Coupling, paths: list[tuple[Any, bool]]) -> Plan:
+    """One plan for all paths: a convolution is masked only if all allow it, at the sites of each."""
     skipped: dict[str, str] = {}
     for plan in plans:  # a convolution that only training reaches (an auxiliary head) is judged there
         for name, reason in plan.skipped.items():
             if not (reason == NOT_REACHED and any(name in other.placements for other in plans)):
                 skipped.setdefault(name, reason)
     placements: dict[str, Placement] = {}
-    for plan in plans:
+    for i, plan in enumerate(plans):
         for name, new in plan.placements.items():
             if name not in skipped:
                 old = placements.setdefault(name, Placement(new.norm))
                 old.sites += [site for site in new.sites if site not in old.sites]
-                old.readers += [reader for reader in new.readers if reader not in old.readers]
-    return Plan(placements, skipped, coupling, example)
+                old.readers += [dataclasses.replace(reader, path=i) for reader in new.readers]
+                old.paths.append(frozenset(site.module for site in new.sites))
+    return Plan(placements, skipped, coupling, paths)
 
 
 def labels_after(function: Callable[[torch.Tensor], Any], shape: tuple[int, ...], dim: int = 1) -> str:
@@ -129,6 +146,22 @@ def _key(tensor: torch.Tensor) -> Any:
     except Exception:  # a tensor without such a storage (sparse, or on no device)
         return id(tensor)
     return memory, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype
+
+
+class _Leaving(TorchFunctionMode):
+    """Notices where numbers leave PyTorch, such as for NumPy: what comes back has no labels."""
+
+    WAYS = ("numpy", "__array__", "__dlpack__", "tolist")
+
+    def __init__(self, trace: Trace):
+        super().__init__()
+        self.trace = trace
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") in self.WAYS and not self.trace.paused:
+            reason = f"leaves PyTorch through {function.__name__}() in {self.trace.here()}"
+            self.trace.refuse([self.trace.value(args[0])], reason)
+        return function(*args, **(kwargs or {}))
 
 
 class _Modules(TorchDispatchMode):
@@ -480,7 +513,12 @@ class Trace(_Modules):
         values = [self.value(tensor) for tensor in tensors]
         for tensor, value in zip(tensors, values):
             if value.lost is not None:
-                self._refuse_channels(value.lost, f"{self.here()} reads what was written through another view")
+                here = self.here()
+                self._refuse_channels(
+                    value.lost,
+                    f"{here} reads what was written through another view",
+                    f"is written through another view, which {here} reads",
+                )
             conv = self.weights.get(_key(tensor))
             if conv is not None and conv not in self.stack:
                 self.skip(conv, f"its weights are used outside of it, in {self.here()}")
@@ -544,10 +582,10 @@ class Trace(_Modules):
                 ).unique()
                 self.values[other] = Value(value.origins | old.origins, None, lost, value.stored)
 
-    def _refuse_channels(self, channels: torch.Tensor, reason: str) -> None:
+    def _refuse_channels(self, channels: torch.Tensor, skipped: str, fixed: str) -> None:
         for owner in self._owners_of(channels):
-            self.skip(owner, reason)
-        self.coupling.fixed.append((channels, reason))
+            self.skip(owner, skipped)
+        self.coupling.fixed.append((channels, fixed))
 
     # --- the finding ---
 
@@ -556,7 +594,7 @@ class Trace(_Modules):
             value = self.value(tensor)
             channels = value.lost if value.labels is None else value.labels.distinct()
             if channels is not None:
-                self._refuse_channels(channels, "its channels are the network's output")
+                self._refuse_channels(channels, "its channels are the network's output", "is the network's output")
         self._skip_inside_gates()
         for owner in self.owners:
             if not self.watch.calls[owner]:

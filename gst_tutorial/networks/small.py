@@ -140,5 +140,5 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
     layers["head"] = nn.Linear(n_features, n_classes)
     network = nn.Sequential(layers)
     masked = {f"conv{i}": (f"bn{i}",) for i in range(1, len(channels) + 1)}
-    put_masks(network, stated(masked, example=torch.zeros(2, *input_shape)))
+    put_masks(network, stated(masked, None, torch.zeros(2, *input_shape)))
     return network
