@@ -38,7 +38,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
 # These read the built book, so they run after the build.
 PAGE_TESTS := $(wildcard tests/book/test_pages*.py tests/book/test_browser_book*.py tests/book/test_live_book*.py)
 
-.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides archive pdf wheel \
+.PHONY: help book serve test test-unit test-doctest test-notebooks test-pages test-colab lab notebooks lint bench slides exercises archive pdf wheel \
         repository lock check-lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -51,9 +51,10 @@ help:
 	@echo "make notebooks    run the notebooks, store outputs and run times (NOTEBOOKS=book/01_*.ipynb for some of them)"
 	@echo "make lint         ruff on the package, tests, tools and notebooks; notebook hygiene"
 	@echo "make bench        benchmarks: ratios measured side by side"
-	@echo "make slides       slides of the key figures, in _build/slides"
+	@echo "make slides       slides for a lecture, in _build/slides"
+	@echo "make exercises    the exercises as notebooks without solutions, in _build/exercises"
 	@echo "make archive      the book as one zip that works without a network, in _build"
-	@echo "make pdf          the book as one PDF, in _build (needs Chromium)"
+	@echo "make pdf          the book as PDFs, for teachers and for students, in _build (needs Chromium)"
 	@echo "make wheel        the package as a release has it, in _build/dist"
 	@echo "make repository REPO=owner/name    set the name of the repository wherever it is used"
 	@echo "make lock         write requirements*.txt and tools/oldest anew, and check them on each Python that README names"
@@ -101,6 +102,9 @@ pdf: $(BUILT)
 slides: $(READY)
 	$(BIN)/python -m tools.publish.slides _build/slides
 
+exercises: $(READY)
+	$(BIN)/python -m tools.publish.exercises _build/exercises
+
 # ---- tests: every part runs, even after one has failed ----
 
 test: $(READY)
@@ -125,6 +129,9 @@ test-colab: $(READY)
 # ---- working on the book ----
 
 lab: $(READY)
+	@if [ "$$(id -u)" -eq 0 ]; then \
+	  echo "error: JupyterLab refuses to run as root. Run 'make lab' as another user, or, in a container that holds nothing else," >&2; \
+	  echo "       start it yourself: $(BIN)/jupyter lab --allow-root book" >&2; exit 1; fi
 	$(BIN)/jupyter lab book
 
 NOTEBOOKS ?= $(wildcard book/*.ipynb)

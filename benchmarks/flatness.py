@@ -142,7 +142,7 @@ def by_curvlinops(model, x, y, k):
 
 
 def by_us(model, x, y, k):
-    """`gst.hessian_eigenvalues`, the k products that check the residuals included."""
+    """`gst.hessian_eigenvalues`, including the product that checks the residuals."""
     result = hessian_eigenvalues(model, x, y, k, tol=TOLERANCE)
     return result.eigenvalues, result.n_products
 

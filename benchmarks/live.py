@@ -310,7 +310,7 @@ def press_train(page) -> None:
             "document.querySelector('.gst-experiment output').textContent.includes('learning')", timeout=60_000
         )
     else:
-        page.get_by_role("button", name="Train on").first.click()
+        page.get_by_role("button", name="Keep training").first.click()
         page.wait_for_function(
             "document.querySelector('.gst-click output').textContent.includes('caught up') || "
             "document.querySelector('.gst-click').parentElement.dataset.gain !== undefined",

@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import gst_tutorial as gst
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 from gst_tutorial.graph.compact import compact
 from gst_tutorial.graph.labels import CONVOLUTIONS
 

@@ -10,7 +10,6 @@ Here are the names that most uses need; `gst.networks`, `gst.interventions`, `gs
 """
 
 import importlib
-import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__getattr__` gives
@@ -24,29 +23,30 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.book import widgets as widgets
     from gst_tutorial.book.recorded import recorded as recorded
     from gst_tutorial.book.recorded import recorded_names as recorded_names
-    from gst_tutorial.graph.compact import compact as compact
     from gst_tutorial.config import RunConfig as RunConfig
     from gst_tutorial.data import Dataset as Dataset
     from gst_tutorial.data import load as load
     from gst_tutorial.experiment import Experiment as Experiment
     from gst_tutorial.experiment import RunResult as RunResult
     from gst_tutorial.experiment import run as run
+    from gst_tutorial.graph.compact import compact as compact
+    from gst_tutorial.graph.make_prunable import make_prunable as make_prunable
     from gst_tutorial.instability import PruningEvent as PruningEvent
     from gst_tutorial.instability import accuracy as accuracy
     from gst_tutorial.instability import correct as correct
     from gst_tutorial.instability import instability_of as instability_of
     from gst_tutorial.instability import measure_instability as measure_instability
     from gst_tutorial.masks import FilterMask as FilterMask
-    from gst_tutorial.graph.make_prunable import make_prunable as make_prunable
     from gst_tutorial.masks import prunable_layers as prunable_layers
     from gst_tutorial.masks import sparsity as sparsity
     from gst_tutorial.networks import conv1d_net as conv1d_net
-    from gst_tutorial.pruning import PruneSchedule as PruneSchedule
     from gst_tutorial.pruning import choose_filters as choose_filters
-    from gst_tutorial.pruning import filter_scores as filter_scores
     from gst_tutorial.pruning import kept_filters as kept_filters
     from gst_tutorial.pruning import prune_filters as prune_filters
     from gst_tutorial.pruning import restore_filters as restore_filters
+    from gst_tutorial.schedules import PruneSchedule as PruneSchedule
+    from gst_tutorial.schedules import Schedule as Schedule
+    from gst_tutorial.scores import filter_scores as filter_scores
     from gst_tutorial.studies.store import ResultStore as ResultStore
     from gst_tutorial.studies.study import Arm as Arm
     from gst_tutorial.studies.study import Study as Study
@@ -61,7 +61,9 @@ _NAMES = {
     "masks": ("FilterMask", "prunable_layers", "sparsity"),
     "graph.make_prunable": ("make_prunable",),
     "graph.compact": ("compact",),
-    "pruning": ("PruneSchedule", "choose_filters", "filter_scores", "kept_filters", "prune_filters", "restore_filters"),
+    "scores": ("filter_scores",),
+    "pruning": ("choose_filters", "kept_filters", "prune_filters", "restore_filters"),
+    "schedules": ("PruneSchedule", "Schedule"),
     "instability": ("PruningEvent", "accuracy", "correct", "instability_of", "measure_instability"),
     "training": ("Diverged", "Recipe", "train"),
     "config": ("RunConfig",),
@@ -78,18 +80,6 @@ _MODULES = {
     **{name: name for name in ("flatness", "interventions", "networks", "statistics", "studies")},
     **{name: f"book.{name}" for name in ("exercises", "figures", "widgets")},
 }
-# Names of version 0.0 and where they are now; they go with version 0.2.
-_MOVED = {
-    **dict.fromkeys(("Instability",), "instability"),
-    **dict.fromkeys(("PrunableLayer",), "masks"),
-    **dict.fromkeys(("conv2d_net", "resnet18", "resnet20", "resnet56", "vgg11"), "networks"),
-    **dict.fromkeys(
-        ("filter_normalized_sharpness", "flat_radius", "gradient_covariance_trace", "hessian_eigenvalues",
-         "hessian_operator", "hessian_trace", "loss_surface", "match_loss", "measure_flatness", "perturbation_curve",
-         "random_directions"), "flatness"),
-}  # fmt: skip
-_MOVED_MODULES = {"noise": "interventions", "plots": "figures"}
-
 __all__ = [*_HOME, *_MODULES]
 
 
@@ -98,16 +88,7 @@ def _find(name: str) -> Any:
         return getattr(importlib.import_module(f"gst_tutorial.{_HOME[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"gst_tutorial.{_MODULES[name]}")
-    if name in _MOVED:
-        found = getattr(importlib.import_module(f"gst_tutorial.{_MOVED[name]}"), name)
-        new = f"{_MOVED[name]}.{name}"
-    elif name in _MOVED_MODULES:
-        new = _MOVED_MODULES[name]
-        found = importlib.import_module(f"gst_tutorial.{new}")
-    else:
-        raise AttributeError(f"module 'gst_tutorial' has no attribute {name!r}")
-    warnings.warn(f"gst.{name} is now gst.{new}; the old name goes with version 0.2.", DeprecationWarning, stacklevel=2)
-    return found
+    raise AttributeError(f"module 'gst_tutorial' has no attribute {name!r}")
 
 
 if not TYPE_CHECKING:  # where it is seen, no misspelt name would be found

@@ -10,18 +10,15 @@ import signal
 import sys
 import threading
 import time
+import typing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gst_tutorial
-from gst_tutorial import _arguments as check
-from gst_tutorial import studies
-from gst_tutorial.book.recorded import check_record, record, recorded, recorded_names
-from gst_tutorial.book.studies import costs
-from gst_tutorial.statistics import gains, power
-from gst_tutorial.studies import cost as costing
-from gst_tutorial.studies.store import ResultStore
-from gst_tutorial.studies.study import Study
-from gst_tutorial.studies.sweep import in_words, sweep
+
+# Everything else is imported where it is needed: `gst --help` must not wait for torch.
+if TYPE_CHECKING:
+    from gst_tutorial.studies.study import Study
 
 OUT = Path("results")
 EXAMPLES = """
@@ -53,6 +50,7 @@ EXAMPLES_OF = {
         "gst show dose                         the results in the package",
         "gst show dose --out results           your own, as far as they are",
         "gst show dose --figure dose.png       and the figure as a file",
+        "gst show dose --csv dose.csv          and all rows, for another program",
     ],
     "cost": [
         "gst cost paper-fig3                   what it would take on this machine, from measured steps",
@@ -78,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
+        if options.command == "run" and options.out.is_dir():
+            print(f"Finished runs are in {options.out}; the same command resumes.", file=sys.stderr)
         return 3
     except KeyboardInterrupt as stopped:
         print("\nStopped.", file=sys.stderr)
@@ -136,10 +136,10 @@ def _parser() -> argparse.ArgumentParser:
     cost = add("cost", "time a few training steps here and estimate what a study takes")
     for command in (run, cost):
         command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
-        command.add_argument("--precision", choices=("float32", "bf16"), help="bf16: for GPUs since Ampere (2020)")
+        command.add_argument("--precision", choices=_choices("precision"), help="bf16: for GPUs since Ampere (2020)")
         command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
-        several = {"nargs": "*", "default": studies.names()} if command is cost else {}
+        several = {"nargs": "*"} if command is cost else {}  # none: all of them
         command.add_argument(
             "study", metavar="STUDY", help="a name that `list` prints, a file study.py, or study.py:NAME", **several
         )
@@ -148,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--out", type=Path, metavar="DIR", help="show your own results in this folder")
     for command in (run, show):
         command.add_argument("--figure", type=Path, metavar="FILE", help="also save the figure: .png, .svg, .pdf")
+        command.add_argument("--csv", type=Path, metavar="FILE", help="also save a row per run: settings and results")
     run.add_argument(
         "--jobs",
         type=int,
@@ -160,6 +161,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _choices(field: str) -> tuple[str, ...]:
+    """The values that a field of a config may have."""
+    return typing.get_args(typing.get_type_hints(gst_tutorial.RunConfig)[field])
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -168,7 +174,9 @@ def _positive(text: str) -> int:
 
 
 def _studies(options, name: str) -> list[Study]:
-    """The studies that an argument names, changed as the options say."""
+    """Return the studies that an argument names, changed as the options say."""
+    from gst_tutorial import studies
+
     changes = {name: getattr(options, name, None) for name in ("device", "precision", "compiled")}
     changes = {name: value for name, value in changes.items() if value is not None}
     found = []
@@ -186,29 +194,47 @@ def _studies(options, name: str) -> list[Study]:
 
 
 def _list(options) -> int:
-    seeds = {name: len(recorded(name).attrs["provenance"]["seeds"]) for name in recorded_names()}
+    from gst_tutorial import studies
+    from gst_tutorial.book.recorded import provenance_of, recorded_names
+    from gst_tutorial.book.studies import costs
+    from gst_tutorial.book.studies.history import SUPERSEDED
+    from gst_tutorial.studies import cost as costing
+
+    seeds = {name: len(provenance_of(name)["seeds"]) for name in recorded_names()}
     hours = costs.recorded_costs().set_index("study").hours  # measured on the machine that recorded the studies
     print(f"{'study':<20} {'runs':>5} {'core time':>10}  {'recorded':<8}  question")
     for name in studies.names():
         study = studies.get(name)
         time_needed = costing.in_words(hours[name]) if name in hours else "not known"
         found = f"{seeds[name]} seeds" if name in seeds else "no"
-        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}")
+        note = f" (superseded by {SUPERSEDED[name]})" if name in SUPERSEDED else ""
+        print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}{note}")
     return 0
 
 
 def _cost(options) -> int:
-    for study in [study for name in options.study for study in _studies(options, name)]:
+    from gst_tutorial import studies
+    from gst_tutorial.book.studies import costs
+    from gst_tutorial.statistics import power
+    from gst_tutorial.studies import cost as costing
+
+    for study in [study for name in options.study or studies.names() for study in _studies(options, name)]:
         cost = costs.record_cost(study) if options.record else costing.study_cost(study)
         print(
             f"{study.sentence}\n{cost['runs']} runs, {cost['steps']:,} training steps of {cost['step_seconds']:.3g} s "
             f"here: about {costing.in_words(cost['hours'])} of one {'core' if options.device in (None, 'cpu') else 'GPU'}"
         )
-        if len(study.seeds) > 1:
-            sd, source = costs.spread(study)
+        n, known = len(study.seeds), costs.spread(study)
+        if n > 1 and known is not None:
             print(
-                f"{len(study.seeds)} seeds find a paired difference of one point with probability "
-                f"{power(0.01, sd, len(study.seeds)):.0%}, if it spreads over seeds by {100 * sd:.1f} points as in {source}"
+                f"With {n} seeds, a true difference of one percentage point is found with probability "
+                f"{power(0.01, known[0], n):.0%}, if paired differences vary between seeds as in {known[1]} (standard "
+                f"deviation {100 * known[0]:.1f} points)"
+            )
+        elif n > 1:
+            print(
+                f"How small a difference {n} seeds can find is not known: no recorded study has this network and data. A "
+                "few seeds, run first, will show how much differences vary."
             )
     return 0
 
@@ -218,6 +244,11 @@ def _run(options) -> int:
 
 
 def _run_one(options, study: Study) -> int:
+    from gst_tutorial import _arguments as check
+    from gst_tutorial.book.recorded import check_record, record
+    from gst_tutorial.studies.store import ResultStore
+    from gst_tutorial.studies.sweep import sweep
+
     start = time.perf_counter()
     if options.record:
         check_record(study)
@@ -229,7 +260,7 @@ def _run_one(options, study: Study) -> int:
     jobs = (1 if one_gpu else -1) if options.jobs is None else options.jobs
     store = ResultStore(options.out)
     frame = sweep(study, n_jobs=jobs, store=store, progress=True, scheduler=options.scheduler)
-    _report(study, frame, options.figure)
+    _report(study, frame, options)
     print(f"{len(frame)} runs in {time.perf_counter() - start:.0f} s; results in {options.out}")
     if options.record:
         print(f"recorded: {record(study, store.records(study.configs))}")
@@ -240,19 +271,24 @@ def _run_one(options, study: Study) -> int:
 
 
 def _show(options) -> int:
+    from gst_tutorial.studies.sweep import in_words
+
     for study in _studies(options, options.study):
         frame, source = _found(study, options.out)
         print(f"{source}: {len(frame)} of {len(study)} runs")
         if frame.attrs.get("mixed"):
             print(f"These runs mix {in_words(frame.attrs['mixed'])}.")
-        _report(study, frame, options.figure)
+        _report(study, frame, options)
     return 0
 
 
 def _found(study: Study, out: Path | None):
-    """Results of a study and where they come from. A run of one's own never stands for what is recorded."""
-    is_recorded = out is None and study.name in recorded_names() and study.arms == _known(study.name)
-    if is_recorded:
+    """Return the results of a study, and where they come from; recorded ones are never replaced by the user's own."""
+    from gst_tutorial import studies
+    from gst_tutorial.book.recorded import recorded, recorded_names
+    from gst_tutorial.studies.store import ResultStore
+
+    if out is None and study.name in recorded_names() and study.arms == studies.get(study.name).arms:
         frame = recorded(study.name)
         return frame[frame.seed.isin(study.seeds)], "recorded with the package"
     folder = OUT if out is None else out
@@ -262,27 +298,31 @@ def _found(study: Study, out: Path | None):
     return frame, f"your own results in {folder}"
 
 
-def _known(name: str):
-    return studies.get(name).arms if name in studies.names() else None
+def _report(study: Study, frame, options) -> None:
+    """Print means, and paired gains over "none", per arm; save the rows and the figure if files are named."""
+    from gst_tutorial.statistics import gains
 
-
-def _report(study: Study, frame, figure: Path | None) -> None:
-    """Print mean accuracy, instability and paired gain per method, and save the figure if a file is named."""
+    if options.csv is not None:
+        frame.to_csv(options.csv, index=False)
+        print(f"rows: {options.csv}")
     finished = frame[frame.status == "finished"]
     if finished.empty:
         return
-    table = finished.groupby("label", sort=False)[["final_accuracy", "best_accuracy", "instability"]].mean()
+    columns = list(frame.columns)
+    results = columns[columns.index("hash") + 1 : columns.index("status")]
+    measures = [name for name in results if name not in ("train_accuracy", "seconds")]
+    table = finished.groupby("label", sort=False)[measures].mean()
     if "none" in table.index and finished.seed.nunique() >= 3:
         table = table.join(100 * gains(finished)[["gain", "low", "high"]])
     print(study.sentence)
     for explanation, expected in study.predictions.items():
         print(f"  {explanation} expects: {expected}")
     print(f"\n{table.round(3).to_string(na_rep='')}\n")
-    if figure is not None:
+    if options.figure is not None:
         from gst_tutorial.book.figures import plots
 
-        plots.accuracy_against_instability(finished).savefig(figure, dpi=150)
-        print(f"figure: {figure}")
+        plots.accuracy_against_instability(finished).savefig(options.figure, dpi=150)
+        print(f"figure: {options.figure}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""A run that survives a stop: everything that decides how it goes on, in one file, written after an epoch.
+"""Checkpoints: a stopped run resumes from one file and gives, bit for bit, the numbers it would have given undisturbed.
 
-What is kept: weights and masks, the optimizer's and the schedule's state, every generator, and what a run has noted so far.
-A run that goes on from it gives, to the bit, what it would have given undisturbed. The file is safetensors (Hugging Face):
-tensors and, as JSON, all else; reading one runs no code.
+The file contains weights and masks, the state of the optimizer and of its schedule, every random generator, and the events
+and epochs recorded so far. It is written at the end of an epoch, in the safetensors format: tensors, and everything else as
+JSON. Reading it runs no code.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import warnings
@@ -18,12 +19,12 @@ import torch
 
 
 class Checkpoint:
-    """Where a run stands, in the file `path`.
+    """The state of a run, saved in the file `path`.
 
     Args:
         path: the file; it need not exist.
-        identity: what must be the same for a run to go on from it, such as its config's hash and torch's version.
-        every: seconds between two writings, at the ends of epochs; a shorter run writes nothing.
+        identity: a run resumes only from a checkpoint with the same text here, such as its config's hash and torch's version.
+        every: seconds between two saves, at the ends of epochs; a shorter run saves nothing.
     """
 
     def __init__(self, path: str | os.PathLike, identity: str, every: float = 60.0):
@@ -32,19 +33,19 @@ class Checkpoint:
         self.written = time.monotonic()
 
     def follow(self, **parts: Any) -> None:
-        """Keep these, too: whatever has `state_dict` and `load_state_dict`, a torch generator, or a list of plain values."""
+        """Save these, too: objects with `state_dict` and `load_state_dict`, torch generators, or lists of plain values."""
         self.parts |= parts
 
     def load(self) -> bool:
-        """Set all parts to what the file says, in place. False if there is no file, or another run's (a warning says so)."""
+        """Restore all parts in place. Return False if there is no file, or, with a warning, if it does not fit this run."""
         try:
             tensors, metadata = _read(self.path)
             if metadata["identity"] != self.identity:
-                raise ValueError("it is of another run, package or torch")
+                raise ValueError("it belongs to another run, or another version of this package or of torch")
             state = _unpacked(json.loads(metadata["state"]), tensors)
         except FileNotFoundError:
             return False
-        except Exception as error:  # whatever is wrong with the file, the run can begin anew
+        except Exception as error:  # whatever is wrong with the file, the run can start over
             warnings.warn(f"Checkpoint {self.path} is not used: {error}.", stacklevel=2)
             return False
         for name, part in self.parts.items():
@@ -52,31 +53,40 @@ class Checkpoint:
         return True
 
     def epoch_ended(self) -> None:
-        """Write the file if it is time."""
+        """Save if `every` seconds have passed."""
         if time.monotonic() - self.written >= self.every:
             self.write()
 
     def write(self) -> None:
-        """Write the file now, under another name first, so that it is whole at any moment."""
+        """Save now: to a temporary file that is then renamed, so that `path` is complete at any moment.
+
+        A checkpoint only saves time, so a disk that has no room for it does not end the run: a warning says so, and the
+        run goes on without further checkpoints.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        if self.path.is_dir():  # `load` said so; a run goes on without a checkpoint
-            return
         tensors: dict[str, torch.Tensor] = {}
         state = json.dumps(_packed({name: _state(part) for name, part in self.parts.items()}, tensors))
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        save_file(tensors, temporary, {"identity": self.identity, "state": state})
-        os.replace(temporary, self.path)
+        try:
+            save_file(tensors, temporary, {"identity": self.identity, "state": state})
+            os.replace(temporary, self.path)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            self.every = math.inf
+            warnings.warn(
+                f"Checkpoint {self.path} cannot be written ({error}); the run continues without.", stacklevel=2
+            )
         self.written = time.monotonic()
 
     def remove(self) -> None:
-        """The run has ended: the file is of no more use."""
-        if not self.path.is_dir():
-            self.path.unlink(missing_ok=True)
+        """Delete the file: the run has ended."""
+        self.path.unlink(missing_ok=True)
 
 
 class _GlobalGenerators:
-    """The state of torch's global generators, which dropout draws from."""
+    """The state of torch's global random generators, which dropout draws from."""
 
     def state_dict(self) -> dict:
         on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
@@ -108,14 +118,12 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
     if not path.exists():
         raise FileNotFoundError(path)
-    if not path.is_file():  # a pipe would be waited for, for ever
-        raise ValueError("it is no file")
     with safe_open(path, "pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118 (it is no dict)
 
 
 def _packed(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """`value` as JSON can hold it: its tensors go to `tensors`, a dict becomes pairs (its keys may be numbers)."""
+    """Return `value` as JSON can store it: tensors move to `tensors`, dicts become pairs since their keys may be numbers."""
     if isinstance(value, torch.Tensor):
         key = str(len(tensors))
         tensors[key] = value.detach().cpu().contiguous().clone()

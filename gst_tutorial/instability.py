@@ -1,4 +1,4 @@
-"""How much accuracy does one change to a network cost at that moment?
+"""Instability: the accuracy that one change to a network costs at that moment.
 
 The instability of a pruning event is (accuracy before - accuracy after) / accuracy before, on the test set, in
 evaluation mode, without recalibrating batch norm (Bartoldson et al. 2020). `measure_instability` measures it around
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import inspect
 import math
 from collections.abc import Callable, Iterator
 
@@ -18,15 +16,16 @@ import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.masks import evaluation_mode, prunable_layers
 
 
 @torch.no_grad()
 def check_logits(model: nn.Module, x: torch.Tensor, n_classes: int, what: str = "model") -> None:
-    """See whether `model` turns `x`, `(B, ...)`, into `(B, n_classes)`; nothing of the model or of a generator changes.
+    """Check that `model` turns `x`, `(B, ...)`, into `(B, n_classes)`, without changing the model or any generator.
 
     Raises:
-        ValueError: it does not, in one sentence, instead of whatever error of torch's would come later.
+        ValueError: it does not; says so in one sentence, before torch would raise an error of its own.
     """
     try:
         with evaluation_mode(model):
@@ -42,12 +41,15 @@ def check_logits(model: nn.Module, x: torch.Tensor, n_classes: int, what: str = 
 
 
 @torch.no_grad()
-def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
-    """Which examples the network gets right: bool `(N,)`. Evaluation mode; the model's modes come back afterwards.
+def correct(
+    model: nn.Module, x: torch.Tensor | Dataset, y: torch.Tensor | None = None, batch_size: int = 1000
+) -> torch.Tensor:
+    """Return which examples the network classifies correctly, bool `(N,)`. Uses evaluation mode, then restores the modes.
 
     Args:
         model: a classifier from `(B, ...)` to logits `(B, n_classes)`.
-        x: `(N, ...)` examples. y: `(N,)` int64 labels.
+        x: `(N, ...)` examples; or a `gst.Dataset`, of which the test examples are taken.
+        y: `(N,)` int64 labels; of a `gst.Dataset` they are known.
         batch_size: examples per forward pass.
 
     Raises:
@@ -56,6 +58,10 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
         FloatingPointError: a logit is NaN, so that the largest of them is not a guess.
     """
     prunable_layers(model)
+    if isinstance(x, Dataset):
+        if y is not None:
+            raise TypeError("y: the labels of a gst.Dataset are its own; give x and y, or only the data set.")
+        x, y = x.x_test, x.y_test
     check.examples("x", x)
     check.instance("y", y, torch.Tensor)
     if y.dim() != 1 or len(x) != len(y) or y.is_floating_point() or y.is_complex():
@@ -82,8 +88,10 @@ def correct(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int 
     return torch.cat(found)
 
 
-def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> float:
-    """Share of the examples that the network gets right, in [0, 1].
+def accuracy(
+    model: nn.Module, x: torch.Tensor | Dataset, y: torch.Tensor | None = None, batch_size: int = 1000
+) -> float:
+    """Fraction of the examples that the network gets right, in [0, 1]. `accuracy(model, dataset)` is on the test set.
 
     Args:
         model, x, y, batch_size: see `correct`.
@@ -96,13 +104,13 @@ def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int
 
 @dataclasses.dataclass
 class Instability:
-    """What `measure_instability` found. The numbers are NaN until its `with` block has ended.
+    """Result of `measure_instability`. The numbers are NaN until its `with` block has ended.
 
     Attributes:
         accuracy_before, accuracy_after: in [0, 1].
         instability: (before - after) / before; 0 if nothing was lost, negative if accuracy rose.
         standard_error: of the instability, from the finite number of test examples.
-        n_examples: that number, or None if it is not known.
+        n_examples: number of test examples, or None if unknown.
     """
 
     accuracy_before: float = math.nan
@@ -149,9 +157,9 @@ def instability_of(
         n_examples: size of the test set, if accuracies are given; without it the standard error is NaN.
 
     The standard error is the delta method's for r = a' / a: with n examples, Var(a) = a(1 - a)/n,
-    Var(a') likewise and Cov = (p - a a')/n, where p is the share right both times,
+    Var(a') likewise and Cov = (p - a a')/n, where p is the fraction right both times,
     Var(r) = (Var(a') + r^2 Var(a) - 2 r Cov) / a^2. With accuracies only, p is unknown; the covariance is then
-    taken as 0, which overstates the error (the examples right both times no longer cancel).
+    taken as 0, which overstates the error, because the examples that are right both times no longer cancel.
 
     >>> instability_of(0.8, 0.6).instability
     0.25
@@ -166,7 +174,7 @@ def instability_of(
     if n != n_after:
         raise ValueError(f"before has {n} examples and after has {n_after}: both must be of the same test set.")
     if a == 0:
-        raise ValueError("Accuracy before the event is 0, so the share lost, (before - after) / before, is undefined.")
+        raise ValueError("Accuracy before the event is 0, so the instability, (before - after) / before, is undefined.")
     ratio = a_after / a
     paired = isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.dim() == 1
     right_twice = (before & after).double().mean().item() if paired else a * a_after
@@ -178,7 +186,7 @@ def instability_of(
 
 
 def _mean(argument: str, evaluation: float | torch.Tensor, n_examples: int | None) -> tuple[float, int | None]:
-    where = f"{argument}, what evaluate gave,"
+    where = f"{argument}, returned by evaluate,"
     if isinstance(evaluation, torch.Tensor) and evaluation.dim() == 1:
         if len(evaluation) == 0:
             raise ValueError(f"{where} has no example, so there is no accuracy.")
@@ -192,7 +200,7 @@ def _mean(argument: str, evaluation: float | torch.Tensor, n_examples: int | Non
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise TypeError(f"{where} is {check.shown(evaluation)}; it must be an accuracy or bool (N,).") from None
     if not 0 <= value <= 1:
-        raise ValueError(f"{where} is accuracy {value!r}; it must lie in [0, 1] (a share, not a percentage).")
+        raise ValueError(f"{where} is accuracy {value!r}; it must lie in [0, 1] (a fraction, not a percentage).")
     return value, n_examples
 
 
@@ -218,8 +226,7 @@ def measure_instability(
         An `Instability`, filled when the block ends. If the block raises, it stays NaN.
 
     Raises:
-        ValueError: a network that `evaluate` uses has a mask that nothing applies (see `prunable_layers`): what was
-            pruned would be measured as if it were there.
+        ValueError, TypeError: `evaluate` returned no accuracy and no bool per example, or one of another test set.
     """
     check.function("evaluate", evaluate)
     if n_examples is not None:
@@ -231,21 +238,7 @@ def measure_instability(
 
 
 def _evaluated(evaluate: Callable[[], float | torch.Tensor]) -> float | torch.Tensor:
-    for model in _networks_of(evaluate):
-        prunable_layers(model)  # an error if a mask is lost
     try:
         return evaluate()
     except TypeError as error:  # most often: a function that needs arguments
         raise TypeError(f"evaluate={check.shown(evaluate)} failed: {error}") from error
-
-
-def _networks_of(function) -> list[nn.Module]:
-    """The networks that a function names, as variables around it, arguments bound to it, or its object."""
-    values = [getattr(function, "__self__", None)]
-    if isinstance(function, functools.partial):
-        values += [*function.args, *function.keywords.values()]
-        function = function.func
-    if inspect.isfunction(function):
-        variables = inspect.getclosurevars(function)
-        values += [*variables.nonlocals.values(), *variables.globals.values(), *(function.__defaults__ or ())]
-    return [value for value in values if isinstance(value, nn.Module)]

@@ -15,8 +15,6 @@ from torch import nn
 
 from gst_tutorial import _arguments as check
 
-BEHIND = ("norm", "conv")  # where a config may put the masks, see `graph.make_prunable.mask_convolutions_alone`
-
 
 class FilterMask(nn.Module):
     """Multiplies each channel by 1 (kept) or 0 (pruned).

@@ -1,7 +1,7 @@
-"""Functions of one's own in a config: "package.module:function".
+"""A user's own functions in a config, by name: "package.module:function".
 
-A config travels to other processes and machines and is kept on disk, so it names a function instead of holding it.
-The name counts in the config's hash; `source_hash` says whether the function behind a name is still the same.
+A config is sent to other processes and stored on disk, so it names a function instead of containing it. The name is part of
+the config's hash. `source_hash` tells whether the code behind the name has changed since a result was stored.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib
+import importlib.util
 import inspect
+import itertools
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,7 +21,7 @@ from gst_tutorial import _arguments as check
 
 
 def is_reference(value: Any) -> bool:
-    """Whether `value` is a text "package.module:function"."""
+    """Return True if `value` is a string such as "package.module:function"."""
     if not isinstance(value, str) or value.count(":") != 1:
         return False
     module, _, name = value.partition(":")
@@ -42,12 +43,12 @@ def known_or_reference(argument: str, value: Any, allowed: Iterable[str]) -> str
 
 
 def name_of(argument: str, function: Callable) -> str:
-    """The "module:name" under which a function can be imported anywhere.
+    """Return the "module:name" under which other processes can import a function.
 
-    A function of the script that is running is named by the script's file, which its folder on `sys.path` can import.
+    A function of the running script is named after the script's file.
 
     Raises:
-        ValueError: a function without such a name: a lambda, one inside another, or one typed into a notebook.
+        ValueError: a function that cannot be imported: a lambda, a nested function, or one defined in a notebook.
     """
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     if module == "__main__":
@@ -63,10 +64,10 @@ def name_of(argument: str, function: Callable) -> str:
 
 
 def find(argument: str, reference: str) -> Callable:
-    """The function that "package.module:function" names.
+    """Return the function that "package.module:function" names.
 
     Raises:
-        ValueError: nothing there, or it cannot be called; names the argument.
+        ValueError: there is no such function; the message names the argument.
     """
     module, _, name = reference.partition(":")
     try:
@@ -87,21 +88,21 @@ def find(argument: str, reference: str) -> Callable:
 
 def _imported(module: str):
     if module.partition(".")[0] in ("torchvision", "timm"):
-        from gst_tutorial.data._torchvision import torchvision
+        from gst_tutorial.data import torchvision
 
         torchvision()  # makes it importable beside a torch built for CPUs only
     return importlib.import_module(module)
 
 
 def accepted(argument: str, function: Callable, offered: dict[str, Any], needed: Iterable[str] = ()) -> dict[str, Any]:
-    """Those of the `offered` keyword arguments that a function takes, by the names in its signature.
+    """Return those of the `offered` keyword arguments that a function's signature has.
 
     Args:
-        argument: what the function is to the config; for the error.
-        needed: names that must not get lost, since the config says something by them.
+        argument: the field of the config that names the function, for the error.
+        needed: arguments that the function must take, because the config sets them explicitly.
 
     Raises:
-        ValueError: a needed one that the function does not take.
+        ValueError: the function does not take a needed argument.
     """
     parameters = inspect.signature(function).parameters.values()
     names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
@@ -113,44 +114,49 @@ def accepted(argument: str, function: Callable, offered: dict[str, Any], needed:
 
 @functools.cache
 def source_hash(reference: str) -> str:
-    """16 hexadecimal digits of what a function does: its code and that of its module which it uses, without comments.
+    """Return 16 hexadecimal digits that change whenever the user's code behind a function changes.
 
-    Followed are functions, classes and constants of the function's own module. Of a module that it imports only the name
-    counts; an installed package is known by the versions that are kept with each run.
+    The digits cover the whole text of the function's file and of every other file of the user's that it imports, directly
+    or not; a changed comment counts, too. Installed packages count by name only, since their versions are kept with each
+    run.
     """
-    module, _, name = reference.partition(":")
-    function = inspect.unwrap(find("function", reference))
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[getattr(function, "__module__", module)]))
-    except (OSError, TypeError, KeyError):  # compiled: no source to read
-        return hashlib.sha256(reference.encode()).hexdigest()[:16]
-    defined: dict[str, list[ast.stmt]] = {}
-    for statement in tree.body:
-        for bound in _bound(statement):
-            defined.setdefault(bound, []).append(statement)
-    first = getattr(function, "__qualname__", name).partition(".")[0]
-    used, waiting = {}, [first]
+    find("function", reference)
+    texts = {name: file.read_bytes() for name, file in _user_files(reference.partition(":")[0]).items()}
+    return hashlib.sha256(repr([reference, sorted(texts.items())]).encode()).hexdigest()[:16]
+
+
+def _user_files(module: str) -> dict[str, Path]:
+    """Source files by module: this one and all that it imports, as far as they are the user's."""
+    found: dict[str, Path] = {}
+    waiting = [module]
     while waiting:
-        current = waiting.pop()
-        if current in used or current not in defined:
+        name = waiting.pop()
+        spec = _spec(name) if name not in found and _is_users(name.partition(".")[0]) else None
+        if spec is None or not str(spec.origin).endswith(".py"):
             continue
-        used[current] = [ast.dump(_without_docstring(statement)) for statement in defined[current]]
-        waiting += [n.id for s in defined[current] for n in ast.walk(s) if isinstance(n, ast.Name)]
-    return hashlib.sha256(repr(sorted(used.items())).encode()).hexdigest()[:16]
+        found[name] = Path(spec.origin)
+        for node in ast.walk(ast.parse(found[name].read_bytes())):
+            if isinstance(node, ast.Import):
+                imported = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = importlib.util.resolve_name("." * node.level + (node.module or ""), spec.parent)
+                imported = [f"{base}.{alias.name}" for alias in node.names]  # a function, or a module of the package
+            else:
+                continue
+            for each in imported:  # importing a.b.c runs the packages a and a.b first
+                waiting += itertools.accumulate(each.split("."), "{}.{}".format)
+    return found
 
 
-def _bound(statement: ast.stmt) -> list[str]:
-    """The names that a statement of a module gives a value."""
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return [statement.name]
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        return [(alias.asname or alias.name).partition(".")[0] for alias in statement.names]
-    names = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
-    return [n.id for n in names if isinstance(n.ctx, ast.Store)]
+def _is_users(top: str) -> bool:
+    """Return False for a top-level module of the standard library, an installed package, and this package."""
+    spec = None if top == "gst_tutorial" or top in sys.stdlib_module_names else _spec(top)
+    places = [] if spec is None else [str(spec.origin), *(spec.submodule_search_locations or ())]
+    return bool(places) and not any({"site-packages", "dist-packages"} & set(Path(place).parts) for place in places)
 
 
-def _without_docstring(statement: ast.stmt) -> ast.stmt:
-    for node in ast.walk(statement):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return statement
+def _spec(module: str) -> importlib.machinery.ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # "a.b" where a is no package, so that b is one of its functions
+        return None

@@ -31,26 +31,26 @@ def generator(seed: int, stream: str, device: str | torch.device = "cpu") -> tor
 
 @contextlib.contextmanager
 def global_torch_stream(seed: int, stream: str):
-    """Let the *global* torch generators follow one named stream inside the block; the caller's state comes back after.
+    """Make the *global* torch generators follow one named stream inside the block, then restore the caller's state.
 
-    `nn.Dropout` and `nn.Module` initializers draw from the global generators and take no other, so this is how they get
-    a stream of their own.
+    `nn.Dropout` and the initializers of `nn.Module` can only draw from the global generators, so this is the way to give
+    them their own stream.
     """
     with torch.random.fork_rng(devices=_gpus()):
-        # A GPU that nobody has used yet keeps its state: torch would note the seed and apply it at the first use.
+        # torch would remember the seed and apply it when the GPU is first used; a GPU not in use yet should keep its state.
         asleep = torch.cuda.is_available() and not torch.cuda.is_initialized()
         (torch.default_generator.manual_seed if asleep else torch.manual_seed)(stream_seed(seed, stream))
         yield
 
 
 def _gpus() -> list[int]:
-    """The GPUs that this process uses already: asking for the state of another would take memory on it."""
+    """The GPUs that this process already uses. Asking another for its state would allocate memory on it."""
     return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
 
 
 @contextlib.contextmanager
 def untouched_global_state():
-    """Leave the global generators of Python, NumPy and torch as they were, whatever the block does to them."""
+    """Restore the global generators of Python, NumPy and torch after the block."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=_gpus()):

@@ -8,6 +8,7 @@ so many seeds have seen it?).
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -64,6 +65,7 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
     """
     check.one_of("kind", kind, ("kendall", "pearson"))
     check.frame("frame", frame, x=x, y=y, **({} if cluster is None else {"cluster": cluster}))
+    _check_once(frame, x, y)
     frame = frame.dropna(subset=[x, y])
     for column in (x, y):
         if frame[column].nunique() < 2:
@@ -86,6 +88,17 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
         return Estimate(name, float(np.tanh(z)), -1.0, 1.0, n_clusters)
     half = stats.t.ppf(0.975, n_clusters - 1) * error
     return Estimate(name, float(np.tanh(z)), float(np.tanh(z - half)), float(np.tanh(z + half)), n_clusters)
+
+
+def _check_once(frame: pd.DataFrame, *columns: str) -> None:
+    """Raise a ValueError if a run is in the frame twice, as after `pd.concat` of overlapping results.
+
+    Only a frame with the column `hash` tells; two arms may share a run, so the label counts, too.
+    """
+    keys = [name for name in ("label", "hash") if name in frame.columns]
+    if "hash" in keys and frame.duplicated(twice := [*keys, *columns]).any():
+        row = frame[frame.duplicated(twice)].iloc[0]
+        raise ValueError(f"frame has the run {row['hash']} twice; keep one: frame.drop_duplicates({keys}).")
 
 
 def _kendall(x: np.ndarray, y: np.ndarray) -> float:
@@ -111,6 +124,7 @@ def within_seed_correlations(
     """
     check.one_of("kind", kind, ("kendall", "pearson"))
     check.frame("frame", frame, x=x, y=y, cluster=cluster)
+    _check_once(frame, x, y)
     statistic = _kendall if kind == "kendall" else _pearson
     parts = {seed: part[[x, y]].to_numpy(float).T for seed, part in frame.dropna(subset=[x, y]).groupby(cluster)}
     found = {seed: statistic(*columns) for seed, columns in parts.items() if np.ptp(columns, axis=1).all()}
@@ -146,7 +160,7 @@ def paired_differences(
         a, b: each a value of the column `by`, or factors that pick exactly one: {"target": "largest", "dose": 0.4}.
 
     Returns:
-        Series indexed by seed; seeds that lack one of the two (or where one failed) are left out.
+        Series indexed by seed. Seeds for which only one of the two arms has a value are left out, with a warning.
 
     Raises:
         ValueError: no such arm, factors that fit several, or an arm with several runs of one seed.
@@ -163,6 +177,12 @@ def paired_differences(
             raise ValueError(f"{argument}={name!r} has several runs with one seed; pairing needs one each.")
         names.append(name)
         values.append(rows.set_index("seed")[value])
+    unmatched = sorted(set(values[0].index) ^ set(values[1].index))
+    if unmatched:
+        warnings.warn(
+            f"{names[0]!r} and {names[1]!r} are compared without the seeds {unmatched}: only one of them has a {value}.",
+            stacklevel=2,
+        )
     return (values[0] - values[1]).dropna().rename(f"{names[0]} - {names[1]}")
 
 
@@ -217,16 +237,24 @@ def mean_estimate(values: pd.Series | np.ndarray, name: str) -> Estimate:
 def means(frame: pd.DataFrame, by: str, value: str) -> dict[Hashable, Estimate]:
     """Mean of column `value` at each level of column `by`, with the interval of `mean_estimate`.
 
+    Several runs of one seed at one level, as when `by` is a factor that several arms share, are not independent: they
+    have initial weights and batches in common. They are averaged first, so that the interval rests on seeds, not on runs.
+
     Args:
-        frame: a row per run, at most one per seed and level; rows without a `value` are left out.
+        frame: a row per run, with column `seed`; rows without a `value` are left out.
 
     Returns:
-        An estimate per level, in order of first appearance. A level with fewer than 3 runs has no interval: its ends are
+        An estimate per level, in order of first appearance. A level with fewer than 3 seeds has no interval: its ends are
         nan.
+
+    Raises:
+        ValueError: a column is missing, or a run is in the frame twice.
     """
-    check.frame("frame", frame, by=by, value=value)
+    check.frame("frame", frame, frame="seed", by=by, value=value)
+    _check_once(frame, by, value)
     found = {}
-    for level, values in frame.dropna(subset=[value]).groupby(by, sort=False)[value]:
+    for level, part in frame.dropna(subset=[value]).groupby(by, sort=False):
+        values = part.groupby("seed")[value].mean()
         if len(values) < 3:
             found[level] = Estimate(str(level), float(values.mean()), np.nan, np.nan, len(values))
         else:
@@ -421,7 +449,7 @@ def verdict(estimate: Estimate, unit: str = "", scale: float = 1.0) -> str:
 
 
 def verdicts(estimates: dict[str, Estimate], scale: float = 1.0) -> pd.DataFrame:
-    """What `verdict` says of many estimates, as a table to print: a row for each, by the names given here.
+    """Collect the verdicts of many estimates in a table to print, a row for each, by the names given here.
 
     >>> print(verdicts({"largest": Estimate("gain", 0.021, 0.013, 0.029, 20)}, scale=100))
              value  low  high  seeds     verdict

@@ -92,7 +92,7 @@ def test_a_run_on_the_processor_does_not_touch_the_gpu():
 
 @NEEDS_COMPILER
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
-def test_a_compiled_network_learns_the_same_and_sees_the_masks_set_while_it_trains(device):
+def test_compiled_network_learns_the_same_and_sees_new_masks(device):
     grads = {}
     pruned = SMALL.replace(
         intervention="prune", prune_fraction=0.5, batch_size=60, device=device
@@ -130,7 +130,7 @@ def test_a_network_that_cannot_be_compiled_is_an_error_not_a_slow_run():
 
 @NEEDS_GPU
 @pytest.mark.parametrize("speed", [{}, {"precision": "bf16"}, {"compiled": True}])
-def test_a_gpu_gives_the_results_of_the_processor_within_the_noise_over_seeds(speed):
+def test_gpu_results_equal_the_cpu_within_seed_noise(speed):
     if "precision" in speed and torch.cuda.get_device_capability() < (8, 0):
         pytest.skip("this GPU has no bfloat16")
     base = gst.RunConfig(intervention="prune", evaluate_every=10)

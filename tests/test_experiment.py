@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import pytest
 import torch
 
@@ -401,7 +402,7 @@ def test_noise_on_one_layer_goes_on_when_another_layer_has_its_event():
     experiment, zeroed = gst.Experiment(config), []
 
     def look(epoch, step):
-        weight = experiment.layers["conv3"].conv.weight[experiment._chosen["conv3"]]
+        weight = experiment.layers["conv3"].conv.weight[experiment._recorder._chosen["conv3"]]
         if epoch >= 2 and step < 4:
             zeroed.append(bool((weight == 0).all()))
 
@@ -516,6 +517,18 @@ def test_replace_checks_the_result_and_names_unknown_fields():
         gst.RunConfig(intervention="prune").replace(epochs=10)
 
 
+def test_json_schema_describes_every_field():
+    schema = pydantic.TypeAdapter(gst.RunConfig).json_schema()
+    assert set(schema["properties"]) == set(inspect.signature(gst.RunConfig).parameters)
+    assert schema["properties"]["target"]["enum"] == list(gst.pruning.TARGETS)
+
+
+def test_threads_are_kept_with_the_result_and_given_back():
+    before = torch.get_num_threads()
+    assert gst.run(SMALL.replace(epochs=1, milestones=()), threads=2).threads == 2
+    assert torch.get_num_threads() == before
+
+
 def test_a_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         gst.RunConfig().seed = 3
@@ -562,6 +575,9 @@ ONE = gst.PruneSchedule(1, 3, 1)
         ),
         ({"schedule": gst.PruneSchedule(5, 59, 6), "intervention": "zero"}, ValueError, "event in epoch 59, the last"),
         ({"score": "l3"}, ValueError, "score='l3'"),
+        ({"score": "ebn", "intervention": "zero_inputs", "layers": ("head",)}, ValueError, "score='ebn' has no effect"),
+        ({"score": "l1", "intervention": "reset_moments"}, ValueError, "score='l1' has no effect"),
+        ({"schedule": ()}, ValueError, "the schedule is empty"),
         ({"target": "smalest"}, ValueError, "target='smalest'.*Did you mean 'smallest'"),
         ({"n_batches": 0}, ValueError, "n_batches=0"),
         ({"n_batches": 2.5}, TypeError, r"n_batches=2\.5"),

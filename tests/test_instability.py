@@ -189,3 +189,11 @@ def test_evaluation_is_in_evaluation_mode_and_keeps_no_gradient(balanced):
 def test_as_many_labels_as_examples_are_needed(balanced, n_labels):
     with pytest.raises(ValueError, match=rf"400.*{n_labels}|{n_labels}.*400"):
         gst.correct(Knows(), balanced[0], balanced[1][:n_labels], batch_size=100)
+
+
+def test_accuracy_on_a_data_set_is_that_on_its_test_examples():
+    data = gst.load("mnist1d", n_train=20, n_test=30)
+    model = gst.conv1d_net(width=0.125)
+    assert gst.accuracy(model, data) == gst.accuracy(model, data.x_test, data.y_test)
+    with pytest.raises(TypeError, match=r"labels of a gst\.Dataset are its own"):
+        gst.accuracy(model, data, data.y_test)

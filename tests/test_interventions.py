@@ -5,17 +5,9 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import interventions
-from gst_tutorial.interventions import (
-    INTERVENTIONS,
-    Interventions,
-    Site,
-    WeightNoise,
-    add_gaussian,
-    load_units,
-    save_units,
-    scale_weights,
-    usual_size,
-)
+from gst_tutorial.hits import Hits
+from gst_tutorial.interventions import INTERVENTIONS, Site, WeightNoise, add_gaussian, intervention, scale_weights
+from gst_tutorial.weights import load_units, save_units
 
 STEPS = 10  # batches per epoch
 
@@ -48,7 +40,7 @@ def snapshots(noise, layer, n_calls, train=lambda: None):
 @pytest.mark.parametrize("n_batches", [1, 3, 10, 17])
 def test_zeroing_for_n_batches_hits_exactly_n_training_batches(layer, n_batches):
     indices = torch.tensor([3, 5])
-    noise = Interventions("zero", STEPS, n_batches)
+    noise = Hits(INTERVENTIONS["zero"], STEPS, n_batches)
     noise.begin(site(layer, indices))
 
     def train():  # a step that lets every filter regrow
@@ -63,7 +55,7 @@ def test_zeroing_for_n_batches_hits_exactly_n_training_batches(layer, n_batches)
 def test_gaussian_noise_is_added_n_times_and_only_to_the_targeted_filters(layer, n_batches):
     indices = torch.tensor([0, 9])
     start = layer.conv.weight.detach().clone()
-    noise = Interventions("gaussian", STEPS, n_batches)
+    noise = Hits(INTERVENTIONS["gaussian"], STEPS, n_batches)
     noise.begin(site(layer, indices))
     seen = snapshots(noise, layer, n_batches + 6)
     changes = [bool((a != b).any()) for a, b in zip([start, *seen], seen)]
@@ -82,7 +74,7 @@ def test_restored_filters_are_equal_to_the_bit_weights_and_batch_norm(layer, kin
         for tensor in tensors:
             tensor.copy_(torch.randn_like(tensor).abs())
     before = [tensor.detach()[indices].clone() for tensor in tensors]
-    noise = Interventions(kind, STEPS, n_batches, restore="values")
+    noise = Hits(INTERVENTIONS[kind], STEPS, n_batches, restore="values")
     noise.begin(site(layer, indices))
 
     def train():
@@ -96,7 +88,7 @@ def test_restored_filters_are_equal_to_the_bit_weights_and_batch_norm(layer, kin
 
 
 def test_filters_that_were_not_hit_keep_what_training_gave_them_when_others_are_restored(layer):
-    noise = Interventions("zero", STEPS, 2, restore="values")
+    noise = Hits(INTERVENTIONS["zero"], STEPS, 2, restore="values")
     noise.begin(site(layer, torch.tensor([0])))
     start = layer.conv.weight.detach()[1].clone()
 
@@ -189,7 +181,7 @@ def test_the_noise_event_chooses_the_filters_that_pruning_would_have_chosen():
     pruned, zeroed = (gst.Experiment(e.config.replace(schedule=first)) for e in (pruned, zeroed))
     pruned.run()
     zeroed.run()
-    assert torch.equal(~pruned.layers["conv4"].mask.kept, zeroed._chosen["conv4"])
+    assert torch.equal(~pruned.layers["conv4"].mask.kept, zeroed._recorder._chosen["conv4"])
     assert pruned.events[0].accuracy_before == zeroed.events[0].accuracy_before
 
 
@@ -283,7 +275,7 @@ def test_figure_d2_filters_are_silent_for_n_batches_and_then_what_they_were():
     def copies():
         return [tensor.detach().clone() for tensor in tensors]
 
-    original = experiment._event
+    original = experiment._recorder._event
 
     def event(epoch, due):
         before[epoch] = copies()
@@ -293,14 +285,14 @@ def test_figure_d2_filters_are_silent_for_n_batches_and_then_what_they_were():
         since = epoch * per_epoch + step - max([(e + 1) * per_epoch for e in before], default=10**6)
         if since < 0 or step == per_epoch:
             return
-        hit, now = experiment._chosen["conv4"], copies()
+        hit, now = experiment._recorder._chosen["conv4"], copies()
         if since < n_batches:
             assert all((tensor[hit] == 0).all() for tensor in now[:3])
             silent.append(int(hit.sum()))
         elif since == n_batches:
             assert all(torch.equal(tensor[hit], old[hit]) for tensor, old in zip(now, before[max(before)], strict=True))
 
-    experiment._event = event
+    experiment._recorder._event = event
     experiment.run(callbacks=[watch])
     assert silent == [4] * 5 + [8] * 5  # 16 filters: a quarter, then with those chosen before a half
 
@@ -330,7 +322,7 @@ def test_resetting_the_moments_changes_no_weight_and_empties_the_optimizer(train
         callbacks=[lambda epoch, step: steps.append(len(experiment.optimizer.state)) if epoch == 2 else None]
     )
     assert steps[0] > 0 and steps[-1] == 0
-    assert experiment.events[0].instability == 0
+    assert (experiment.events[0].instability, experiment.events[0].n_filters) == (0, 0)
 
 
 def test_the_old_length_comes_back_after_one_batch():
@@ -358,7 +350,7 @@ def test_half_of_the_head_s_inputs_are_hit_at_every_event():
 
 @pytest.mark.parametrize(("name", "size"), [("zero", None), ("scale", 0.25), ("rescale", 0.25), ("gaussian", 1.0)])
 def test_the_usual_size_is_that_of_the_function(name, size):
-    assert usual_size(name) == size
+    assert intervention(name).usual_size == size
     if size is not None:
         assert gst.RunConfig(intervention=name, size=size).hash == gst.RunConfig(intervention=name).hash
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import gst_tutorial as gst
+from gst_tutorial.running_activation import RunningActivation
 
 
 @pytest.fixture
@@ -106,6 +107,14 @@ def test_events_fall_on_the_range_from_start_to_end_inclusive(arguments):
 def test_an_impossible_schedule_is_named(arguments, error, message):
     with pytest.raises(error, match=message):
         gst.PruneSchedule(*arguments)
+
+
+def test_schedule_keeps_its_window_and_names_a_contradiction():
+    schedule = gst.PruneSchedule(5, 40, 18)
+    assert (schedule.epochs, schedule.end, gst.Schedule((5, 23)).end) == ((5, 23), 40, 23)
+    assert schedule != gst.Schedule((5, 23)) == gst.PruneSchedule(5, 23, 18)
+    with pytest.raises(ValueError, match="end=7 and retrain_period=2 contradict"):
+        gst.Schedule((1, 3, 9), end=7)
 
 
 # --- scores --------------------------------------------------------------------------------------------------
@@ -465,7 +474,7 @@ def test_running_activations_are_those_of_the_official_code(build):
     for block in blocks:
         block.counter, block.mean_1, block.mean_2 = 0, 0.0, 0.0
         block.forward = official_forward.__get__(block)
-    watch = gst.pruning.RunningActivation(ours, recipe.steps_per_epoch(30))
+    watch = RunningActivation(ours, recipe.steps_per_epoch(30))
     evaluate = lambda epoch, step: step == 6 and gst.accuracy(ours, x, y)  # noqa: E731  (not counted)
     losses = gst.train(ours, dataset, recipe, callbacks=[watch, evaluate])
     assert losses == pytest.approx(gst.train(official, dataset, recipe), rel=1e-6)
@@ -483,13 +492,13 @@ def test_a_run_prunes_by_what_was_active_while_it_trained():
     config = config.replace(intervention="prune", schedule=gst.PruneSchedule(6, 6, 1), score="running_activation")
     seen = []
     experiment = gst.Experiment(config.replace(target="largest", prune_fraction=0.5))
-    original = experiment._prune
+    original = experiment._recorder._hit
 
     def prune(due):
         seen.append(experiment.layers["conv4"].mask.running_activation.clone())
         return original(due)
 
-    experiment._prune = prune
+    experiment._recorder._hit = prune
     experiment.run()
     kept = experiment.layers["conv4"].mask.kept
     assert seen[0][~kept].min() >= seen[0][kept].max()

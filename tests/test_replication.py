@@ -13,7 +13,7 @@ from replication import ARMS, replicate
 
 
 @pytest.mark.slow
-def test_two_fresh_seeds_in_plain_torch_gain_what_the_recorded_study_gained():
+def test_plain_torch_replication_gains_what_the_study_gained():
     anatomy = gst.recorded("anatomy")
     gains, drops = replicate(range(1000, 1002))
     for arm in ARMS[1:]:

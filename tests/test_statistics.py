@@ -46,14 +46,14 @@ def test_with_independent_runs_the_jackknife_agrees_with_fishers_interval():
     assert (jackknife.low, jackknife.high) == pytest.approx((fisher.low, fisher.high), abs=0.02)
 
 
-def test_the_interval_of_kendall_is_not_pulled_towards_the_correlation_within_seeds():
+def test_kendall_interval_is_not_pulled_towards_within_seeds():
     """With a large effect of the seed, tau over all runs is far below tau within a seed; the interval stays around the former."""
     found = s.correlation(runs(seed_effect=0.5), "instability", "final_accuracy", "kendall")
     assert found.value < 0.6  # within a seed it is about 0.9
     assert found.value - found.low == pytest.approx(found.high - found.value, abs=0.05)
 
 
-def test_the_interval_of_a_clustered_correlation_covers_the_truth_about_95_times_in_100():
+def test_clustered_correlation_interval_covers_the_truth_at_95_percent():
     truth = s.correlation(
         runs(1500, 4, seed=99, seed_effect=0.3), "instability", "final_accuracy", cluster=None, kind="pearson"
     ).value
@@ -65,7 +65,7 @@ def test_the_interval_of_a_clustered_correlation_covers_the_truth_about_95_times
 
 
 @pytest.mark.parametrize("n_seeds", [3, 5, 20])
-def test_an_interval_covers_the_truth_about_95_times_in_100_also_with_few_seeds(n_seeds):
+def test_interval_covers_the_truth_at_95_percent_even_with_few_seeds(n_seeds):
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -157,12 +157,39 @@ def test_gains_carry_the_factors_that_are_one_value_within_an_arm():
     assert table.target.to_list() == ["smallest", "smallest", "largest", "largest", "largest"]
 
 
-def test_means_have_an_estimate_per_level_and_no_interval_where_seeds_are_too_few():
+def test_means_have_one_estimate_per_level():
     frame = runs(5)
     found = s.means(frame[(frame.label != "m1") | (frame.seed < 2)], "label", "final_accuracy")
     assert list(found) == ["m0", "m1", "m2", "m3", "m4", "m5"]
     assert found["m2"] == s.mean_estimate(frame[frame.label == "m2"].final_accuracy, "m2")
     assert found["m1"].n_seeds == 2 and np.isnan(found["m1"].low) and found["m1"].sign == 0
+
+
+def test_means_over_a_factor_rest_on_seeds_and_not_on_runs():
+    """Five arms share each level: 20 runs are 4 seeds, and the interval is that of the seeds' means."""
+    frame = runs(4, 10, seed_effect=0.5).assign(half=lambda f: np.where(f.label < "m5", "low", "high"))
+    found = s.means(frame, "half", "final_accuracy")["low"]
+    of_seeds = frame[frame.half == "low"].groupby("seed").final_accuracy.mean()
+    assert found == s.mean_estimate(of_seeds, "low") and found.n_seeds == 4
+
+
+def test_run_that_is_in_the_frame_twice_is_refused():
+    frame = runs(5).assign(hash=lambda f: f.label + f.seed.astype(str))
+    twice = pd.concat([frame, frame[frame.seed == 0]])
+    for call in (
+        lambda: s.means(twice, "label", "final_accuracy"),
+        lambda: s.correlation(twice, "instability", "final_accuracy"),
+        lambda: s.within_seed_correlation(twice, "instability", "final_accuracy"),
+    ):
+        with pytest.raises(ValueError, match="frame has the run m00 twice"):
+            call()
+    s.means(frame, "label", "final_accuracy")
+
+
+def test_paired_differences_warn_about_seeds_that_only_one_arm_has():
+    frame = runs(5).query("not (label == 'm1' and seed == 3)")
+    with pytest.warns(UserWarning, match=r"'m1' and 'm0' are compared without the seeds \[3\]"):
+        assert list(s.paired_differences(frame, "m1", "m0").index) == [0, 1, 2, 4]
 
 
 def test_a_correlation_within_seeds_does_not_see_what_seeds_differ_in():

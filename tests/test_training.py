@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import gst_tutorial as gst
-from gst_tutorial import seeding, training
+from gst_tutorial import seeding
+from gst_tutorial.steps import noisy_labels
 
 QUICK = gst.Recipe(epochs=3, batch_size=60, milestones=())
 
@@ -101,11 +102,11 @@ def test_sam_takes_the_gradient_a_radius_up_the_slope_and_leaves_batch_norm_to_t
 
 def test_wrong_labels_are_another_class_as_many_as_asked_and_drawn_from_a_stream_of_their_own(dataset):
     y = dataset.y_train
-    noisy = training.noisy_labels(y, 0.2, 10, seed=3)
+    noisy = noisy_labels(y, 0.2, 10, seed=3)
     assert int((noisy != y).sum()) == 40 and noisy.min() >= 0 and noisy.max() <= 9
-    assert torch.equal(noisy, training.noisy_labels(y, 0.2, 10, seed=3))
-    assert not torch.equal(noisy, training.noisy_labels(y, 0.2, 10, seed=4))
-    many = training.noisy_labels(torch.zeros(90_000, dtype=torch.int64), 1 - 1e-9, 10, seed=0)
+    assert torch.equal(noisy, noisy_labels(y, 0.2, 10, seed=3))
+    assert not torch.equal(noisy, noisy_labels(y, 0.2, 10, seed=4))
+    many = noisy_labels(torch.zeros(90_000, dtype=torch.int64), 1 - 1e-9, 10, seed=0)
     counts = torch.bincount(many, minlength=10)
     assert counts[0] == 0 and (counts[1:] - 10_000).abs().max() < 500  # five standard deviations
     # Batches stay the same: with no label changed by a tiny share, nothing changes.

@@ -22,7 +22,7 @@ PROGRAM = """
   const { batchOf } = await import("/live/training.js");
   const jax = await import("/live/vendor/jax/index.js");
   await jax.init("wasm"); jax.defaultDevice("wasm");
-  const program = compile(jax, "wasm");
+  const programFor = (head) => compile(jax, "wasm", head);
   const typed = (table) => Object.fromEntries(Object.entries(table).map(([name, values]) => [name, Float32Array.from(values)]));
   const stateOf = ({ weights, statistics, mask }) =>
     ({ weights: typed(weights), statistics: typed(statistics), mask: Float32Array.from(mask) });

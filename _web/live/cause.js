@@ -2,6 +2,8 @@
 import { DEFAULTS } from "./settings.js";
 import { curves } from "./charts.js";
 import { percent, signed } from "./statistics.js";
+import { after, progress, race } from "./race.js";
+import { switches } from "./switches.js";
 import { Stopped, Trainer, trainer } from "./trainer.js";
 import { el, key } from "./dom.js";
 
@@ -12,19 +14,19 @@ const NINE = { target: /** @type {"random"} */ ("random"), dose: 0.5, events: 9,
 const CASES = [
   {
     name: "seen and unseen",
-    question: "Nine times, half of the filters shrink to a quarter. In one network predictions change, in the other batch norm's memory shrinks along and none does. Which ends better?",
+    question: "Nine times, half of the filters shrink to a quarter. In one network predictions change; in the other, batch norm's statistics shrink with them and no prediction does. Which one ends better?",
     a: ["shrink, visibly", { ...NINE, intervention: "scale" }],
     b: ["shrink, unseen", { ...NINE, intervention: "rescale" }],
   },
   {
     name: "size and direction",
-    question: "Nine times, half of the filters lose what they knew: set to zero, or turned to a random direction at full size. The drops are about as deep. The gains?",
+    question: "Nine times, half of the filters lose what they knew: they are set to zero, or turned in a random direction without becoming shorter. The drops are about equally deep. Are the gains equal, too?",
     a: ["set to zero", { ...NINE, intervention: "zero" }],
     b: ["redirect", { ...NINE, intervention: "redirect" }],
   },
   {
     name: "early and late",
-    question: "90% goes in two big steps, in both networks. In one the second comes at epoch 23, in the other at 39, one epoch before the learning rate falls.",
+    question: "Both networks lose 90% of their filters in two big steps. The second step comes after epoch 23 in one, and after epoch 39, just before the learning rate falls, in the other. Which one ends better?",
     a: ["second step at 23", { intervention: "prune", target: "smallest", dose: 0.9, events: 2, first: 5, last: 23 }],
     b: ["second step at 39", { intervention: "prune", target: "smallest", dose: 0.9, events: 2, first: 5, last: 39 }],
   },
@@ -33,8 +35,7 @@ const CASES = [
 /** @param {HTMLElement} root */
 export function mount(root) {
   let chosen = 0, busy = false, seed = 0;
-  /** @type {any} */
-  let chart = null;
+  let base = { ...DEFAULTS };
   const question = el("p", { class: "gst-question" }), labels = [el("b", {}), el("b", {})];
   const table = el("dl", { class: "gst-facts" });
   const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Make a guess, then train both.");
@@ -42,16 +43,23 @@ export function mount(root) {
   const go = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train both");
   const box = el("div", { class: "gst-chart gst-tall", role: "img", "aria-label": "Test accuracy over the epochs" });
   const names = [key("--gst-hit", ""), key("--gst-other", "", true)];
-  box.append(el("p", { class: "gst-note" }, "Three curves grow here."));
+  const bar = progress();
+  const recipe = switches((some) => { if (!busy) { base = { ...base, ...some }; fill(); } });
+  const chart = curves(box, [
+    { key: "twin", colour: "--gst-twin", dash: [2, 4], width: 2 },
+    { key: "b", colour: "--gst-other", dash: [9, 4] },
+    { key: "a", colour: "--gst-hit" },
+  ]);
   names.forEach((name, i) => name.append(labels[i]));
   root.replaceChildren(el("figure", { class: "gst-live gst-cause", "aria-label": "The same drop, another cause" },
     el("p", { class: "gst-title" }, "Two jolts, one seed"),
     el("div", { class: "gst-presets", role: "group", "aria-label": "Which two" }, ...buttons),
     question,
+    recipe.field,
     el("div", { class: "gst-controls" }, go),
-    el("p", { class: "gst-keys" }, ...names, key("--gst-twin", "nobody hits it", true)),
-    box, table, text,
-    el("p", { class: "gst-note" }, "Each training of both takes about half a minute; the next press takes the next seed.")));
+    el("p", { class: "gst-keys" }, ...names, key("--gst-twin", "their twin, left alone", true)),
+    box, bar.element, table, text,
+    el("p", { class: "gst-note" }, "Each press takes the next seed.")));
 
   function fill() {
     const here = CASES[chosen];
@@ -60,7 +68,7 @@ export function mount(root) {
     labels[1].textContent = here.b[0];
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === chosen)));
     table.replaceChildren();
-    chart?.clear("a", "b", "twin");
+    chart.clear("a", "b", "twin");
     seed = 0;
   }
 
@@ -71,34 +79,26 @@ export function mount(root) {
     }
     busy = true;
     go.textContent = "Stop";
-    const here = CASES[chosen], settings = { ...DEFAULTS, seed };
+    const here = CASES[chosen], settings = { ...base, seed };
     try {
-      chart ??= await curves(box, [
-        { key: "twin", colour: "--gst-twin", dash: [2, 4], width: 2 },
-        { key: "b", colour: "--gst-other", dash: [9, 4] },
-        { key: "a", colour: "--gst-hit" },
-      ]);
       chart.clear("a", "b", "twin");
       const ends = [];
       for (const [line, [name, some]] of /** @type {[string, [string, Partial<Settings>]][]} */ ([["a", here.a], ["b", here.b]])) {
         text.textContent = `Training: ${name}.`;
-        const isFirst = line === "a";
-        const { hit, twin } = await trainer.pair({ ...settings, ...some }, (who, message) => {
-          const to = who === "twin" ? "twin" : line;
-          if (who === "twin" && !isFirst) return; // the same twin, remembered
-          if (message.kind === "epoch") chart.add(to, message.epoch, message.accuracy);
-          if (message.kind === "event") chart.add(to, message.epoch, message.after);
+        if (line === "b") chart.clear("twin"); // the same twin, remembered
+        const { hit, gain, epoch } = await race({ ...settings, ...some }, {
+          chart, progress: bar, lines: { hit: line, twin: "twin" }, say: (sentence) => { text.textContent = `${name}: ${sentence}`; },
         });
-        ends.push({ name, hit, gain: 100 * (hit.accuracy - twin.accuracy) });
+        ends.push({ name, hit, gain, epoch });
       }
-      table.replaceChildren(...ends.map(({ name, hit, gain }) => el("div", {}, el("dt", {}, `${name}: instability ${hit.instability.toFixed(2)}`), el("dd", {}, `${signed(gain)} points`))));
-      const sentence = ends.map(({ name, hit, gain }) => `${name}: ${percent(hit.accuracy)}, a gain of ${signed(gain)} points at instability ${hit.instability.toFixed(2)}`).join("; ");
-      text.textContent = `Seed ${seed}. ${sentence}. One seed is one seed; press again for the next.`;
+      table.replaceChildren(...ends.map(({ name, hit, gain, epoch }) => el("div", {}, el("dt", {}, hit.instability === undefined ? `${name}, ${after(epoch).toLowerCase()}` : `${name}: instability ${hit.instability.toFixed(2)}`), el("dd", {}, `${signed(gain)} points`))));
+      const sentence = ends.map(({ name, hit, gain }) => `${name}: ${percent(hit.accuracy)}, a gain of ${signed(gain)} points`).join("; ");
+      text.textContent = `Seed ${seed}. ${sentence}. One seed proves little; press again for the next.`;
       box.setAttribute("aria-label", `Test accuracy over the epochs. ${sentence}`);
       seed++;
       root.dataset.seeds = String(seed);
     } catch (error) {
-      text.textContent = error instanceof Stopped ? "Stopped." : `It did not work: ${error instanceof Error ? error.message : error}.`;
+      text.textContent = error instanceof Stopped ? "Stopped." : `Training did not work (${error instanceof Error ? error.message : error}). Press the button to try again.`;
     } finally {
       busy = false;
       go.textContent = "Train both";

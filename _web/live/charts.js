@@ -1,117 +1,99 @@
 /**
- * Charts, drawn by uPlot, which comes when the first is asked for. Colours follow the page's theme; what a colour says, a
- * dash or a marker says too.
+ * Charts as SVG: a frame with an axis on each side, and lines and marks that scripts move. Colours are CSS variables of
+ * .gst-live, so that charts follow the page's theme by themselves; what a colour says, a dash or a marker says too.
+ *
+ * Lines live in a square of 100 by 100 units that is stretched over the chart; words are HTML, and are not stretched.
  *
  * @typedef {[number, number][]} Points
- * @typedef {{key: string, colour: string, dash?: number[], width?: number}} Line  `colour` is a CSS variable of .gst-live
+ * @typedef {{key: string, colour: string, dash?: number[], width?: number}} Line  `colour` is a CSS variable
+ * @typedef {{name: string, range: [number, number], ticks?: number[]}} Axis
  */
 import { EPOCHS, MILESTONES } from "./schedule.js";
+import { el, svg } from "./dom.js";
 
-/** @type {Promise<any> | null} */
-let library = null;
+const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50];
 
-export function loadCharts() {
-  library ??= (async () => {
-    const sheet = document.createElement("link");
-    sheet.rel = "stylesheet";
-    sheet.href = new URL("./vendor/uplot/uPlot.min.css", import.meta.url).href;
-    document.head.append(sheet);
-    return (await import("./vendor/uplot/uPlot.esm.js")).default;
-  })();
-  return library;
+/** About four round numbers within a range. @param {[number, number]} range */
+function roundNumbers([low, high]) {
+  const step = STEPS.find((each) => (high - low) / each <= 4.5) ?? 100;
+  const first = Math.ceil(low / step - 1e-9);
+  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(6)));
 }
 
-const colourOf = (/** @type {Element} */ element, /** @type {string} */ name) => getComputedStyle(element).getPropertyValue(name).trim();
-
-/** The theme may change while a chart stands: the book has a switch, and the system another. */
-function onTheme(/** @type {() => void} */ redraw) {
-  new MutationObserver(redraw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-}
-
-function axis(/** @type {Element} */ element, /** @type {any} */ more) {
-  return {
-    stroke: () => colourOf(element, "--gst-ink"),
-    grid: { stroke: () => colourOf(element, "--gst-grid"), width: 1 },
-    ticks: { show: false },
-    font: "13px system-ui, sans-serif",
-    labelFont: "13px system-ui, sans-serif",
-    labelSize: 18,
-    ...more,
+/**
+ * An empty frame in the element, or the one that was made when the book was built (tools/pages/click_figure.py).
+ * @param {HTMLElement} element @param {Axis} x @param {Axis} y
+ */
+function frame(element, x, y) {
+  let plot = /** @type {HTMLElement | null} */ (element.querySelector(".gst-plot"));
+  const built = plot !== null;
+  if (!plot) {
+    plot = el("div", { class: "gst-plot", "aria-hidden": "true" },
+      svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none" }, svg("path", { class: "gst-gridlines" })), svg("svg", {}),
+      el("span", { class: "gst-axis-y" }, y.name), el("span", { class: "gst-axis-x" }, x.name));
+    element.replaceChildren(plot);
+  }
+  const [area, over] = plot.querySelectorAll("svg"); // stretched, and not
+  const left = (/** @type {number} */ value) => (100 * (value - x.range[0])) / (x.range[1] - x.range[0]);
+  const top = (/** @type {number} */ value) => 100 - (100 * (value - y.range[0])) / (y.range[1] - y.range[0]);
+  const ticks = () => {
+    plot.querySelectorAll(".gst-tick").forEach((tick) => tick.remove());
+    const xs = x.ticks ?? roundNumbers(x.range), ys = y.ticks ?? roundNumbers(y.range);
+    const words = (/** @type {number} */ value) => String(value).replace("-", "−");
+    area.querySelector(".gst-gridlines")?.setAttribute("d", ys.map((value) => `M0 ${top(value)}H100`).join(""));
+    plot.append(
+      ...xs.map((value) => el("span", { class: "gst-tick gst-tick-x", style: `left:${left(value)}%` }, words(value))),
+      ...ys.map((value) => el("span", { class: "gst-tick gst-tick-y", style: `top:${top(value)}%` }, words(value))));
   };
+  if (!built) ticks();
+  return { plot, area, over, left, top, ticks, built };
 }
 
-/** A chart that fills its element, redrawn at most once a frame. */
-async function chart(/** @type {HTMLElement} */ element, /** @type {any} */ options, /** @type {() => any} */ data) {
-  const uPlot = await loadCharts();
-  element.replaceChildren();
-  const size = () => ({ width: Math.max(120, element.clientWidth), height: Math.max(120, element.clientHeight) });
-  const plot = new uPlot({ ...size(), legend: { show: false }, cursor: { show: false }, ...options }, data(), element);
-  plot.root.querySelector("canvas").setAttribute("aria-hidden", "true"); // the element around it has the words
+const path = (/** @type {Points} */ points, /** @type {any} */ { left, top }) =>
+  points.map(([x, y], i) => `${i ? "L" : "M"}${left(x).toFixed(2)} ${top(y).toFixed(2)}`).join("");
+
+/** A line of a frame, found or made. @param {SVGElement} area @param {Line} line */
+function stroke(area, { key, colour, dash, width = 2.5 }) {
+  const found = area.querySelector(`[data-line="${key}"]`);
+  if (found) return found;
+  const made = svg("path", { class: "gst-line", "data-line": key, style: `stroke:var(${colour});stroke-width:${width}px${dash ? `;stroke-dasharray:${dash.join(" ")}` : ""}` });
+  area.append(made);
+  return made;
+}
+
+/** Calls `draw` once before the next picture, however often it is asked. */
+function once(/** @type {() => void} */ draw) {
   let asked = 0;
-  const draw = () => {
-    asked ||= requestAnimationFrame(() => {
-      asked = 0;
-      plot.setData(data());
-    });
-  };
-  new ResizeObserver(() => {
-    const { width, height } = size();
-    if (width !== plot.width || height !== plot.height) plot.setSize({ width, height });
-  }).observe(element);
-  onTheme(() => plot.redraw(false, true));
-  return { draw, plot };
+  return () => { asked ||= requestAnimationFrame(() => { asked = 0; draw(); }); };
 }
 
 /**
  * Test accuracy over the epochs, a line for each network. A drop at an event is two points at one epoch.
  * @param {HTMLElement} element @param {Line[]} lines @param {{low?: number}} [options]
  */
-export async function curves(element, lines, { low = 10 } = {}) {
+export function curves(element, lines, { low = 10 } = {}) {
+  const here = frame(element, { name: "epoch", range: [0, EPOCHS - 1], ticks: [0, 20, 40] }, { name: "test accuracy (%)", range: [low, 100], ticks: [20, 40, 60, 80] });
+  if (!here.built) {
+    MILESTONES.forEach((epoch, i) => {
+      here.area.append(svg("path", { class: "gst-milestone", d: `M${here.left(epoch - 0.5)} 0V100` }));
+      here.plot.append(el("span", { class: "gst-milestone-name", style: `left:${here.left(epoch - 0.5)}%` }, i ? "÷100" : "rate ÷10"));
+    });
+  }
+  const strokes = Object.fromEntries(lines.map((line) => [line.key, stroke(here.area, line)]));
   /** @type {Record<string, Points>} */
   const points = Object.fromEntries(lines.map(({ key }) => [key, []]));
-
-  // uPlot wants one column of x for all lines: the union, an x twice where some line has two points there.
-  function data() {
-    /** @type {Map<number, number>} */
-    const times = new Map();
-    for (const { key } of lines) {
-      const here = new Map();
-      for (const [x] of points[key]) here.set(x, (here.get(x) ?? 0) + 1);
-      for (const [x, n] of here) times.set(x, Math.max(n, times.get(x) ?? 0));
-    }
-    const xs = [...times.keys()].sort((a, b) => a - b).flatMap((x) => new Array(times.get(x)).fill(x));
-    const columns = lines.map(({ key }) => {
-      const left = [...points[key]];
-      return xs.map((x) => (left.length && left[0][0] === x ? /** @type {[number, number]} */ (left.shift())[1] * 100 : null));
-    });
-    return [xs, ...columns];
-  }
-
-  const { draw } = await chart(
-    element,
-    {
-      scales: { x: { time: false, range: () => [0, EPOCHS - 1] }, y: { range: () => [low, 95] } },
-      axes: [
-        axis(element, { label: "epoch", size: 30 }),
-        axis(element, { label: "test accuracy (%)", size: 38, incrs: [20, 40] }),
-      ],
-      series: [
-        {},
-        ...lines.map(({ colour, dash, width = 2.5 }) => ({
-          stroke: () => colourOf(element, colour), dash, width, spanGaps: true, points: { show: false },
-        })),
-      ],
-      hooks: { drawClear: [(/** @type {any} */ plot) => milestones(element, plot)] },
-    },
-    data,
-  );
+  /** Lines that have changed; the others may have been drawn when the book was built. @type {Set<string>} */
+  const changed = new Set();
+  const draw = once(() => {
+    for (const key of changed) strokes[key].setAttribute("d", path(points[key].map(([x, y]) => [x, 100 * y]), here));
+    changed.clear();
+  });
+  const set = (/** @type {string} */ key, /** @type {Points} */ line) => { points[key] = line; changed.add(key); draw(); };
   return {
-    /** @param {string} key @param {Points} line */
-    set(key, line) { points[key] = line; draw(); },
+    set,
     /** @param {string} key @param {number} x @param {number} y */
-    add(key, x, y) { points[key].push([x, y]); draw(); },
-    clear(/** @type {string[]} */ ...keys) { keys.forEach((key) => (points[key] = [])); draw(); },
+    add(key, x, y) { set(key, [...points[key], [x, y]]); },
+    clear(/** @type {string[]} */ ...keys) { keys.forEach((key) => set(key, [])); },
     points,
   };
 }
@@ -120,36 +102,16 @@ export async function curves(element, lines, { low = 10 } = {}) {
  * A few values side by side: a signal, a channel. What it returns takes the range and a list for each line.
  * @param {HTMLElement} element @param {Line[]} lines @param {{x: string, n: number}} options
  */
-export async function traces(element, lines, { x, n }) {
-  const positions = Array.from({ length: n }, (_, i) => i + 1);
-  let values = lines.map(() => new Array(n).fill(0)), range = [0, 1];
-  const { draw } = await chart(element, {
-    scales: { x: { time: false }, y: { range: () => range } },
-    axes: [axis(element, { label: x, size: 30 }), axis(element, { size: 28, incrs: [0.1, 0.2, 0.5, 1, 2, 5] })],
-    series: [{}, ...lines.map(({ colour, dash, width = 2 }) => ({ stroke: () => colourOf(element, colour), dash, width, points: { show: false } }))],
-  }, () => [positions, ...values]);
-  return (/** @type {[number, number]} */ limits, /** @type {ArrayLike<number>[]} */ ...next) => { range = limits; values = next; draw(); };
-}
-
-/** Where the learning rate falls. */
-function milestones(/** @type {Element} */ element, /** @type {any} */ plot) {
-  const { ctx, bbox } = plot, ratio = devicePixelRatio;
-  ctx.save();
-  ctx.strokeStyle = ctx.fillStyle = colourOf(element, "--gst-soft");
-  ctx.lineWidth = ratio;
-  ctx.font = `${10 * ratio}px system-ui, sans-serif`;
-  ctx.setLineDash([2 * ratio, 3 * ratio]);
-  ctx.textAlign = "left"; // the axes leave their own
-  ctx.textBaseline = "alphabetic";
-  MILESTONES.forEach((epoch, i) => {
-    const x = plot.valToPos(epoch - 0.5, "x", true);
-    ctx.beginPath();
-    ctx.moveTo(x, bbox.top);
-    ctx.lineTo(x, bbox.top + bbox.height);
-    ctx.stroke();
-    ctx.fillText(i ? "÷100" : bbox.width < 230 * ratio ? "÷10" : "rate ÷10", x + 3 * ratio, bbox.top + bbox.height - 5 * ratio);
-  });
-  ctx.restore();
+export function traces(element, lines, { x, n }) {
+  /** @type {Axis} */
+  const y = { name: "", range: [0, 1] };
+  const here = frame(element, { name: x, range: [1, n] }, y);
+  const strokes = lines.map((line) => stroke(here.area, { width: 2, ...line }));
+  return (/** @type {[number, number]} */ limits, /** @type {ArrayLike<number>[]} */ ...next) => {
+    y.range = limits;
+    here.ticks();
+    strokes.forEach((each, i) => each.setAttribute("d", path(Array.from(next[i], (value, at) => [at + 1, value]), here)));
+  };
 }
 
 /**
@@ -159,36 +121,27 @@ function milestones(/** @type {Element} */ element, /** @type {any} */ plot) {
  * @param {HTMLElement} element @param {Cloud[]} clouds
  * @param {{x: string, y: string, xRange: [number, number], yRange: [number, number]}} options
  */
-export async function scatter(element, clouds, { x, y, xRange, yRange }) {
+export function scatter(element, clouds, { x, y, xRange, yRange }) {
   /** @type {Record<string, Dot[]>} */
   const dots = Object.fromEntries(clouds.map(({ key }) => [key, []]));
-  const range = () => {
-    const all = Object.values(dots).flat();
-    return all.length ? [Math.min(yRange[0], ...all.map((dot) => dot.y - 1)), Math.max(yRange[1], ...all.map((dot) => dot.y + 1))] : yRange;
-  };
-  const { draw } = await chart(
-    element,
-    {
-      scales: { x: { time: false, range: () => xRange }, y: { range } },
-      axes: [axis(element, { label: x, size: 30, incrs: [0.2, 0.5, 1, 2, 5, 10, 20, 50] }), axis(element, { label: y, size: 38, incrs: [1, 2, 5, 10, 20] })],
-      series: [{}, { show: false }],
-      hooks: {
-        draw: [(/** @type {any} */ plot) => {
-          const { ctx, bbox } = plot, ratio = devicePixelRatio;
-          ctx.save();
-          ctx.strokeStyle = colourOf(element, "--gst-soft"); // no gain, no loss
-          ctx.lineWidth = ratio;
-          ctx.beginPath();
-          ctx.moveTo(bbox.left, plot.valToPos(0, "y", true));
-          ctx.lineTo(bbox.left + bbox.width, plot.valToPos(0, "y", true));
-          ctx.stroke();
-          for (const cloud of clouds) paint(element, plot, cloud, dots[cloud.key]);
-          ctx.restore();
-        }],
-      },
-    },
-    () => [xRange, [null, null]],
-  );
+  /** @type {Axis} */
+  const side = { name: y, range: yRange };
+  const here = frame(element, { name: x, range: xRange }, side);
+  const zero = svg("path", { class: "gst-zero" }); // no gain, no loss
+  here.area.append(zero);
+  const layers = clouds.map(({ colour, marker, alpha = 1 }) => {
+    const layer = svg("g", { style: `--gst-mark:var(${colour})`, opacity: alpha });
+    (marker === "diamond" ? here.over : here.area).append(layer);
+    return layer;
+  });
+  const draw = once(() => {
+    const all = Object.values(dots).flat().map((dot) => dot.y);
+    side.range = [Math.min(yRange[0], ...all.map((value) => value - 1)), Math.max(yRange[1], ...all.map((value) => value + 1))];
+    here.ticks();
+    zero.setAttribute("d", `M0 ${here.top(0)}H100`);
+    clouds.forEach((cloud, i) => layers[i].replaceChildren(...marks(cloud, dots[cloud.key], here)));
+  });
+  draw();
   return {
     /** @param {string} key @param {Dot[]} points */
     set(key, points) { dots[key] = points; draw(); },
@@ -196,31 +149,23 @@ export async function scatter(element, clouds, { x, y, xRange, yRange }) {
   };
 }
 
-function paint(/** @type {Element} */ element, /** @type {any} */ plot, /** @type {Cloud} */ cloud, /** @type {Dot[]} */ dots) {
-  const { ctx } = plot, r = cloud.size * devicePixelRatio;
-  ctx.fillStyle = ctx.strokeStyle = colourOf(element, cloud.colour);
-  ctx.globalAlpha = cloud.alpha ?? 1;
-  ctx.lineWidth = 1.5 * devicePixelRatio;
-  for (const { x, y, low, high } of dots) {
-    const at = [plot.valToPos(x, "x", true), plot.valToPos(y, "y", true)];
-    ctx.beginPath();
-    if (low !== undefined && high !== undefined && Number.isFinite(low)) {
-      ctx.moveTo(at[0], plot.valToPos(low, "y", true));
-      ctx.lineTo(at[0], plot.valToPos(high, "y", true));
-      ctx.stroke();
-      ctx.beginPath();
-    }
-    if (cloud.marker === "circle") ctx.arc(at[0], at[1], r, 0, 2 * Math.PI);
-    else if (cloud.marker === "square") ctx.rect(at[0] - r, at[1] - r, 2 * r, 2 * r);
-    else {
-      ctx.moveTo(at[0], at[1] - 1.3 * r);
-      ctx.lineTo(at[0] + 1.3 * r, at[1]);
-      ctx.lineTo(at[0], at[1] + 1.3 * r);
-      ctx.lineTo(at[0] - 1.3 * r, at[1]);
-      ctx.closePath();
-    }
-    if (cloud.hollow) ctx.stroke();
-    else ctx.fill();
+/**
+ * The marks of a cloud. Hundreds of dots are one path: each is a line of no length whose ends are as wide as the mark, and
+ * strokes are not stretched with the chart. Diamonds are few, and shapes of their own.
+ */
+function marks(/** @type {Cloud} */ { marker, size, hollow }, /** @type {Dot[]} */ dots, /** @type {any} */ { left, top }) {
+  const sure = dots.filter(({ low }) => low !== undefined && Number.isFinite(low));
+  if (marker === "diamond") {
+    const shape = `M0 ${-1.3 * size}L${1.3 * size} 0L0 ${1.3 * size}L${-1.3 * size} 0Z`;
+    return [
+      ...sure.map(({ x, low, high }) => svg("line", { class: "gst-interval", x1: `${left(x)}%`, x2: `${left(x)}%`, y1: `${top(low)}%`, y2: `${top(high)}%` })),
+      ...dots.map(({ x, y }) => svg("svg", { x: `${left(x)}%`, y: `${top(y)}%`, overflow: "visible" }, svg("path", { class: hollow ? "gst-hollow" : "gst-solid", d: shape }))),
+    ];
   }
-  ctx.globalAlpha = 1;
+  const intervals = sure.map(({ x, low, high }) => `M${left(x)} ${top(low)}V${top(high)}`).join("");
+  const d = dots.map(({ x, y }) => `M${left(x).toFixed(2)} ${top(y).toFixed(2)}h0`).join("");
+  return [
+    svg("path", { class: "gst-interval", d: intervals }),
+    svg("path", { class: "gst-dots", d, style: `stroke-width:${2 * size}px;stroke-linecap:${marker === "circle" ? "round" : "square"}` }),
+  ];
 }

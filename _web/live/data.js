@@ -4,7 +4,7 @@
  *
  * @typedef {{signals: Float32Array, labels: Uint8Array, n: number}} Signals
  */
-import { LENGTHS, STATISTICS, WEIGHTS, FILTERS, size } from "./shapes.js";
+import { LENGTHS, STATISTICS, FILTERS, size, weightShapes } from "./shapes.js";
 
 const LENGTH = LENGTHS[0];
 const LEVELS = 128;
@@ -67,7 +67,7 @@ export async function loadState(name) {
     const values = integers.subarray(at, (at += size(shape)));
     return Float32Array.from(values, (value) => value * about.scales[tensor]);
   };
-  for (const [tensor, shape] of Object.entries(WEIGHTS)) state.weights[tensor] = take(tensor, shape);
+  for (const [tensor, shape] of Object.entries(weightShapes(about.head ?? "positions"))) state.weights[tensor] = take(tensor, shape);
   for (const [tensor, shape] of Object.entries(STATISTICS)) state.statistics[tensor] = take(tensor, shape);
   return { state, about };
 }

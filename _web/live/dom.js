@@ -19,6 +19,36 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** An element of a drawing. @param {string} tag @param {Record<string, any>} attributes @param {...Node} children @returns {any} */
+export function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
+/**
+ * A few buttons of which one is pressed.
+ * @param {string} name @param {[string, string][]} options value and words @param {(value: string) => void} change
+ */
+export function choice(name, options, change) {
+  const id = uniqueId();
+  const field = el("div", { class: "gst-choice", role: "group", "aria-labelledby": id }, el("span", { id }, name),
+    el("span", { class: "gst-options" }, ...options.map(([value, words]) => el("button", { type: "button", "aria-pressed": "false", "data-value": value }, words))));
+  return attachChoice(field, change);
+}
+
+/** The same, where the buttons are in the page already. @param {HTMLElement} field @param {(value: string) => void} change */
+export function attachChoice(field, change) {
+  const buttons = /** @type {HTMLButtonElement[]} */ ([...field.querySelectorAll("button")]);
+  const set = (/** @type {string | undefined} */ value) => buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.value === value)));
+  buttons.forEach((button) => button.addEventListener("click", () => {
+    set(button.dataset.value);
+    change(button.dataset.value ?? "");
+  }));
+  return { field, buttons, set };
+}
+
 /** A choice with its name. @param {string} name @param {[string, string][]} options value and words @param {(value: string) => void} change */
 export function select(name, options, change) {
   const control = el("select", { "aria-label": name, onchange: () => change(control.value), autocomplete: "off" },

@@ -1,12 +1,15 @@
 /** The page of its own: settings, two networks that train side by side, ten seeds, and where the reader's runs lie among the recorded ones. */
 import { INTERVENTIONS } from "./interventions.js";
-import { DEFAULTS, LEARNING_RATES, MOST_EVENTS, PRESETS, TARGETS, WEIGHT_DECAYS, fromAddress, inWords, toAddress, toCsv, valid } from "./settings.js";
+import { DECAYS, DEFAULTS, LEARNING_RATES, MOST_EVENTS, PRESETS, TARGETS, fromAddress, inWords, toAddress, toCsv, valid } from "./settings.js";
 import { loadJson } from "./data.js";
 import { curves, scatter } from "./charts.js";
 import { timeline } from "./timeline.js";
 import { estimate, percent, signed } from "./statistics.js";
+import { points } from "./commentary.js";
+import { after, progress, race } from "./race.js";
+import { GUESSES, guessSentence, recordedSentence, switches } from "./switches.js";
 import { Stopped, Trainer, trainer } from "./trainer.js";
-import { el, key, range, select } from "./dom.js";
+import { choice, el, key, range, select } from "./dom.js";
 
 const SEEDS = 10;
 /** @typedef {import("./training.js").Settings} Settings */
@@ -16,11 +19,9 @@ export function mount(root) {
   let settings = fromAddress(location.hash);
   /** @type {import("./settings.js").Run[]} */
   const runs = [];
-  let busy = false, paused = false;
-  /** @type {Promise<any> | null} */
-  let charts = null;
+  let busy = false, paused = false, guess = "";
   /** @type {any} */
-  let chart = null;
+  let charts = null;
 
   // ---- settings ----
   const change = (/** @type {Partial<Settings>} */ some) => {
@@ -34,7 +35,12 @@ export function mount(root) {
   const dose = range("share", 5, 100, 5, (value) => `${value}%`, (value) => change({ dose: value / 100 }));
   const events = range("events", 1, MOST_EVENTS, 1, String, (value) => change({ events: value }));
   const rate = select("learning rate", LEARNING_RATES.map((value) => [String(value), String(value)]), (value) => change({ learningRate: Number(value) }));
-  const decay = select("weight decay", WEIGHT_DECAYS.map((value) => [String(value), value ? String(value) : "none"]), (value) => change({ weightDecay: Number(value) }));
+  const decay = select("amount of weight decay", DECAYS.map(({ name }, i) => [String(i), name]), (i) => {
+    const { weightDecay, optimizer } = DECAYS[Number(i)];
+    change({ weightDecay, optimizer });
+  });
+  const recipe = switches(change);
+  const guesses = choice("Your guess: it will end", GUESSES, (value) => { guess = value; });
   const seed = el("input", { type: "number", min: 0, max: 999999, step: 1, autocomplete: "off", onchange: () => change({ seed: Number(seed.value) }) });
   const words = el("p", { class: "gst-note" });
   const presets = PRESETS.map(({ name, words: about, settings: some }) =>
@@ -48,11 +54,11 @@ export function mount(root) {
     dose.control.max = INTERVENTIONS[settings.intervention].removes ? 95 : 100;
     dose.set(Math.round(100 * settings.dose));
     events.set(settings.events);
-    for (const [control, value] of /** @type {[any, number][]} */ ([[rate.control, settings.learningRate], [decay.control, settings.weightDecay]])) {
-      // An address may hold a value that is not on the list.
-      if (![...control.options].some((option) => Number(option.value) === value)) control.append(el("option", { value: String(value) }, String(value)));
-      control.value = String(value);
-    }
+    // An address may hold a value that is not on the list.
+    if (!LEARNING_RATES.includes(settings.learningRate)) rate.control.append(el("option", { value: String(settings.learningRate) }, String(settings.learningRate)));
+    rate.control.value = String(settings.learningRate);
+    decay.control.value = String(DECAYS.findIndex(({ weightDecay, optimizer }) => weightDecay === settings.weightDecay && optimizer === settings.optimizer));
+    recipe.set(settings);
     seed.value = String(settings.seed);
     words.textContent = inWords(settings);
     presets.forEach((button, i) => button.setAttribute("aria-pressed",
@@ -65,7 +71,7 @@ export function mount(root) {
     seedBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain of each pair, and the mean with its 95% interval" }),
     instabilityBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain against instability" }),
     doseBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain against dose" });
-  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Choose what happens, and press Train a pair. It takes about 15 seconds.");
+  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Choose what happens to the network, then train it beside its twin.");
   const result = el("p", { class: "gst-result", role: "status" });
   const button = (/** @type {string} */ name, /** @type {() => void} */ onclick, /** @type {any} */ more = {}) => el("button", { type: "button", onclick, ...more }, name);
   const one = button("Train a pair", () => work(1), { class: "gst-main" });
@@ -73,8 +79,8 @@ export function mount(root) {
   const pause = button("Pause", () => {
     paused = !paused;
     trainer.tell(paused ? "pause" : "go on");
-    pause.textContent = paused ? "Go on" : "Pause";
-    text.textContent = paused ? "Paused." : "Both networks learn on.";
+    pause.textContent = paused ? "Resume" : "Pause";
+    text.textContent = paused ? "Paused." : "Both networks are training again.";
   }, { disabled: true });
   const stop = button("Stop", () => trainer.tell("stop"), { disabled: true });
   const csv = button("Download your runs (CSV)", () => download(toCsv(runs)), { disabled: true });
@@ -82,62 +88,60 @@ export function mount(root) {
     history.replaceState(null, "", `#${toAddress(settings)}`);
     try {
       await navigator.clipboard.writeText(location.href);
-      text.textContent = "The address of this experiment is copied.";
+      text.textContent = "The address of this experiment is copied. It repeats the same run in the same browser; another browser engine rounds differently, so its last digits may differ.";
     } catch {
-      text.textContent = `The address of this experiment: ${location.href}`;
+      text.textContent = `The address of this experiment: ${location.href} (another browser engine rounds differently, so its last digits may differ).`;
     }
   });
   const clouds = el("div", { class: "gst-clouds" },
     el("section", {}, el("p", { class: "gst-head" }, "Gain against instability"), instabilityBox),
     el("section", {}, el("p", { class: "gst-head" }, "Gain against dose"), doseBox),
-    el("section", { class: "gst-wide" }, el("p", { class: "gst-head" }, "Your pairs: mean and 95% interval"), seedBox));
-  const placeholder = (/** @type {string} */ about) => el("p", { class: "gst-note" }, about);
-  curveBox.append(placeholder("Two curves grow here while the networks learn."));
-  instabilityBox.append(placeholder("A point for every recorded network, and yours among them."));
-  doseBox.append(placeholder("The same points, by how much was hit."));
-  seedBox.append(placeholder("Press Ten seeds: a point for each pair, the mean and how sure it is."));
-  const figure = el("figure", { class: "gst-live gst-experiment", "aria-label": "Train two networks side by side, one of them hit" },
-    el("p", { class: "gst-title" }, "Hit a network while it learns. Its twin is left alone."),
+    el("section", { class: "gst-wide" }, el("p", { class: "gst-head" }, "Ten seeds: your pairs, their mean and its 95% interval"), seedBox));
+  const bar = progress();
+  const figure = el("figure", { class: "gst-live gst-experiment", "aria-label": "Train two networks side by side, one of them damaged" },
+    el("p", { class: "gst-title" }, "Damage a network while it trains. Its twin is left alone."),
     el("div", { class: "gst-presets", role: "group", "aria-label": "Presets" }, ...presets),
     line.element,
     el("div", { class: "gst-columns" },
       el("div", { class: "gst-fields" }, what.field, target.field, dose.field, events.field, rate.field, decay.field,
         el("label", { class: "gst-field" }, el("span", {}, "seed"), seed)),
       el("div", { class: "gst-side" },
-        el("p", { class: "gst-keys" }, key("--gst-hit", "hit"), key("--gst-twin", "its twin", true)),
+        el("p", { class: "gst-keys" }, key("--gst-hit", "your network"), key("--gst-twin", "its twin, left alone", true)),
         curveBox)),
+    recipe.field,
+    guesses.field,
     el("div", { class: "gst-controls" }, one, ten, pause, stop),
+    bar.element,
     words,
     text,
     result,
     clouds,
-    el("p", { class: "gst-note" }, "Grey: recorded runs, one point a network, twenty seeds a setting, on 4,000 test signals like the ends of yours. Orange: yours, at the recorded runs' learning rate and weight decay."),
+    el("p", { class: "gst-note" }, "Grey: recorded pruning runs, one dot for each network, twenty seeds for each setting, tested on 4,000 signals like yours. Orange: your runs, if they use the recorded learning rate, no weight decay and a head that reads positions."),
     el("div", { class: "gst-controls" }, csv, share));
   root.replaceChildren(figure);
   // The recorded runs come when the reader comes near, the library that trains only when it is asked to train.
-  const ready = () => (charts ??= draw().catch((error) => {
-    charts = null;
-    throw error;
-  }));
-  for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => ready().catch(() => {}), { once: true, passive: true });
+  for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => { if (!("recorded" in root.dataset)) showRecorded().catch(() => {}); }, { passive: true });
   fill();
 
-  async function draw() {
-    const recorded = await loadJson("clouds.json");
+  const curve = curves(curveBox, [{ key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 }, { key: "hit", colour: "--gst-hit" }]);
+  {
     const mine = { key: "mine", colour: "--gst-hit", marker: /** @type {"diamond"} */ ("diamond"), size: 5 };
-    const cloud = { key: "recorded", colour: "--gst-cloud", marker: /** @type {"circle"} */ ("circle"), size: 2, alpha: 0.35 };
+    const cloud = { key: "recorded", colour: "--gst-cloud", marker: /** @type {"circle"} */ ("circle"), size: 2, alpha: 0.5 };
     const axes = { y: "gain (points)", yRange: /** @type {[number, number]} */ ([-12, 8]) };
-    const [curve, byInstability, byDose, bySeed] = await Promise.all([
-      curves(curveBox, [{ key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 }, { key: "hit", colour: "--gst-hit" }]),
-      scatter(instabilityBox, [cloud, mine], { ...axes, x: "instability", xRange: [-0.02, 0.9] }),
-      scatter(doseBox, [cloud, mine], { ...axes, x: "dose (%)", xRange: [0, 100] }),
-      scatter(seedBox, [{ ...mine, alpha: 0.45, size: 4 }, { key: "mean", colour: "--gst-ink", marker: "square", size: 4 }],
+    charts = {
+      curve,
+      byInstability: scatter(instabilityBox, [cloud, mine], { ...axes, x: "instability", xRange: [-0.02, 0.9] }),
+      byDose: scatter(doseBox, [cloud, mine], { ...axes, x: "dose (%)", xRange: [0, 100] }),
+      bySeed: scatter(seedBox, [{ ...mine, alpha: 0.45, size: 4 }, { key: "mean", colour: "--gst-ink", marker: "square", size: 4 }],
         { x: "number of pairs", y: "gain (points)", xRange: [0, SEEDS + 0.7], yRange: [-2, 6] }),
-    ]);
-    const { instability, gain, dose: doses } = recorded.runs;
-    byInstability.set("recorded", gain.map((/** @type {number} */ y, /** @type {number} */ i) => ({ x: instability[i], y })));
-    byDose.set("recorded", gain.map((/** @type {number} */ y, /** @type {number} */ i) => ({ x: 100 * doses[i], y })));
-    return { curve, byInstability, byDose, bySeed };
+    };
+  }
+  /** The recorded runs; a failure costs the grey dots only. */
+  async function showRecorded() {
+    const { instability, gain, dose: doses } = (await loadJson("clouds.json")).runs;
+    charts.byInstability.set("recorded", gain.map((/** @type {number} */ y, /** @type {number} */ i) => ({ x: instability[i], y })));
+    charts.byDose.set("recorded", gain.map((/** @type {number} */ y, /** @type {number} */ i) => ({ x: 100 * doses[i], y })));
+    root.dataset.recorded = "";
   }
 
   // ---- training ----
@@ -155,10 +159,9 @@ export function mount(root) {
     /** @type {number[]} */
     const gains = [];
     try {
-      text.textContent = "The library that trains is on its way.";
+      text.textContent = "Loading what trains…";
       result.textContent = "";
-      chart = await ready();
-      if (n > 1) chart.bySeed.set("mine", []), chart.bySeed.set("mean", []);
+      if (n > 1) charts.bySeed.set("mine", []), charts.bySeed.set("mean", []);
       for (let i = 0; i < n; i++) {
         const run = await pair({ ...start, seed: start.seed + i }, n > 1 ? `Seed ${start.seed + i}: ` : "");
         gains.push(run.gain);
@@ -166,7 +169,7 @@ export function mount(root) {
       }
       if (n > 1) text.textContent = `${n} pairs are done.`;
     } catch (error) {
-      text.textContent = error instanceof Stopped ? "Stopped." : `It did not work: ${error instanceof Error ? error.message : error}.`;
+      text.textContent = error instanceof Stopped ? "Stopped." : `Training did not work (${error instanceof Error ? error.message : error}). Press the button to try again.`;
     } finally {
       busy = false;
       one.disabled = ten.disabled = false;
@@ -177,32 +180,28 @@ export function mount(root) {
   }
 
   async function pair(/** @type {Settings} */ chosen, /** @type {string} */ who) {
-    chart.curve.clear("hit", "twin");
-    const { hit, twin } = await trainer.pair(chosen, (name, message) => {
-      if (message.kind === "epoch") chart.curve.add(name, message.epoch, message.accuracy);
-      if (message.kind === "event") {
-        chart.curve.add(name, message.epoch, message.after);
-        // One sentence an event; nineteen would drown a screen reader.
-        if (chosen.events <= 5) text.textContent = `${who}event ${message.index + 1} after epoch ${message.epoch}: accuracy goes from ${percent(message.before)} to ${percent(message.after)}.`;
-      }
-      if (message.kind === "epoch" && name === "hit" && message.epoch === 0) text.textContent = `${who}both networks are learning.`;
+    charts.curve.clear("hit", "twin");
+    const { hit, twin, gain, verdict, epoch } = await race(chosen, {
+      chart: charts.curve, progress: bar, say: (sentence) => { text.textContent = who + sentence; },
+      onHit: (message) => { if (message.epoch === 0) text.textContent = `${who}both networks are training.`; },
     });
-    const gain = 100 * (hit.accuracy - twin.accuracy), run = { settings: chosen, hit, twin, gain };
+    const early = hit.instability === undefined, run = { settings: chosen, hit, twin, gain };
+    const sentence = `${after(epoch)} ${percent(hit.accuracy)} against ${percent(twin.accuracy)} for its twin: ${points(gain)}${early ? "" : `, at instability ${hit.instability.toFixed(2)}`}.`;
+    text.textContent = `${who}${verdict} ${sentence}${guessSentence(guess, gain)}${who ? "" : " One pair is one pair; ten seeds say more."}${await recordedSentence(chosen)}`;
+    curveBox.setAttribute("aria-label", `Test accuracy over the epochs. ${sentence}`);
+    if (early) return run; // not comparable with runs that went to the end
     runs.push(run);
     csv.disabled = false;
-    const mine = runs.filter(({ settings: s }) => s.learningRate === DEFAULTS.learningRate && s.weightDecay === DEFAULTS.weightDecay);
-    chart.byInstability.set("mine", mine.map((each) => ({ x: each.hit.instability, y: each.gain })));
-    chart.byDose.set("mine", mine.map((each) => ({ x: 100 * each.settings.dose, y: each.gain })));
-    const sentence = `${percent(hit.accuracy)} against ${percent(twin.accuracy)} for its twin: ${signed(gain)} points, at instability ${hit.instability.toFixed(2)}.`;
-    text.textContent = `${who}${sentence}${who ? "" : " One pair is one pair; ten seeds say more."}`;
-    curveBox.setAttribute("aria-label", `Test accuracy over the epochs. ${sentence}`);
+    const mine = runs.filter(({ settings: s }) => s.learningRate === DEFAULTS.learningRate && s.weightDecay === DEFAULTS.weightDecay && s.head === DEFAULTS.head);
+    charts.byInstability.set("mine", mine.map((each) => ({ x: each.hit.instability, y: each.gain })));
+    charts.byDose.set("mine", mine.map((each) => ({ x: 100 * each.settings.dose, y: each.gain })));
     return run;
   }
 
   function showSeeds(/** @type {number[]} */ gains) {
     const { mean, low, high, n } = estimate(gains);
-    chart.bySeed.set("mine", gains.map((y, i) => ({ x: i + 1, y })));
-    chart.bySeed.set("mean", gains.map((_, i) => {
+    charts.bySeed.set("mine", gains.map((y, i) => ({ x: i + 1, y })));
+    charts.bySeed.set("mean", gains.map((_, i) => {
       const upTo = estimate(gains.slice(0, i + 1));
       return { x: i + 1.25, y: upTo.mean, low: upTo.low, high: upTo.high };
     }).slice(1));

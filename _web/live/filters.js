@@ -1,112 +1,156 @@
 /**
- * Click the filters: cut some of the last layer's 64, see at once what the network can still do, let it learn on.
- * Nothing is fetched before the reader comes near; nothing that trains before the reader asks to train.
+ * Click the filters: cut some of the last layer's 64, see at once what the network can still do, let it keep training.
+ * The figure is in the page already (tools/pages/click_figure.py); this attaches to it. The network is fetched when the
+ * reader comes near, what trains when the reader asks to train.
  */
 import { activations, contributions, logits, score } from "./forward.js";
-import { CLASSES, FILTERS, copyState } from "./shapes.js";
+import { FILTERS, copyState } from "./shapes.js";
 import { norms, choose } from "./interventions.js";
-import { loadJson, loadSignals, loadState } from "./data.js";
-import { loadCharts, curves } from "./charts.js";
+import { loadSignals, loadState } from "./data.js";
+import { curves } from "./charts.js";
 import { listener } from "./channels.js";
 import { stream } from "./random.js";
 import { DEFAULTS } from "./settings.js";
-import { percent, signed } from "./statistics.js";
+import { percent } from "./statistics.js";
+import { points } from "./commentary.js";
+import { after, progress, race } from "./race.js";
+import { player } from "./film.js";
+import { attachChoice } from "./dom.js";
+import { attachSwitches, recordedSentence, guessSentence } from "./switches.js";
 import { Stopped, Trainer, trainer } from "./trainer.js";
-import { el, key } from "./dom.js";
 
 const SLICE = 8; // milliseconds of computing before the page may draw again
 const EARLIER = 4; // tries that stay on the chart
 
 const yieldToPage = () => new Promise((done) => setTimeout(done));
+/** @typedef {{accuracy: number, classes: number[], profiles: string, curve: number[]}} First */
+/** @typedef {{state: any, about: any, parts: Float32Array, labels: Uint8Array, accuracy: number, norms: number[]}} Network */
 
-/**
- * @param {HTMLElement} root the first picture's numbers stand in its data-first, or come in a small file; with data-channels
- *   (chapter 1) it shows what a filter says about one signal
- */
-export async function mount(root) {
-  const first = root.dataset.first ? JSON.parse(root.dataset.first) : await loadJson("first.json");
+/** @param {HTMLElement} root its data-first has the first picture's numbers, its data-film a recorded run (first page) */
+export function mount(root) {
+  const find = (/** @type {string} */ selector) => /** @type {any} */ (root.querySelector(selector));
+  const figure = find("figure"), grid = find(".gst-filters"), tiles = /** @type {HTMLElement[]} */ ([...grid.children]);
+  const number = find(".gst-number b"), kept = find(".gst-kept"), classes = find(".gst-classes"), chartBox = find(".gst-watch .gst-chart");
+  const bars = /** @type {HTMLElement[]} */ ([...classes.querySelectorAll("i")]);
+  const text = find(".gst-text"), go = find(".gst-main"), filmButton = find(".gst-film"), title = find(".gst-title");
+  const quick = /** @type {HTMLButtonElement[]} */ ([...root.querySelectorAll("[data-cut]")]);
+  const channels = "channels" in root.dataset ? listener(find(".gst-listen")) : null;
+  /** @type {First} */
+  let first = JSON.parse(root.dataset.first ?? "{}");
+  const film = root.dataset.film ? JSON.parse(root.dataset.film) : null;
   const mask = new Uint8Array(FILTERS).fill(1);
-  /** @type {{state: any, about: any, parts: Float32Array, labels: Uint8Array, whole: any, norms: number[]} | null} */
+  /** @type {Network | null} */
   let network = null;
-  /** @type {Awaited<ReturnType<typeof curves>> | null} */
-  let chart = null;
-  let training = false, cursor = 0, tries = 0;
+  let training = false, finished = false, cursor = 0, tries = 0, guess = "";
+  let settings = { ...DEFAULTS };
 
-  // ---- what is there ----
-  const tiles = Array.from({ length: FILTERS }, (_, c) =>
-    el("button", { type: "button", class: "gst-filter", "aria-pressed": "false", "aria-label": `filter ${c + 1}`, tabindex: c ? -1 : 0, "data-filter": c },
-      profile(first.profiles.slice(10 * c, 10 * c + 10))));
-  const grid = el("div", { class: "gst-filters", role: "group", "aria-label": "The 64 filters of the last layer; pressed means cut" }, ...tiles);
-  const number = el("b", {}), kept = el("span", {});
-  const bars = Array.from({ length: CLASSES }, (_, k) => el("i", { style: "height:0" }));
-  const classes = el("div", { class: "gst-classes", role: "img" }, ...bars.map((bar, k) => el("span", {}, el("s", {}, bar), String(k))));
-  const chartBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Test accuracy over the epochs" },
-    el("p", { class: "gst-note" }, "It has learned for 13 of 60 epochs. Cut something, and see the curve fall; train on, and see what becomes of it."));
-  const channels = "channels" in root.dataset ? listener() : null;
-  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Sweep over many, or let chance choose.");
-  const cut = (/** @type {string} */ words, /** @type {number} */ n, /** @type {any} */ target) =>
-    el("button", { type: "button", onclick: () => cutSome(n, target) }, words);
-  const go = el("button", { type: "button", class: "gst-main", onclick: () => (training ? trainer.tell("stop") : trainOn()) }, "Train on");
-  const quick = [cut("Cut half", 32, "random"), cut("Cut 80%", 51, "random"), el("button", { type: "button", onclick: () => set(() => 1) }, "All back")];
-  const figure = el("figure", { class: "gst-live gst-click", "aria-label": "Cut filters of a trained network, and let it learn on" },
-    el("p", { class: "gst-title" }, "Click filters to cut them. Then let the network learn on."),
-    el("div", { class: "gst-columns" },
-      el("div", {}, grid, el("div", { class: "gst-controls" }, ...quick)),
-      el("div", { class: "gst-side" },
-        el("div", { class: "gst-now" }, el("p", { class: "gst-number" }, number, el("span", {}, " right"), kept), classes),
-        el("p", { class: "gst-keys" }, key("--gst-hit", "yours"), key("--gst-twin", "its twin that nobody cuts", true)),
-        chartBox,
-        el("div", { class: "gst-controls" }, go))),
-    text,
-    channels?.element ?? "",
-    el("p", { class: "gst-note" }, "A small network in the middle of its training, and 1,000 signals it has never seen. Little bars: for which of the ten classes a filter speaks. ",
-      el("a", { href: new URL("../../book/live.html", import.meta.url).href }, "More to try"), "."));
-  root.replaceChildren(figure);
+  const chart = curves(chartBox, [
+    ...Array.from({ length: EARLIER }, (_, i) => ({ key: `earlier${i}`, colour: "--gst-pale", width: 1.5 })),
+    { key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 },
+    { key: "past", colour: "--gst-twin", width: 2 },
+    { key: "hit", colour: "--gst-hit" },
+  ]);
+  const past = () => chart.set("past", first.curve.map((accuracy, epoch) => [epoch, accuracy]));
+  past();
+  const bar = progress(find(".gst-progress"));
+  attachChoice(find(".gst-guess"), (value) => { guess = value; });
+  const say = (/** @type {string} */ sentence) => { text.textContent = sentence; };
+  const cutNow = () => FILTERS - mask.reduce((a, b) => a + b);
 
   // ---- what it shows ----
-  const show = (/** @type {number} */ accuracy, /** @type {number[]} */ shares) => {
-    number.textContent = percent(accuracy);
-    const n = mask.reduce((a, b) => a + b);
-    kept.textContent = ` with ${n} of 64 filters`;
-    bars.forEach((bar, k) => (bar.style.height = `${100 * shares[k]}%`));
-    classes.setAttribute("aria-label", "Right per class: " + shares.map((share, k) => `${k}: ${Math.round(100 * share)}%`).join(", "));
-    return n;
+  /** @param {number | null} accuracy null: not known @param {number[] | null} shares */
+  const show = (accuracy, shares, n = FILTERS - cutNow()) => {
+    number.textContent = accuracy === null ? "…" : percent(accuracy);
+    kept.textContent = `with ${n} of 64 filters`;
+    if (!shares) return;
+    bars.forEach((each, k) => (each.style.height = `${100 * shares[k]}%`));
+    classes.setAttribute("aria-label", "Correct in each class: " + shares.map((share, k) => `${k}: ${Math.round(100 * share)}%`).join(", "));
   };
+  const press = (/** @type {(c: number) => boolean} */ isCut) => tiles.forEach((tile, c) => tile.setAttribute("aria-pressed", String(isCut(c))));
+  const profile = () => tiles.forEach((tile, c) => [...(tile.firstElementChild?.children ?? [])].forEach((each, k) => {
+    /** @type {HTMLElement} */ (each).style.height = `${Math.max(4, 25 * (Number(first.profiles[10 * c + k]) - 5))}%`;
+  }));
+  const label = () => {
+    if (!playing()) go.textContent = training ? "Stop" : cutNow() ? "Keep training" : "Cut some filters first";
+  };
+  /** Shows the mask; an accuracy only if it belongs to this mask. */
   const update = () => {
-    tiles.forEach((tile, c) => tile.setAttribute("aria-pressed", String(!mask[c])));
+    press((c) => !mask[c]);
+    label();
     channels?.show(cursor, mask);
-    if (!network) return null;
+    const n = cutNow(), at = first.curve.length - 1;
+    if (!network) {
+      show(n ? null : first.accuracy, n ? null : first.classes);
+      chart.set("hit", []);
+      return null;
+    }
     const found = score(logits(network.parts, mask, network.state.weights.bh), network.labels);
-    const n = show(found.accuracy, found.right.map((right, k) => right / found.all[k]));
-    const at = network.about.epochs - 1, last = network.about.curve[at];
-    // The drop stands on the chart before anybody trains.
-    chart?.set("hit", n < FILTERS ? [[at, last], [at, found.accuracy]] : []);
+    show(found.accuracy, found.right.map((right, k) => right / found.all[k]));
+    // The drop is on the chart before anybody trains.
+    chart.set("hit", n ? [[at, first.curve[at]], [at, found.accuracy]] : []);
     return found.accuracy;
   };
-  const say = (/** @type {number | null} */ accuracy) => {
+  const sayCut = () => {
+    const accuracy = update();
     if (accuracy === null || !network) return;
-    const n = mask.reduce((a, b) => a + b), before = network.whole.accuracy;
-    text.textContent = n === FILTERS
-      ? `All 64 filters: ${percent(before)} right.`
-      : `${FILTERS - n} of 64 filters cut: accuracy falls from ${percent(before)} to ${percent(accuracy)}. Let it learn on?`;
+    const n = cutNow();
+    say(n ? `${n} of 64 filters cut: accuracy falls from ${percent(network.accuracy)} to ${percent(accuracy)}.` : `All 64 filters: ${percent(network.accuracy)} correct.`);
   };
 
+  // ---- the film ----
+  const movie = film ? player(film, {
+    cut: (gone) => press((c) => gone.has(c)),
+    show: (accuracy, shares, n) => show(accuracy, shares ?? first.classes, n),
+    curves: (hit, twin) => { chart.set("hit", hit); chart.set("twin", twin); },
+    say,
+    end: () => { say(`${percent(film.hit[film.hit.length - 1])} with ${FILTERS - film.cut.length} filters, ${percent(film.twin[film.twin.length - 1])} for the twin that kept all 64. Does that hold for any cut? Your turn.`); root.dataset.film = "over"; filmButton.hidden = true; },
+  }) : null;
+  let onFilm = Boolean(movie);
+  function playing() { return onFilm; }
+  /** The reader takes over: all 64 filters are back, and the film is gone. */
+  const takeOver = () => {
+    if (!onFilm) return;
+    onFilm = false;
+    movie?.pause();
+    root.dataset.film = "over";
+    filmButton.hidden = true;
+    root.querySelectorAll(".gst-moment").forEach((each) => each.remove());
+    title.textContent = "Your turn: click filters to cut them. Then let the network keep training.";
+    chart.clear("hit", "twin");
+    past();
+    say("Click a filter, drag across several, or cut some at random.");
+    update();
+  };
+  if (movie) {
+    const start = () => { root.querySelectorAll(".gst-moment").forEach((each) => each.remove()); movie.play(); root.dataset.film = "playing"; filmButton.textContent = "Pause"; };
+    filmButton.addEventListener("click", () => {
+      if (!movie.playing) return start();
+      movie.pause();
+      root.dataset.film = "paused";
+      filmButton.textContent = "Play";
+    });
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) whenSeen(figure, () => { if (onFilm && root.dataset.film !== "playing") start(); });
+  }
+
+  // ---- cutting ----
   const set = (/** @type {(c: number) => number} */ value) => {
     if (training) return;
+    takeOver();
     for (let c = 0; c < FILTERS; c++) mask[c] = value(c);
     restart();
-    say(update());
-    prepare();
+    sayCut();
   };
-  const cutSome = async (/** @type {number} */ n, /** @type {any} */ target) => {
-    await prepare();
-    if (!network) return;
-    const gone = new Set(choose(network.norms, [...mask.keys()], n, target, stream(++tries, "cut")));
+  quick.forEach((button) => button.addEventListener("click", async () => {
+    const n = Number(button.dataset.cut);
+    if (!n) return set(() => 1);
+    takeOver();
+    if (!(await prepare()) || !network) return;
+    const gone = new Set(choose(network.norms, [...mask.keys()], n, "random", stream(++tries, "cut")));
     set((c) => (gone.has(c) ? 0 : 1));
-  };
+  }));
 
-  // ---- clicking and sweeping: a press takes the new state along to every filter that the pointer passes ----
-  let sweep = -1;
+  // A press takes the new state along to every filter that the pointer passes.
+  let stroke = -1;
   const hitTile = (/** @type {number} */ c, /** @type {number} */ value) => {
     if (training || mask[c] === value) return;
     mask[c] = value;
@@ -114,51 +158,59 @@ export async function mount(root) {
     update();
   };
   const tileOf = (/** @type {any} */ target) => target?.closest?.(".gst-filter");
-  /** @type {any} a finger's first filter: it may be about to scroll, so nothing is cut before it moves sideways or lifts */
-  let touched = null;
+  /** A finger that has not shown yet whether it scrolls, strokes or taps. @type {{tile: any, x: number, y: number} | null} */
+  let finger = null;
+  /** The mask before the stroke, for when the browser takes the gesture over. @type {Uint8Array | null} */
+  let before = null;
   const begin = (/** @type {any} */ tile) => {
+    takeOver();
     const c = Number(tile.dataset.filter);
-    sweep = mask[c] ? 0 : 1;
-    hitTile(c, sweep);
+    before = mask.slice();
+    stroke = mask[c] ? 0 : 1;
+    hitTile(c, stroke);
     focusTile(c);
     prepare();
   };
   grid.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
     const tile = tileOf(event.target);
     if (!tile || event.button) return;
-    if (event.pointerType === "touch") touched = tile;
-    else begin(tile);
+    if (event.pointerType === "mouse") begin(tile);
+    else finger = { tile, x: event.clientX, y: event.clientY };
   });
   grid.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
     const tile = tileOf(document.elementFromPoint(event.clientX, event.clientY)); // a finger keeps its first element
-    if (touched && tile !== touched) {
-      begin(touched);
-      touched = null;
+    if (finger && tile !== finger.tile) {
+      // Upwards or downwards is a scroll, and cuts nothing.
+      if (Math.abs(event.clientX - finger.x) > Math.abs(event.clientY - finger.y)) begin(finger.tile);
+      finger = null;
     }
-    if (tile && grid.contains(tile)) channels?.show(Number(tile.dataset.filter), mask);
-    if (sweep >= 0 && tile && grid.contains(tile)) hitTile(Number(tile.dataset.filter), sweep);
+    if (!tile || !grid.contains(tile)) return;
+    channels?.show(Number(tile.dataset.filter), mask);
+    if (stroke >= 0) hitTile(Number(tile.dataset.filter), stroke);
   });
-  const stopSweep = () => {
-    if (sweep < 0) return;
-    sweep = -1;
-    if (network) say(update());
-  };
   addEventListener("pointerup", () => {
-    if (touched) begin(touched);
-    touched = null;
-    stopSweep();
+    if (finger) begin(finger.tile); // a tap
+    finger = null;
+    if (stroke < 0) return;
+    stroke = -1;
+    sayCut();
   });
   addEventListener("pointercancel", () => {
-    touched = null;
-    stopSweep();
+    finger = null;
+    if (stroke < 0) return;
+    stroke = -1;
+    if (before) mask.set(before);
+    sayCut();
   });
   // A click without a pointer before it comes from the keyboard or a screen reader.
   grid.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     const tile = tileOf(event.target);
     if (!tile || event.detail) return;
+    takeOver();
     const c = Number(tile.dataset.filter);
     hitTile(c, mask[c] ? 0 : 1);
-    prepare().then(() => say(update()));
+    sayCut();
+    prepare();
   });
   const focusTile = (/** @type {number} */ c) => {
     tiles[cursor].tabIndex = -1;
@@ -176,14 +228,17 @@ export async function mount(root) {
   });
 
   // ---- what is fetched: when the reader comes near ----
-  /** @type {Promise<void> | null} */
+  /** @type {Promise<boolean> | null} */
   let preparing = null;
-  const prepare = () => (preparing ??= fetchAll().catch((error) => {
+  /** Whether the network is there; after a failure the next call tries again. */
+  const prepare = () => (preparing ??= fetchAll().then(() => true, (error) => {
     preparing = null;
-    text.textContent = `The network could not be loaded (${error.message}). Try again, or look at the recorded figure below.`;
+    say(`The network could not be loaded (${error.message}). Check your connection; the next click tries again.`);
+    return false;
   }));
   async function fetchAll() {
-    const [{ state, about }, test] = await Promise.all([loadState("trained"), loadSignals("test"), loadCharts()]);
+    const name = switches.network(), wanted = settings;
+    const [{ state, about }, test] = await Promise.all([loadState(name), loadSignals("test")]);
     const steps = activations(state, test.signals);
     let step = steps.next(), since = performance.now();
     while (!step.done) {
@@ -195,94 +250,94 @@ export async function mount(root) {
     }
     await yieldToPage();
     const parts = contributions(step.value, state.weights.wh);
-    const whole = score(logits(parts, new Uint8Array(FILTERS).fill(1), state.weights.bh), test.labels);
     await yieldToPage();
-    chart = await curves(chartBox, [
-      ...Array.from({ length: EARLIER }, (_, i) => ({ key: `earlier${i}`, colour: "--gst-pale", width: 1.5 })),
-      { key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 },
-      { key: "past", colour: "--gst-twin", width: 2 },
-      { key: "hit", colour: "--gst-hit" },
-    ]);
-    network = { state, about, parts, labels: test.labels, whole, norms: norms(state) };
-    await channels?.start(network, test.signals, step.value);
-    chart.set("past", about.curve.map((/** @type {number} */ accuracy, /** @type {number} */ epoch) => [epoch, accuracy]));
-    root.dataset.ready = "";
-    const accuracy = update();
-    if (mask.includes(0)) say(accuracy);
+    if (wanted !== settings) return fetchAll(); // a switch was turned meanwhile
+    network = { state, about, parts, labels: test.labels, accuracy: about.first.accuracy, norms: norms(state) };
+    first = about.first;
+    channels?.start(network, test.signals, step.value);
+    root.dataset.ready = name;
+    if (onFilm) return;
+    profile();
+    past();
+    sayCut();
   }
   for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => prepare(), { once: true, passive: true });
 
+  const switches = attachSwitches(find(".gst-switches"), (some) => {
+    if (training) return;
+    takeOver();
+    settings = { ...settings, ...some };
+    network = null;
+    preparing = null;
+    finished = false;
+    delete root.dataset.ready;
+    chart.clear("hit", "twin", ...Array.from({ length: EARLIER }, (_, i) => `earlier${i}`));
+    number.textContent = "…";
+    prepare();
+  });
+
   // ---- training ----
-  let finished = false;
   const restart = () => {
     // A new cut is made in the network as it was: the last try becomes a thin line.
-    if (!finished || !chart) return;
+    if (!finished) return;
     finished = false;
     for (let i = EARLIER - 1; i > 0; i--) chart.set(`earlier${i}`, chart.points[`earlier${i - 1}`]);
     chart.set("earlier0", chart.points.hit);
+    chart.clear("twin");
   };
-  async function trainOn() {
-    await prepare();
-    if (!network || !chart || training) return;
-    if (!Trainer.possible()) {
-      text.textContent = "This browser cannot train here. The recorded figure below shows what comes of it.";
-      return;
-    }
+  go.addEventListener("click", () => {
+    if (onFilm) return takeOver();
+    if (training) return trainer.tell("stop");
+    if (!cutNow()) return say("Cut some filters first: click them, drag across several, or press Cut half.");
+    keepTraining();
+  });
+  async function keepTraining() {
+    if (!(await prepare()) || !network || training) return;
+    if (!Trainer.possible()) return say("This browser cannot train here. The recorded figure below shows what comes of it.");
     restart();
     update();
     training = true;
-    go.textContent = "Stop";
+    label();
     figure.classList.add("gst-busy");
-    quick.forEach((button) => (button.disabled = true));
-    const { state, about } = network, at = about.epochs - 1, last = about.curve[at];
+    [...quick, ...switches.buttons].forEach((button) => (button.disabled = true));
+    const { state, about } = network, at = about.epochs - 1, last = first.curve[at], n = FILTERS - cutNow();
     const hitFrom = copyState(state);
     hitFrom.mask.set(mask);
-    const n = mask.reduce((a, b) => a + b), cutNow = FILTERS - n;
     const accuracy = score(logits(network.parts, mask, state.weights.bh), network.labels).accuracy;
-    let passed = false;
-    /** @type {Record<string, Map<number, number>>} */
-    const seen = { hit: new Map(), twin: new Map() };
     chart.set("twin", [[at, last]]);
-    chart.set("hit", cutNow ? [[at, last], [at, accuracy]] : [[at, last]]);
-    text.textContent = cutNow ? `${cutNow} filters are gone and stay gone. It learns on, and so does its twin that has all 64.` : "Nothing is cut, so it will do what its twin does.";
+    chart.set("hit", [[at, last], [at, accuracy]]);
+    say(`Both keep training: yours with ${n} filters, its twin with all 64.`);
     try {
-      const { hit, twin } = await trainer.pair({ ...DEFAULTS, seed: about.seed }, (who, message) => {
-        if (message.kind !== "epoch" || !chart) return;
-        chart.add(who, message.epoch, message.accuracy);
-        seen[who].set(message.epoch, message.accuracy);
-        const other = seen[who === "hit" ? "twin" : "hit"].get(message.epoch);
-        if (other !== undefined) {
-          const ahead = /** @type {number} */ (seen.hit.get(message.epoch)) - /** @type {number} */ (seen.twin.get(message.epoch));
-          if (!passed && cutNow && ahead > 0) {
-            passed = true;
-            text.textContent = `Epoch ${message.epoch + 1}: with ${n} filters it has caught up with its twin that has 64.`;
-          }
-        }
-        if (who === "hit") show(message.accuracy, message.classes);
-      }, { from: state, hitFrom, startEpoch: about.epochs, quick: true });
-      const gain = 100 * (hit.accuracy - twin.accuracy);
+      const { hit, twin, gain, verdict, epoch } = await race({ ...settings, seed: about.seed }, {
+        chart, progress: bar, say, onHit: (message) => show(message.accuracy, message.classes),
+        options: { from: state, hitFrom, startEpoch: about.epochs, quick: true },
+      });
       finished = true;
-      text.textContent = `In the end ${percent(hit.accuracy)} with ${n} filters, ${percent(twin.accuracy)} for the twin with all 64: ${signed(gain)} points. One pair is one pair, measured on 1,000 signals; another cut, another answer.`;
+      const recorded = await recordedSentence({ ...settings, intervention: "prune", target: "random", dose: 0.8, events: 3, first: 5, last: 23 });
+      say(`${verdict} ${after(epoch)} ${percent(hit.accuracy)} with ${n} filters, ${percent(twin.accuracy)} with all 64: ${points(gain)}.${guessSentence(guess, gain)} One run is one run; try another cut.${recorded}`);
       chartBox.setAttribute("aria-label", `Test accuracy over the epochs: after the cut ${percent(accuracy)}, in the end ${percent(hit.accuracy)}; the twin ${percent(twin.accuracy)}`);
       root.dataset.gain = gain.toFixed(2);
     } catch (error) {
-      if (error instanceof Stopped) text.textContent = "Stopped. The network is as it was before; cut, or train on again.";
-      else text.textContent = `Training did not work in this browser (${error instanceof Error ? error.message : error}). The recorded figure below shows what comes of it.`;
-      chart.clear("twin", "hit");
+      say(error instanceof Stopped ? "Stopped. The network is as it was before training; your cut is still there."
+        : `Training did not work (${error instanceof Error ? error.message : error}). Press the button to try again.`);
+      chart.clear("twin");
       update();
     } finally {
       training = false;
-      go.textContent = "Train on";
+      label();
       figure.classList.remove("gst-busy");
-      quick.forEach((button) => (button.disabled = false));
+      [...quick, ...switches.buttons].forEach((button) => (button.disabled = false));
     }
   }
-
-  show(first.accuracy, first.classes);
+  if (!onFilm) update();
 }
 
-/** For which of the ten classes a filter speaks. @param {string} digits 5 is nothing, 9 most */
-function profile(digits) {
-  return el("span", { "aria-hidden": "true" }, ...Array.from(digits, (digit) =>
-    el("i", { style: `height:${Math.max(4, 25 * (Number(digit) - 5))}%` })));
+/** Calls `start` once, when the element is in view. */
+function whenSeen(/** @type {Element} */ element, /** @type {() => void} */ start) {
+  const watch = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting) return;
+    watch.disconnect();
+    start();
+  }, { threshold: 0.5 });
+  watch.observe(element);
 }

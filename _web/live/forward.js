@@ -57,13 +57,14 @@ function layer(/** @type {Float32Array} */ x, /** @type {Float32Array} */ w, /**
  */
 export function contributions(activations, wh) {
   const n = activations.length / (POSITIONS * FILTERS);
+  const averages = wh.length === FILTERS * CLASSES; // one row a filter, for its mean over the positions
   const parts = new Float32Array(FILTERS * n * CLASSES);
   for (let s = 0; s < n; s++) {
     for (let p = 0; p < POSITIONS; p++) {
       for (let c = 0; c < FILTERS; c++) {
-        const value = activations[(s * POSITIONS + p) * FILTERS + c];
+        const value = activations[(s * POSITIONS + p) * FILTERS + c] / (averages ? POSITIONS : 1);
         if (value === 0) continue;
-        const to = (c * n + s) * CLASSES, from = (p * FILTERS + c) * CLASSES;
+        const to = (c * n + s) * CLASSES, from = ((averages ? 0 : p) * FILTERS + c) * CLASSES;
         for (let k = 0; k < CLASSES; k++) parts[to + k] += value * wh[from + k];
       }
     }

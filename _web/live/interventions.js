@@ -7,7 +7,7 @@
  * @typedef {"smallest" | "largest" | "random"} Target
  * @typedef {{words: string, sentence: string, removes: boolean, act: (state: State, chosen: number[], random: Random) => void}} Intervention
  */
-import { EPS, FILTERS, POSITIONS, CLASSES, CHANNELS } from "./shapes.js";
+import { EPS, FILTERS, CLASSES, CHANNELS } from "./shapes.js";
 import { normal, permutation } from "./random.js";
 
 const INPUTS = 3 * CHANNELS[3]; // weights of one filter
@@ -23,25 +23,25 @@ function scaleWeights(state, chosen, factor) {
 export const INTERVENTIONS = {
   prune: {
     words: "prune",
-    sentence: "The filters go for good.",
+    sentence: "Pruned filters never come back.",
     removes: true,
     act: (state, chosen) => chosen.forEach((c) => (state.mask[c] = 0)),
   },
   zero: {
     words: "set to zero",
-    sentence: "Their weights become zero. Nothing is removed: they may grow again at once.",
+    sentence: "Their weights are set to zero. Nothing is removed: they can grow again from the next step on.",
     removes: false,
     act: (state, chosen) => scaleWeights(state, chosen, 0),
   },
   scale: {
     words: "shrink, visibly",
-    sentence: "Their weights shrink to a quarter. Batch norm's memory does not know, so predictions change.",
+    sentence: "Their weights shrink to a quarter. Batch norm's statistics stay as they were, so predictions change.",
     removes: false,
     act: (state, chosen) => scaleWeights(state, chosen, SIZE),
   },
   rescale: {
     words: "shrink, unseen",
-    sentence: "Their weights shrink to a quarter, and batch norm's memory with them: no prediction changes.",
+    sentence: "Their weights shrink to a quarter, and batch norm's statistics with them, so no prediction changes.",
     removes: false,
     act: (state, chosen) => {
       scaleWeights(state, chosen, SIZE);
@@ -55,7 +55,7 @@ export const INTERVENTIONS = {
   },
   redirect: {
     words: "redirect",
-    sentence: "They get new random weights of the same size: what they had learned is gone, their length is not.",
+    sentence: "They get new random weights of the same length: what they had learned is gone, but they are no shorter.",
     removes: false,
     act: (state, chosen, random) => {
       const w = state.weights.w4;
@@ -68,7 +68,7 @@ export const INTERVENTIONS = {
   },
   zero_inputs: {
     words: "forget in the head",
-    sentence: "The filters stay as they are; the last layer forgets what it had made of a random share of its inputs.",
+    sentence: "The filters stay as they are; the last layer's weights for a random fraction of its inputs are set to zero.",
     removes: false,
     act: (state, chosen) => {
       for (const row of chosen) state.weights.wh.fill(0, row * CLASSES, (row + 1) * CLASSES);
@@ -105,7 +105,7 @@ export function choose(scores, candidates, n, target, random) {
  */
 export function targets(state, name, target, n, share, random) {
   if (name === "zero_inputs") {
-    const inputs = POSITIONS * FILTERS;
+    const inputs = state.weights.wh.length / CLASSES;
     return permutation(inputs, random).slice(0, Math.round(share * inputs));
   }
   const candidates = [...state.mask.keys()].filter((c) => state.mask[c] > 0);

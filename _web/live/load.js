@@ -9,8 +9,9 @@
     }
     document.querySelectorAll("[data-gst-live]:not([data-live])").forEach(function (root) {
       root.dataset.live = "";
+      root.dataset.dead = "";
       var words = document.createElement("p");
-      words.textContent = "Opened from a file, a page may not train: run \"python -m http.server\" in the unzipped folder and open http://localhost:8000/ instead.";
+      words.textContent = "Browsers do not let a page that was opened from a file train. Run \"python -m http.server\" in the unzipped folder and open http://localhost:8000/ instead.";
       root.append(words);
     });
   }

@@ -5,15 +5,19 @@
  * Its own convolution is slow on WebAssembly, so a convolution here is three shifted copies side by side and one matrix
  * product, which is ten times faster.
  */
-import { CHANNELS, CLASSES, EPS, FILTERS, LENGTHS, MOMENTUM, STATISTICS, WEIGHTS } from "./shapes.js";
+import { CHANNELS, CLASSES, EPS, FILTERS, LENGTHS, MOMENTUM, POSITIONS, STATISTICS, weightShapes } from "./shapes.js";
 
 const BETA1 = 0.9, BETA2 = 0.999, ADAM_EPS = 1e-8; // PyTorch's
 const EVALUATED_AT_ONCE = 250; // more is no faster, and memory grows
 
 /** @typedef {import("./shapes.js").State} State */
 
-/** @param {any} jax the library @param {"wasm" | "webgpu"} device */
-export function compile(jax, device) {
+/**
+ * @param {any} jax the library @param {"wasm" | "webgpu"} device
+ * @param {import("./shapes.js").Head} [head] what the head reads
+ */
+export function compile(jax, device, head = "positions") {
+  const shapes = weightShapes(head);
   const { numpy: np, nn, jit, valueAndGrad, tree } = jax;
   const zeros = (/** @type {number[]} */ shape) => np.zeros(shape, { device });
 
@@ -36,7 +40,7 @@ export function compile(jax, device) {
   /** From the output of convolution i to the input of the next, or of the head. */
   function onwards(a, i, batch) {
     const shaped = a.reshape([batch, LENGTHS[i], CHANNELS[i]]);
-    if (i === 4) return shaped.reshape([batch, LENGTHS[4] * CHANNELS[4]]);
+    if (i === 4) return head === "averages" ? shaped.mean(1) : shaped.reshape([batch, POSITIONS * FILTERS]);
     return (LENGTHS[i + 1] < LENGTHS[i] ? everySecond : neighbours)(shaped, batch, LENGTHS[i], CHANNELS[i]);
   }
 
@@ -59,20 +63,23 @@ export function compile(jax, device) {
   }
   const gradients = valueAndGrad(loss, { hasAux: true });
 
-  /** `scalars` are [learning rate / (1 - beta1^t), sqrt(1 - beta2^t), weight decay]: arrays, so that nothing recompiles. */
+  /**
+   * `scalars` are [learning rate / (1 - beta1^t), sqrt(1 - beta2^t), penalty, kept]: arrays, so that nothing recompiles.
+   * Weight decay is either a penalty, added to the gradient (Adam), or leaves the share `kept` of every weight (AdamW).
+   */
   const step = jit(function step(weights, m, v, statistics, patches, y, mask, scalars) {
     const batch = patches.shape[0];
     const [[value, seen], gradient] = gradients(tree.ref(weights), patches, y, mask);
-    const [rate, correction, decay] = scalars;
+    const [rate, correction, penalty, kept] = scalars;
     const next = { weights: {}, m: {}, v: {}, statistics: {} };
-    for (const name of Object.keys(WEIGHTS)) {
-      const g = gradient[name].add(weights[name].ref.mul(decay.ref));
+    for (const name of Object.keys(shapes)) {
+      const g = gradient[name].add(weights[name].ref.mul(penalty.ref));
       next.m[name] = m[name].mul(BETA1).add(g.ref.mul(1 - BETA1));
       next.v[name] = v[name].mul(BETA2).add(np.square(g).mul(1 - BETA2));
       const length = np.sqrt(next.v[name].ref).div(correction.ref).add(ADAM_EPS);
-      next.weights[name] = weights[name].sub(rate.ref.mul(next.m[name].ref).div(length));
+      next.weights[name] = weights[name].mul(kept.ref).sub(rate.ref.mul(next.m[name].ref).div(length));
     }
-    for (const array of [rate, correction, decay]) array.dispose();
+    for (const array of scalars) array.dispose();
     for (const name of Object.keys(STATISTICS)) {
       const n = batch * LENGTHS[Number(name[1])];
       const unbiased = name[0] === "v" ? seen[name].mul(n / (n - 1)) : seen[name];
@@ -94,7 +101,7 @@ export function compile(jax, device) {
     return np.matmul(h, weights.wh).add(weights.bh);
   });
 
-  return { jax, device, step, evaluate };
+  return { jax, device, shapes, step, evaluate };
 }
 
 /** Inputs of the first convolution: (n, 40) signals to (n, 20, 3) patches. @param {Float32Array} signals */
@@ -118,7 +125,7 @@ export class Network {
     this.program = program;
     this.steps = 0;
     this.arrays = this.upload(state);
-    const empty = () => Object.fromEntries(Object.entries(WEIGHTS).map(([name, shape]) => [name, this.array(null, shape)]));
+    const empty = () => Object.fromEntries(Object.entries(program.shapes).map(([name, shape]) => [name, this.array(null, shape)]));
     this.arrays.m = empty();
     this.arrays.v = empty();
   }
@@ -134,17 +141,21 @@ export class Network {
     const table = (/** @type {Record<string, Float32Array>} */ values, /** @type {Record<string, number[]>} */ shapes) =>
       Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, this.array(values[name].slice(), shape)]));
     return {
-      weights: table(state.weights, WEIGHTS),
+      weights: table(state.weights, this.program.shapes),
       statistics: table(state.statistics, STATISTICS),
       mask: this.array(state.mask.slice(), [FILTERS]),
     };
   }
 
-  /** One step of Adam on one batch. @param {Float32Array} patches @param {Float32Array} y one-hot @returns {Promise<number>} loss */
-  async step(patches, y, learningRate, weightDecay) {
+  /**
+   * One step of Adam or AdamW on one batch. @param {Float32Array} patches @param {Float32Array} y one-hot
+   * @param {number} learningRate @param {number} weightDecay @param {"adam" | "adamw"} [optimizer] @returns {Promise<number>} loss
+   */
+  async step(patches, y, learningRate, weightDecay, optimizer = "adam") {
     this.steps++;
     const { step } = this.program, { weights, m, v, statistics, mask } = this.arrays, n = y.length / CLASSES;
-    const scalars = [learningRate / (1 - BETA1 ** this.steps), Math.sqrt(1 - BETA2 ** this.steps), weightDecay];
+    const decay = optimizer === "adamw" ? [0, 1 - learningRate * weightDecay] : [weightDecay, 1];
+    const scalars = [learningRate / (1 - BETA1 ** this.steps), Math.sqrt(1 - BETA2 ** this.steps), ...decay];
     const [next, value] = step(
       weights, m, v, statistics, this.array(patches, [n, LENGTHS[1], 3]), this.array(y, [n, CLASSES]), mask.ref,
       scalars.map((scalar) => this.array(new Float32Array([scalar]), [1])),

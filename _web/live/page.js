@@ -5,6 +5,7 @@ const KINDS = {
   experiment: () => import("./experiment.js"),
   timeline: () => import("./confounder.js"),
   cause: () => import("./cause.js"),
+  try: () => import("./try.js"),
 };
 
 const sheet = new URL("./live.css", import.meta.url).href;
@@ -19,12 +20,13 @@ if (![...document.styleSheets].some(({ href }) => href?.split("?")[0] === sheet)
 for (const root of document.querySelectorAll("[data-gst-live]:not([data-live])")) {
   const kind = /** @type {HTMLElement} */ (root).dataset.gstLive ?? "";
   if (!Object.hasOwn(KINDS, kind)) continue;
-  /** @type {any} */ (root).dataset.live = "";
+  /** @type {any} */ (root).dataset.live = "loading"; // its place stays as tall as it is until the figure is there
   // What stood there (words, for readers without scripts) stays if the figure cannot be made.
   const words = [...root.childNodes];
   try {
     const { mount } = await KINDS[/** @type {keyof typeof KINDS} */ (kind)]();
     await mount(/** @type {HTMLElement} */ (root));
+    /** @type {any} */ (root).dataset.live = "";
   } catch (error) {
     root.replaceChildren(...words);
     console.warn(error);

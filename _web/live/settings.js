@@ -6,11 +6,19 @@ import { EPOCHS, epochsLeft, eventEpochs } from "./schedule.js";
 
 /** @type {Settings} */
 export const DEFAULTS = {
-  intervention: "prune", target: "random", dose: 0.8, events: 3, first: 5, last: 23, learningRate: 0.002, weightDecay: 0, seed: 0,
+  intervention: "prune", target: "random", dose: 0.8, events: 3, first: 5, last: 23, learningRate: 0.002, weightDecay: 0, optimizer: "adam", head: "positions", seed: 0,
 };
 export const TARGETS = ["smallest", "largest", "random"];
 export const LEARNING_RATES = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02];
-export const WEIGHT_DECAYS = [0, 0.001, 0.01, 0.03, 0.1];
+/** @type {{name: string, weightDecay: number, optimizer: Settings["optimizer"]}[]} the ones that the recorded runs have */
+export const DECAYS = [
+  { name: "none", weightDecay: 0, optimizer: "adam" },
+  { name: "0.03, in the gradient (Adam)", weightDecay: 0.03, optimizer: "adam" },
+  { name: "0.1, in the gradient (Adam)", weightDecay: 0.1, optimizer: "adam" },
+  { name: "3, decoupled (AdamW)", weightDecay: 3, optimizer: "adamw" },
+];
+/** @type {{name: string, head: Settings["head"]}[]} */
+export const HEADS = [{ name: "positions", head: "positions" }, { name: "averages", head: "averages" }];
 export const LAST_EPOCH = EPOCHS - 2; // an event after the last epoch would have nothing to heal in
 export const MOST_EVENTS = 19;
 
@@ -18,27 +26,27 @@ export const MOST_EVENTS = 19;
 export const PRESETS = [
   {
     name: "the paper's stable",
-    words: "90% in 18 small steps up to epoch 39, those with the smallest weights.",
+    words: "90% of the filters, smallest weights first, in 18 small steps up to epoch 39.",
     settings: { target: "smallest", dose: 0.9, events: 18, first: 5, last: 39 },
   },
   {
     name: "the paper's unstable",
-    words: "The same 90% in two big steps, the last at epoch 23. What else has changed?",
+    words: "The same 90% in two big steps, the last one at epoch 23. What else has changed?",
     settings: { target: "smallest", dose: 0.9, events: 2, first: 5, last: 23 },
   },
   {
     name: "same first and last event",
-    words: "19 small steps, but between the same two epochs as the two big ones.",
+    words: "19 small steps, between the same two epochs as the two big ones.",
     settings: { target: "smallest", dose: 0.9, events: 19, first: 5, last: 23 },
   },
   {
-    name: "a jolt that nobody sees",
-    words: "Nine times a random half of the filters shrinks, batch norm's memory with it. No prediction changes.",
+    name: "a jolt that changes no prediction",
+    words: "Nine times, a random half of the filters shrinks, and batch norm's statistics with it. No prediction changes.",
     settings: { intervention: "rescale", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
   },
   {
     name: "forget in the head",
-    words: "Nine times the last layer forgets a random half of its inputs. No filter is touched.",
+    words: "Nine times, the last layer forgets a random half of its inputs. No filter is touched.",
     settings: { intervention: "zero_inputs", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
   },
 ];
@@ -60,7 +68,9 @@ export function valid(wish) {
     first,
     last,
     learningRate: number("learningRate", 1e-5, 0.1, false),
-    weightDecay: number("weightDecay", 0, 1, false),
+    weightDecay: number("weightDecay", 0, 10, false),
+    optimizer: wish.optimizer === "adamw" ? "adamw" : "adam",
+    head: wish.head === "averages" ? "averages" : "positions",
     seed: number("seed", 0, 999999),
   };
 }
@@ -81,11 +91,12 @@ export function fromAddress(address) {
 /** The reader's runs with the columns that the package gives its own, and the twin beside them. @param {Run[]} runs */
 export function toCsv(runs) {
   const columns = ["intervention", "layers", "target", "prune_fraction", "start", "end", "n_events", "learning_rate", "weight_decay",
-    "seed", "final_accuracy", "instability", "twin_accuracy", "gain"];
+    "seed", "final_accuracy", "instability", "twin_accuracy", "gain", "optimizer", "model"];
   const rows = runs.map(({ settings: s, hit, twin, gain }) => {
     const when = eventEpochs(s.first, s.last, s.events);
     return [s.intervention, s.intervention === "zero_inputs" ? "head" : "conv4", s.target, s.dose, when[0], when[when.length - 1], when.length,
-      s.learningRate, s.weightDecay, s.seed, hit.accuracy.toFixed(5), hit.instability.toFixed(5), twin.accuracy.toFixed(5), gain.toFixed(3)];
+      s.learningRate, s.weightDecay, s.seed, hit.accuracy.toFixed(5), hit.instability.toFixed(5), twin.accuracy.toFixed(5), gain.toFixed(3),
+      s.optimizer, s.head === "averages" ? "conv1d_pooled" : "conv1d"];
   });
   return [columns, ...rows].map((row) => row.join(",")).join("\n") + "\n";
 }
@@ -101,5 +112,5 @@ export function inWords(s) {
   const how = removes ? `in ${n === 1 ? "one step" : `${n} steps`}` : n === 1 ? "once" : `at each of ${n} events`;
   const at = n === 1 ? `after epoch ${when[0]}` : `from epoch ${when[0]} to ${when[n - 1]}`;
   const left = epochsLeft(when);
-  return `${what}, ${how}, ${at}. ${sentence} ${left} epochs at the full learning rate are left after the last event.`;
+  return `${what}, ${how}, ${at}. ${sentence} After the last event, ${left} epochs at the full learning rate are left.`;
 }

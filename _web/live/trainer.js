@@ -1,6 +1,6 @@
 /**
  * The page's side of training: two workers, one for the network that is hit and one for its twin, started when they are
- * first needed. A twin depends on seed, learning rate and weight decay only, so it is trained once and then remembered.
+ * first needed. A twin does not depend on the events, so it is trained once and then remembered.
  *
  * @typedef {import("./training.js").Settings} Settings
  * @typedef {{accuracy: number, instability: number, events: number, stepMilliseconds: number}} End
@@ -25,7 +25,7 @@ class Learner {
         this.worker.removeEventListener("message", hear);
         this.worker.removeEventListener("error", fail);
       };
-      const fail = (/** @type {any} */ event) => { stop(); reject(new Error(event.message || "the worker could not start")); };
+      const fail = (/** @type {any} */ event) => { stop(); reject(new Error(event.message || "a file did not arrive")); };
       const hear = (/** @type {MessageEvent} */ { data }) => {
         if (data.id !== id) return;
         listen(data);
@@ -33,7 +33,7 @@ class Learner {
         stop();
         if (data.kind === "end") resolve(data);
         else if (data.kind === "stopped") reject(new Stopped("stopped"));
-        else if (data.kind === "diverged") reject(new Error(`training diverged in epoch ${data.epoch}: its loss is no number any more`));
+        else if (data.kind === "diverged") reject(new Error(`training diverged in epoch ${data.epoch + 1}: the loss is no longer a number`));
         else reject(new Error(data.message));
       };
       this.worker.addEventListener("message", hear);
@@ -71,8 +71,8 @@ export class Trainer {
     this.start();
     const [a, b] = this.learners;
     const order = { settings, startEpoch, quick };
-    const { seed, learningRate, weightDecay, epochs } = settings;
-    const key = JSON.stringify([seed, learningRate, weightDecay, epochs, startEpoch, quick]);
+    const { seed, learningRate, weightDecay, optimizer, head, epochs } = settings;
+    const key = JSON.stringify([seed, learningRate, weightDecay, optimizer, head, epochs, startEpoch, quick]);
     const known = this.twins.get(key);
     const twin = known
       ? this.replay(known, listen)
@@ -80,7 +80,12 @@ export class Trainer {
     // `hitFrom` is hit already, by the reader's own hand.
     const hit = a.train({ ...order, twin: Boolean(hitFrom), from: hitFrom ?? from }, (message) => listen("hit", message));
     const [first, second] = await Promise.allSettled([hit, twin]);
-    for (const each of [first, second]) if (each.status === "rejected") throw each.reason;
+    for (const each of [first, second]) {
+      if (each.status !== "rejected") continue;
+      // A worker whose script did not arrive stays broken, so the next attempt starts with new ones.
+      if (!(each.reason instanceof Stopped)) this.restart();
+      throw each.reason;
+    }
     return { hit: /** @type {any} */ (first).value, twin: /** @type {any} */ (second).value };
   }
 
@@ -96,6 +101,11 @@ export class Trainer {
     const end = await learner.train(order, (message) => { messages.push(message); listen("twin", message); });
     this.twins.set(key, messages);
     return end;
+  }
+
+  restart() {
+    this.learners.forEach(({ worker }) => worker.terminate());
+    this.learners = [];
   }
 
   tell(/** @type {"pause" | "go on" | "stop"} */ kind) {

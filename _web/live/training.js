@@ -12,6 +12,8 @@
  * @property {number} last  epoch of the last
  * @property {number} learningRate
  * @property {number} weightDecay
+ * @property {"adam" | "adamw"} optimizer  weight decay as a penalty in the gradient, or decoupled from it, as in PyTorch
+ * @property {import("./shapes.js").Head} head
  * @property {number} [epochs]
  *
  * @typedef {{right: Uint8Array, accuracy: number}} Seen
@@ -68,7 +70,7 @@ export async function train(program, data, settings, { twin, tell, rest, from, s
   const when = twin ? [] : eventEpochs(settings.first, settings.last, settings.events).filter((epoch) => epoch < epochs);
   const order = stream(settings.seed, "batches");
   const targetsFrom = stream(settings.seed, "targets"), directionsFrom = stream(settings.seed, "directions");
-  const network = new Network(program, from ? copyState(from) : initialState(settings.seed));
+  const network = new Network(program, from ? copyState(from) : initialState(settings.seed, settings.head));
   const drops = [];
   let stepTime = 0, steps = 0;
   const look = async () => {
@@ -88,7 +90,7 @@ export async function train(program, data, settings, { twin, tell, rest, from, s
       for (let at = 0; at < data.train.n; at += BATCH) {
         const { patches, y } = batchOf(data.train, shuffled.slice(at, at + BATCH));
         const start = performance.now();
-        const loss = await network.step(patches, y, learningRate(epoch, settings.learningRate), settings.weightDecay);
+        const loss = await network.step(patches, y, learningRate(epoch, settings.learningRate), settings.weightDecay, settings.optimizer);
         if (steps++ > 0) stepTime += performance.now() - start; // the first one compiles
         sum += (loss * y.length) / CLASSES;
         if (!(await rest())) return null;

@@ -12,8 +12,9 @@ const CURVE = 1000; // test signals behind every point of a curve; a run's last 
 let paused = false, stopped = false;
 /** @type {(() => void) | null} */
 let wake = null;
-/** @type {Promise<any> | null} */
-let ready = null;
+/** @typedef {import("./shapes.js").Head} Head */
+/** The compiled programs, one for each head. @type {Map<Head, Promise<any>>} */
+const programs = new Map();
 /** @type {Map<boolean, Promise<any>>} */
 const data = new Map();
 
@@ -31,31 +32,31 @@ async function rest() {
 }
 
 /** The compiled program on WebAssembly, or on WebGPU where that is there and faster on 20 steps. */
-async function prepare() {
+async function prepare(/** @type {Head} */ head) {
   const jax = await import("./vendor/jax/index.js");
   await jax.init("wasm");
   jax.defaultDevice("wasm");
-  const program = compile(jax, "wasm");
-  const gpu = await compiledForGpu(jax);
+  const program = compile(jax, "wasm", head);
+  const gpu = await compiledForGpu(jax, head);
   if (!gpu) return program;
   const signals = await loadSignals("train");
   const part = { patches: patchesOf(signals.signals), labels: signals.labels, n: signals.n };
-  return (await timed(gpu, part)) < (await timed(program, part)) ? gpu : program;
+  return (await timed(gpu, part, head)) < (await timed(program, part, head)) ? gpu : program;
 }
 
-async function compiledForGpu(/** @type {any} */ jax) {
+async function compiledForGpu(/** @type {any} */ jax, /** @type {Head} */ head) {
   if (!("gpu" in navigator)) return null;
   try {
     if (!(await (/** @type {any} */ (navigator).gpu.requestAdapter()))) return null;
     if (!(await jax.init("webgpu")).includes("webgpu")) return null;
-    return compile(jax, "webgpu");
+    return compile(jax, "webgpu", head);
   } catch {
     return null; // some browsers have the name only
   }
 }
 
-async function timed(/** @type {any} */ program, /** @type {any} */ part) {
-  const network = new Network(program, initialState(0));
+async function timed(/** @type {any} */ program, /** @type {any} */ part, /** @type {Head} */ head) {
+  const network = new Network(program, initialState(0, head));
   const { patches, y } = batchOf(part, Array.from({ length: 100 }, (_, i) => i));
   const step = () => network.step(patches.slice(), y.slice(), 1e-3, 0);
   try {
@@ -70,13 +71,18 @@ async function timed(/** @type {any} */ program, /** @type {any} */ part) {
   }
 }
 
-/** @param {boolean} quick only the first 1,000 test signals */
-function examples(quick) {
-  if (!data.has(quick)) data.set(quick, load(quick));
-  return data.get(quick);
+/** What `make` gives, made once for each key; what fails is made again when it is next asked for. */
+function once(/** @type {Map<any, Promise<any>>} */ made, /** @type {any} */ key, /** @type {() => Promise<any>} */ make) {
+  const known = made.get(key);
+  if (known) return known;
+  const fresh = make();
+  fresh.catch(() => made.delete(key));
+  made.set(key, fresh);
+  return fresh;
 }
 
-async function load(/** @type {boolean} */ quick) {
+/** Everything that is trained and tested on. @param {boolean} quick only the first 1,000 test signals */
+async function load(quick) {
   const parts = await Promise.all([loadSignals("train"), loadSignals("test"), ...(quick ? [] : [loadSignals("test-more")])]);
   const [training, ...tests] = parts.map((part) => ({ patches: patchesOf(part.signals), labels: part.labels, n: part.n }));
   const test = { patches: new Float32Array(tests.reduce((n, part) => n + part.patches.length, 0)), labels: new Uint8Array(tests.reduce((n, part) => n + part.n, 0)) };
@@ -102,11 +108,10 @@ addEventListener("message", async ({ data: message }) => {
   const tell = (/** @type {any} */ news) => postMessage({ ...news, id });
   stopped = false;
   try {
-    ready ??= prepare();
-    const [program, examplesHere] = await Promise.all([ready, examples(Boolean(quick))]);
+    const head = settings.head ?? "positions";
+    const [program, examplesHere] = await Promise.all([once(programs, head, () => prepare(head)), once(data, Boolean(quick), () => load(quick))]);
     if ((await train(program, examplesHere, settings, { twin, tell, rest, from, startEpoch })) === null) tell({ kind: "stopped" });
   } catch (error) {
-    ready = null;
     tell({ kind: "failed", message: String(error instanceof Error ? error.message : error) });
   }
 });

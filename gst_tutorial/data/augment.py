@@ -1,6 +1,7 @@
-"""Random changes of training examples that keep their label, on whole batches of tensors.
+"""Random changes of training examples that keep their label, applied to whole batches of tensors.
 
-Each takes a batch and the generator of the run's augmentation stream, on the batch's device: same seed, same augmentation.
+Each function takes a batch and a generator on the batch's device. A run has a generator for augmentation alone, so two runs
+with the same seed see the same changes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from torch.nn import functional as F
 
 
 def none(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The batch as it is."""
+    """Return the batch unchanged."""
     return x
 
 
 def shift_noise(x: torch.Tensor, generator: torch.Generator, max_shift: int = 3, noise: float = 0.1) -> torch.Tensor:
-    """Signals `(B, C, L)`: each moved by up to `max_shift` samples (edges repeated), plus Gaussian noise."""
+    """Shift each signal of x `(B, C, L)` by up to `max_shift` samples, repeating its edge, and add Gaussian noise."""
     n_batch, n_channels, length = x.shape
     padded = F.pad(x, (max_shift, max_shift), mode="replicate")  # (B, C, L + 2 max_shift)
     start = _integers(2 * max_shift + 1, n_batch, generator)
@@ -24,14 +25,14 @@ def shift_noise(x: torch.Tensor, generator: torch.Generator, max_shift: int = 3,
 
 
 def _integers(high: int, n_batch: int, generator: torch.Generator) -> torch.Tensor:
-    """`(n_batch, 1)` whole numbers below `high`, on the generator's device."""
+    """Draw `(n_batch, 1)` whole numbers below `high`, on the generator's device."""
     return torch.randint(high, (n_batch, 1), generator=generator, device=generator.device)
 
 
 def crop_flip(x: torch.Tensor, generator: torch.Generator, padding: int = 4) -> torch.Tensor:
-    """Images `(B, C, H, W)`: a random crop after zero padding and, for half of them, a left-right flip."""
+    """Crop each image of x `(B, C, H, W)` at random after zero padding, and flip half of them left to right."""
     n_batch, _, height, width = x.shape
-    padded = F.pad(x, (padding,) * 4)
+    padded = F.pad(x, (padding,) * 4)  # (B, C, H + 2 padding, W + 2 padding)
     top = _integers(2 * padding + 1, n_batch, generator)
     left = _integers(2 * padding + 1, n_batch, generator)
     flip = torch.rand(n_batch, 1, generator=generator, device=x.device) < 0.5
@@ -40,7 +41,7 @@ def crop_flip(x: torch.Tensor, generator: torch.Generator, padding: int = 4) -> 
     columns = left + torch.where(flip, columns.flip(0), columns)  # (B, W)
     batch = torch.arange(n_batch, device=x.device)[:, None, None]
     index = (batch, slice(None), rows[:, :, None], columns[:, None, :])
-    return padded[index].movedim(-1, 1)  # advanced indexing puts the channels last
+    return padded[index].movedim(-1, 1)  # indexing gave (B, H, W, C)
 
 
 AUGMENTATIONS = {"none": none, "shift_noise": shift_noise, "crop_flip": crop_flip}

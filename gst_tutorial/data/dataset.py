@@ -1,12 +1,12 @@
-"""Data sets as tensors in memory: `Dataset`, `load`, and `SOURCES`, the table of those that have a name.
+"""Data sets as tensors in memory: `Dataset`, `load`, and `SOURCES`, the table of data sets that have a name.
 
-Signals are made in mnist1d.py; images (digits, CIFAR-10 and the like, a folder of your own) are read in images.py.
+mnist1d.py generates signals; images.py reads images (digits, CIFAR-10 and others, a folder of your own).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +22,7 @@ _TENSORS = ("x_train", "y_train", "x_test", "y_test")
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Training and test examples, ready for the network: from `load`, `from_arrays` or `from_torch`.
+    """Training and test examples, ready for a network. Make one with `load`, `from_arrays` or `from_torch`.
 
     Attributes:
         name: the name given to `load`.
@@ -32,7 +32,7 @@ class Dataset:
         n_classes: number of classes.
 
     Raises:
-        ValueError: shapes or labels that no network could be trained on; says which.
+        TypeError, ValueError: no network could be trained on these shapes or labels; the message says which.
     """
 
     name: str
@@ -59,16 +59,16 @@ class Dataset:
         Args:
             x_train, x_test: `(N, C, L)` or `(N, C, H, W)`, any kind of number.
             y_train, y_test: `(N,)`, whole numbers from 0; the number of classes is the largest plus 1.
-            name: what it is called.
+            name: of the data set.
             normalize: subtract the training examples' mean and divide by their standard deviation, channel by channel.
 
         Raises:
-            TypeError, ValueError: what no network could be trained on; says which array.
+            TypeError, ValueError: no network could be trained on these arrays; the message says which one.
         """
         x_train, x_test = (_as_numbers(f"x_{part}", x) for part, x in (("train", x_train), ("test", x_test)))
         y_train, y_test = (_as_labels(f"y_{part}", y) for part, y in (("train", y_train), ("test", y_test)))
         n_classes = 1 + max((int(y.max()) for y in (y_train, y_test) if len(y)), default=1)
-        found = cls(name, x_train, y_train, x_test, y_test, n_classes)  # checks, before anything is computed
+        found = cls(name, x_train, y_train, x_test, y_test, n_classes)  # checks the shapes before anything is computed
         return (
             dataclasses.replace(found, **_normalized("x_train", x_train.numpy(), x_test.numpy()))
             if normalize
@@ -80,11 +80,11 @@ class Dataset:
         """Make a data set from two torch `Dataset`s or `DataLoader`s of `(example, label)`, read once into memory.
 
         Args:
-            train, test: with a `DataLoader`, all of its batches; its transforms are applied once, not in every epoch.
-            name, normalize: see `from_arrays`; a torch data set has most often normalized already.
+            train, test: of a `DataLoader`, all batches are read. Transforms are applied once, not in every epoch.
+            name, normalize: see `from_arrays`; a torch data set usually normalizes its examples itself.
 
         Raises:
-            TypeError, ValueError: as `from_arrays`, or examples that are not tensors or arrays.
+            TypeError, ValueError: as in `from_arrays`, or an example is neither a tensor nor an array.
         """
         (x_train, y_train), (x_test, y_test) = (
             _in_memory(part, found) for part, found in (("train", train), ("test", test))
@@ -93,11 +93,11 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example, without the batch dimension."""
+        """Shape of one example, without the batch dimension: `(C, L)` or `(C, H, W)`."""
         return tuple(self.x_train.shape[1:])
 
     def to(self, device: str) -> Dataset:
-        """The same data on another device."""
+        """Return the same data on another device."""
         moved = {part: getattr(self, part).to(device) for part in _TENSORS}
         return dataclasses.replace(self, **moved)
 
@@ -111,11 +111,11 @@ class Source:
 
     Attributes:
         kind: "signals" `(N, C, L)` or "images" `(N, C, H, W)`.
-        shape: of one example.
+        shape: of one example, `(C, L)` or `(C, H, W)`.
         n_classes: number of classes.
-        n_train, n_test: examples that `load` gives when it is not told how many.
-        read: function `(n_train, n_test, seed)`, None for all, to ((x, y) of training, (x, y) of test, classes): float32
-            in any range, int64.
+        n_train, n_test: number of examples that `load` returns by default.
+        read: function `(n_train, n_test, seed)`, where None means all examples, that returns ((x, y) for training, (x, y)
+            for test, number of classes), with x float32 in any range and y int64.
     """
 
     kind: str
@@ -155,7 +155,7 @@ def _check_examples(part: str, x, y, n_classes: int) -> None:
     if y.dtype != torch.int64:
         raise ValueError(f"y_{part} is {y.dtype}; labels are int64.")
     if y.device.type != "cpu":
-        return  # moved there by `to`, which changes no value: looking would wait for the device
+        return  # `to` has moved checked labels there; reading them again would wait for the device
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= n_classes:
         hint = " Do your labels begin at 1? Subtract it." if low == 1 and high == n_classes else ""
@@ -167,14 +167,14 @@ def _check_examples(part: str, x, y, n_classes: int) -> None:
 def _as_numbers(argument: str, x) -> torch.Tensor:
     x = _as_tensor(argument, x).float()
     if not x.isfinite().all():
-        raise ValueError(f"{argument} holds NaN or infinity.")
+        raise ValueError(f"{argument} contains NaN or infinity.")
     return x
 
 
 def _as_labels(argument: str, y) -> torch.Tensor:
     y = _as_tensor(argument, y)
     if y.is_floating_point() and (y != y.round()).any():
-        raise ValueError(f"{argument} has labels that are no whole numbers.")
+        raise ValueError(f"{argument} has labels that are not whole numbers.")
     if y.dtype == torch.bool or y.is_complex():
         raise TypeError(f"{argument} is {y.dtype}; labels are whole numbers from 0.")
     y = y.long()
@@ -193,11 +193,13 @@ def _as_tensor(argument: str, values) -> torch.Tensor:
     try:
         return torch.as_tensor(values).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{argument} is a {type(values).__name__} that is no array of numbers: {error}") from None
+        raise TypeError(
+            f"{argument} is a {type(values).__name__} that cannot be read as an array of numbers: {error}"
+        ) from None
 
 
 def _in_memory(part: str, found) -> tuple[torch.Tensor, torch.Tensor]:
-    """All examples and labels of a torch data set or loader."""
+    """Read all examples `(N, ...)` and labels `(N,)` of a torch data set or loader."""
     is_loader = isinstance(found, torch.utils.data.DataLoader)
     xs, ys = [], []
     for i, pair in enumerate(found if is_loader else (found[i] for i in range(len(found)))):
@@ -205,13 +207,13 @@ def _in_memory(part: str, found) -> tuple[torch.Tensor, torch.Tensor]:
             raise TypeError(f"{part}[{i}] is a {type(pair).__name__}, not a pair (example, label).")
         x, y = pair
         if not isinstance(x, (torch.Tensor, np.ndarray)):
-            raise TypeError(f"{part}[{i}] has a {type(x).__name__} as example; add a transform that gives tensors.")
+            raise TypeError(f"{part}[{i}] has a {type(x).__name__} as example; add a transform that returns tensors.")
         xs.append(torch.as_tensor(x))
         ys.append(torch.as_tensor(y))
         if xs[-1].shape[is_loader:] != xs[0].shape[is_loader:]:
             raise ValueError(f"{part}[{i}] has shape {tuple(xs[-1].shape)}, {part}[0] has {tuple(xs[0].shape)}.")
     if not xs:
-        raise ValueError(f"{part} has no example.")
+        raise ValueError(f"{part} has no examples.")
     join = torch.cat if is_loader else torch.stack
     return join(xs), join(ys)
 
@@ -226,15 +228,15 @@ def check_name(argument: str, name) -> str:
 
 
 def kind_of(name: str) -> str | None:
-    """ "signals" or "images", without looking at the data; None for a function of the reader's."""
+    """Return "signals" or "images" without loading the data; None for a user-supplied function."""
     if name.startswith(images.FOLDER):
         return "images"
     return SOURCES[name].kind if name in SOURCES else None
 
 
 def source(name: str, image_size: int | None = None) -> Source:
-    """The entry of `SOURCES`; for "folder:PATH", one made by counting its files and opening one of them; for a function
-    of the reader's, one made by calling it."""
+    """Return the entry of `SOURCES`, or make one: for a folder from the number of its files and the size of one picture,
+    for a user-supplied function by calling it."""
     name = check_name("name", name)
     if name not in SOURCES and not name.startswith(images.FOLDER):
         found = load(name, image_size=image_size)
@@ -259,25 +261,25 @@ def load(
             `"photographs"` (300 of CIFAR-10's, recompressed, which come with the package: to look at, not to train on);
             `"cifar10"`, `"cifar100"`, `"mnist"`, `"fashion_mnist"` (downloaded once by torchvision, which checks the
             files); or `"folder:PATH"`, a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or other pictures).
-            A relative PATH is looked up in the current folder and then in `$GST_DATA`, so that a config names no
-            folder of one machine. Or your own function, itself or as "package.module:function": it takes what it likes of
-            `n_train, n_test, seed, image_size` and gives a `Dataset`.
+            A relative PATH is looked up in the current folder and then in `$GST_DATA`, so that the same config works on
+            several machines. Or your own function, given as it is or as "package.module:function"; it may take any of
+            `n_train, n_test, seed, image_size` and returns a `Dataset`.
         n_train, n_test: number of training and test examples, drawn at random; None takes the data set's usual size
-            (1,000 and 4,000 for MNIST-1D; 1,000 and 797 for digits; otherwise all there are).
-        seed: which data set is generated (MNIST-1D), how the images are split (digits), or which are drawn (others).
-            Not the seed of a run.
-        image_size: of `"folder:PATH"`: pictures are resized and cropped to this many pixels a side; None takes them as
-            they are, and they must then all have one size.
+            (1,000 and 4,000 for MNIST-1D; 1,000 and 797 for digits; otherwise all examples).
+        seed: decides which data set is generated (MNIST-1D), how the images are split (digits), or which examples are
+            drawn (others). This is not the seed of a run.
+        image_size: of `"folder:PATH"` only: pictures are resized and cropped to this many pixels a side. With None,
+            pictures are not resized and must all have the same size.
 
     Returns:
         A `Dataset`; training and test examples never overlap.
 
     Raises:
-        ValueError: unknown name, or more examples than there are; a channel that is the same everywhere; of a folder, other
-            classes in train than in test, test pictures that are all training pictures, links that lead back to a folder
-            above, a picture that is broken or has 16 bits.
-        FileNotFoundError: no such folder, or no pictures in it.
-        ConnectionError: a data set that is not here yet could not be downloaded.
+        ValueError: the name is unknown, there are fewer examples than asked for, or a channel is constant. For a folder:
+            train and test have different classes, every test picture is a training picture, a link leads back to a folder
+            above, or a picture is broken or has 16 bits.
+        FileNotFoundError: there is no such folder, or it has no pictures.
+        ConnectionError: the data set has to be downloaded, and that failed.
     """
     name = check_name("name", name)
     for argument, size in (("n_train", n_train), ("n_test", n_test)):
@@ -291,12 +293,29 @@ def load(
                 f"image_size={check.shown(image_size)} applies to '{images.FOLDER}PATH' only, not to name={name!r}."
             )
     found = _load_once(name, n_train, n_test, seed, image_size)
-    # Copies: what one caller writes into them must not be what the next one loads.
+    # Return copies, so that a caller who modifies the tensors does not change what the next call returns.
     return dataclasses.replace(found, **{part: getattr(found, part).clone() for part in _TENSORS})
 
 
-@functools.lru_cache(maxsize=8)  # a sweep asks for the same data in every run
-def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
+# Data sets already read, the latest at the end: a sweep asks for the same one in every run.
+_CACHE: OrderedDict[tuple, Dataset] = OrderedDict()
+CACHE_BYTES = 2**30  # CIFAR-10 takes 0.7 GB
+
+
+def _load_once(*request) -> Dataset:
+    """Read a data set, or take it from the cache, which forgets the least recently used ones beyond `CACHE_BYTES`."""
+    found = _CACHE.pop(request, None) or _read(*request)
+    _CACHE[request] = found
+    while _CACHE and sum(map(_n_bytes, _CACHE.values())) > CACHE_BYTES:
+        _CACHE.popitem(last=False)
+    return found
+
+
+def _n_bytes(dataset: Dataset) -> int:
+    return sum(getattr(dataset, part).nbytes for part in _TENSORS)
+
+
+def _read(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
     if name.startswith(images.FOLDER):
         found = images.read_folder(name.removeprefix(images.FOLDER), n_train, n_test, seed, image_size)
     elif name not in SOURCES:
@@ -311,18 +330,19 @@ def _load_once(name: str, n_train: int | None, n_test: int | None, seed: int, im
 
 
 def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
-    """What a function of the reader's gives, checked."""
+    """Call a user-supplied function, and check that it returned the data set asked for."""
     function = references.find("data", name)
     asked = {"n_train": n_train, "n_test": n_test, "seed": seed, "image_size": image_size}
-    offered = {argument: value for argument, value in asked.items() if value is not None}  # or its own default
+    # An argument that is None is left out, so that the function's own default applies.
+    offered = {argument: value for argument, value in asked.items() if value is not None}
     needed = [argument for argument in offered if argument != "seed"]
     found = function(**references.accepted(f"name={name!r}", function, offered, needed))
     if not isinstance(found, Dataset):
-        raise TypeError(f"name={name!r} gave a {type(found).__name__}, not a gst.Dataset.")
+        raise TypeError(f"name={name!r} returned a {type(found).__name__}, not a gst.Dataset.")
     for part, wanted in (("train", n_train), ("test", n_test)):
         n = len(getattr(found, f"y_{part}"))
         if wanted not in (None, n):
-            raise ValueError(f"name={name!r} gave {n} {part} examples for n_{part}={wanted}.")
+            raise ValueError(f"name={name!r} returned {n} {part} examples for n_{part}={wanted}.")
     return found
 
 
@@ -331,8 +351,8 @@ def _normalized(what: str, x_train: np.ndarray, x_test: np.ndarray) -> dict[str,
     constant = np.flatnonzero(x_train.min(axis=axes) == x_train.max(axis=axes))
     if len(constant):
         raise ValueError(
-            f"{what}: channel {', '.join(map(str, constant))} is the same number in all training examples: it "
-            "says nothing, and its standard deviation is 0."
+            f"{what}: channel {', '.join(map(str, constant))} is the same number in all training examples, so "
+            "it carries no information and cannot be normalized."
         )
     mean, std = _per_channel(x_train)
     parts = {"x_train": x_train, "x_test": x_test}
@@ -340,9 +360,9 @@ def _normalized(what: str, x_train: np.ndarray, x_test: np.ndarray) -> dict[str,
 
 
 def _per_channel(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel of `(N, C, ...)`, in a shape that broadcasts against `x`."""
+    """Compute the mean and standard deviation of each channel of x `(N, C, ...)`, in a shape that broadcasts against x."""
     if x.shape[1] == 1:
         return x.mean(), x.std()
     axes = (0, *range(2, x.ndim))
-    # Summed in float64: the float32 sum of 50,000 photographs loses digits.
+    # Sum in float64, because a float32 sum over 50,000 photographs loses digits.
     return tuple(f(x, axis=axes, keepdims=True, dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))

@@ -1,22 +1,25 @@
 """Real images: digits, CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST, and any folder of class folders.
 
-Read through torchvision and decoded once into memory: a data loader that opens files in every epoch would take longer
-than the small networks of this book train.
+torchvision reads them, and we decode them once into memory: opening files in every epoch would take longer than the small
+networks of this book take to train.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import itertools
 import os
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import torch
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.data._torchvision import torchvision
 from gst_tutorial.data.mnist1d import cache_folder
 
 FOLDER = "folder:"
@@ -29,7 +32,7 @@ Parts = tuple[Examples, Examples, int]  # training, test, number of classes
 
 
 def read_digits(n_train: int | None, n_test: int | None, seed: int) -> Parts:
-    """scikit-learn's 1,797 handwritten digits of 8x8 pixels, in an order drawn from `seed`: `(N, 1, 8, 8)`, `(N,)`."""
+    """Read scikit-learn's 1,797 handwritten digits in an order drawn from `seed`: x `(N, 1, 8, 8)`, y `(N,)`."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -46,7 +49,7 @@ def read_digits(n_train: int | None, n_test: int | None, seed: int) -> Parts:
 
 @functools.lru_cache(maxsize=1)
 def _photographs() -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
-    """The pictures that come with the package: "train" and "test" to uint8 (N, 32, 32, 3), int64 (N,), classes."""
+    """Decode the package's own pictures: for "train" and "test" uint8 (N, 32, 32, 3), int64 (N,), number of classes."""
     from PIL import Image
 
     with np.load(PHOTOGRAPHS) as file:
@@ -57,12 +60,12 @@ def _photographs() -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
 
 
 def read_photographs(n_train: int | None, n_test: int | None, seed: int) -> Parts:
-    """300 pictures of CIFAR-10, recompressed as JPEG, which come with the package: `(N, 3, 32, 32)`, `(N,)`."""
+    """Read 300 pictures of CIFAR-10, recompressed as JPEG, which come with the package: `(N, 3, 32, 32)`, `(N,)`."""
     return _drawn(_photographs().get, n_train, n_test, seed, "'photographs'")
 
 
 def downloaded(name: str, kind: str):
-    """How to read torchvision's data set of that class, downloaded once: a function as `Source.read` wants it."""
+    """Return a function for `Source.read` that reads torchvision's data set `kind`, downloading it the first time."""
     return functools.partial(_read_downloaded, name, kind)
 
 
@@ -71,30 +74,30 @@ def _read_downloaded(name: str, kind: str, n_train: int | None, n_test: int | No
 
 
 def read_folder(path: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Parts:
-    """Pictures of class folders, see `gst.load`."""
+    """Read the pictures of class folders, see `gst.load`."""
     train, test = _folders(path, image_size)
     name = f"'{FOLDER}{path}'"
     parts = _drawn({"train": train.parts, "test": test.parts}.get, n_train, n_test, seed, name)
     seen = {picture.tobytes() for picture in parts[0][0]}
     shared = sum(picture.tobytes() in seen for picture in parts[1][0])
     if shared == len(parts[1][0]):
-        raise ValueError(f"name={name}: each of the {shared} test pictures is a training picture, too.")
+        raise ValueError(f"name={name}: each of the {shared} test pictures is also a training picture.")
     if shared:
         warnings.warn(
-            f"{shared} of {len(parts[1][0])} test pictures of {name} are training pictures, too.", stacklevel=5
+            f"{shared} of {len(parts[1][0])} test pictures of {name} are also training pictures.", stacklevel=5
         )
     return parts
 
 
 def look_into_folder(path: str, image_size: int | None) -> tuple[tuple[int, ...], int, int, int, None]:
-    """Shape of a picture, classes, number of training and of test pictures, without decoding more than one of them."""
+    """Return shape of a picture, number of classes, of training and of test pictures. Decodes a single picture only."""
     train, test = _folders(path, image_size)
     height, width, channels = train[[0]].shape[1:]
     return (channels, height, width), train.parts[2], len(train.paths), len(test.paths), None
 
 
 def _drawn(part_of, n_train: int | None, n_test: int | None, seed: int, name: str) -> Parts:
-    """A random subset of the set's own training and test parts, the same for the same seed."""
+    """Draw a random subset of the data set's own training and test parts, the same for the same seed."""
     parts, n_classes = [], None
     for split, wanted in (("train", n_train), ("test", n_test)):
         images, labels, found = part_of(split)
@@ -116,7 +119,7 @@ def _torchvision_part(name: str, kind: str, split: str):
     try:
         try:
             found = kind(root, train=train, download=False)
-        except RuntimeError:  # not here, or its checksum is wrong
+        except RuntimeError:  # not downloaded yet, or its checksum is wrong
             found = kind(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -128,10 +131,10 @@ def _torchvision_part(name: str, kind: str, split: str):
 
 
 def find_folder(path: str) -> Path:
-    """The folder of that name: as given, or below `$GST_DATA`.
+    """Find the folder as given, or else below `$GST_DATA`.
 
     Raises:
-        FileNotFoundError: says where it was looked for.
+        FileNotFoundError: it is in neither place; the message names both.
     """
     places = [Path(path).expanduser()]
     if os.environ.get("GST_DATA"):
@@ -156,16 +159,16 @@ def _folders(path: str, image_size: int | None) -> tuple[_Folder, _Folder]:
 
 
 def _refuse_loops(folder: Path) -> None:
-    """A link to a folder above would bring the same pictures again and again."""
+    """Raise a ValueError for a link to a folder above, which would yield the same pictures again and again."""
     for place, inside, _ in os.walk(folder, followlinks=True):
         for name in inside:
             target = os.path.realpath(os.path.join(place, name))
             if os.path.commonpath([target, os.path.realpath(place)]) == target:
-                raise ValueError(f"{os.path.join(place, name)} is a link to {target}, a folder that it lies in.")
+                raise ValueError(f"{os.path.join(place, name)} is a link to {target}, a folder that contains it.")
 
 
 class _Folder:
-    """Class folders as an array that decodes only the pictures one asks for."""
+    """Class folders as an array of pictures that decodes only those that are indexed."""
 
     def __init__(self, folder: Path, split: str, image_size: int | None):
         _refuse_loops(folder / split)
@@ -191,12 +194,55 @@ class _Folder:
             with Image.open(path) as opened:
                 bits = opened.mode
                 picture = opened.convert("RGB")
-        except Exception as error:  # a broken picture fails in as many ways as there are formats
+        except Exception as error:  # every format has its own ways to fail on a broken picture
             raise ValueError(f"{path} cannot be read as a picture: {check.error_text(error)}") from error
-        if bits.startswith(("I", "F")):  # convert() cuts off all above 255
+        if bits.startswith(("I", "F")):  # convert() would set all values above 255 to 255
             raise ValueError(f"{path} has more than 8 bits per pixel (mode {bits}); convert it to 8 bits first.")
         if self.image_size is not None:
             functional = torchvision().transforms.v2.functional
             size = [self.image_size] * 2
             picture = functional.center_crop(functional.resize(picture, size[:1], antialias=True), size)
         return np.asarray(picture)
+
+
+@functools.cache
+def torchvision() -> ModuleType:
+    """The torchvision package with its data sets, models and transforms imported, whichever build of torch is installed.
+
+    A torchvision wheel whose compiled operators do not match torch (most often because torch is a CPU-only build) stops
+    on import with "operator torchvision::nms does not exist". Data sets, transforms and classifiers need no such
+    operator, so we declare the missing ones, without an implementation, and import again. The rest of the package
+    calls this function and never imports torchvision directly.
+
+    Raises:
+        ImportError: torchvision is not installed, or its import fails for another reason.
+    """
+    try:
+        return _import_torchvision()
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+    # The failed import left half-initialized modules behind; Python would not run them again.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    _declare_operators()
+    return _import_torchvision()
+
+
+def _import_torchvision() -> ModuleType:
+    try:
+        for part in ("datasets", "models", "transforms.v2"):
+            importlib.import_module(f"torchvision.{part}")
+    except ModuleNotFoundError as error:
+        if error.name == "torchvision":
+            raise ImportError('Photographs need torchvision: pip install "gst-tutorial[vision]"') from error
+        raise
+    return sys.modules["torchvision"]
+
+
+@functools.cache  # the declarations last only as long as the Library object, so keep it
+def _declare_operators() -> torch.library.Library:
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):  # the two that torchvision looks up while it is being imported
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library

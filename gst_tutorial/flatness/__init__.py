@@ -1,4 +1,8 @@
-"""How flat is the loss around a trained network? Curvature, spectra, landscapes, and measures that survive objections."""
+"""Flatness of the loss around a trained network.
+
+Read the files in this order: `loss` (the function we study), `hessian` (its curvature), `spectrum` (eigenvalues and traces
+of matrices too large to store), `landscape` (curves and surfaces), `measures` (numbers that can be compared between runs).
+"""
 
 from gst_tutorial.flatness.hessian import (
     filter_normalized_operator,

@@ -1,12 +1,11 @@
 """The mean loss of one network on one sample of examples, as a function of the network's parameters w.
 
-Every measure of flatness looks at such a function. `SampleLoss` is it: the examples in their batches, the parameters,
-and how to evaluate. The measures are functions on top of it, and `on_sample` lets a reader call each of them with
-`(model, x, y)` instead.
+Every measure of flatness studies this function. `SampleLoss` represents it: the examples in batches, the parameters, and
+methods that evaluate it. The measures are functions of a `SampleLoss`; thanks to `on_sample` each can also be called with
+`(model, x, y)`.
 
-Vectors are *flat*, `(n,)`: they hold the parameters that require a gradient, in the order of `model.named_parameters()`.
-A pruned filter (its batch-norm output multiplied by zero) does not move the loss, and vectors keep the length they had
-before pruning.
+Vectors are *flat*, `(n,)`: all parameters that require a gradient in one row, in the order of `model.named_parameters()`.
+The parameters of a pruned filter are still in it, although they have no influence on the loss.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from gst_tutorial.masks import evaluation_mode
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and accuracy of a sample. The accuracy is NaN without classes, or where a logit is NaN."""
+    """Mean loss and accuracy of a sample. The accuracy is NaN if the targets are not classes or a logit is NaN."""
 
     loss: float
     accuracy: float
 
 
 class SampleLoss:
-    """L(w): the mean loss of `model` on the examples `(x, y)`, in evaluation mode, where it is a fixed function of w.
+    """The mean loss L(w) of `model` on the examples `(x, y)`, in evaluation mode.
 
-    Each call evaluates the model as it is now. It puts the model in evaluation mode and then restores every module's
-    flag; it never writes to parameters.
+    In evaluation mode (running statistics in batch norm, no dropout) the loss is a fixed function of w. Each call evaluates
+    the model as it is at that moment, and restores every module's training flag afterwards. It never writes to parameters.
 
     >>> model, x = nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     >>> _ = nn.init.zeros_(model.weight)
@@ -48,15 +47,15 @@ class SampleLoss:
     (0.0, 2.5)
 
     Args:
-        model: any network that is a function of one input; its batch norm must keep running statistics.
+        model: any network with a single input; its batch norm must keep running statistics.
         x: inputs `(N, ...)`; they are moved to the model's device.
-        y: targets `(N, ...)`, as `loss(model(x), y)` takes them; for cross-entropy classes `(N,)` from 0.
-        batch_size: examples in memory at a time.
-        loss: the *mean* loss of a batch, a scalar.
+        y: targets `(N, ...)` for `loss(model(x), y)`; for cross-entropy, classes `(N,)` from 0.
+        batch_size: number of examples that are evaluated at a time.
+        loss: function that returns the *mean* loss of a batch, a scalar.
 
     Raises:
-        TypeError: `model`, `x` or `y` is not a module or a tensor.
-        ValueError: model, examples, targets and loss do not fit; the message names what.
+        TypeError: `model` is not a module, or `x` or `y` not a tensor.
+        ValueError: model, examples, targets and loss do not fit together; the message says which.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class SampleLoss:
         for name, module in model.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
                 raise ValueError(
-                    f"model: batch norm {name!r} keeps no running statistics: examples are not independent."
+                    f"model: batch norm {name!r} keeps no running statistics, so examples would influence each other."
                 )
         self.model, self.loss = model, loss
         device = next(iter(self.parameters.values())).device
@@ -84,7 +83,7 @@ class SampleLoss:
         self._check_one_example()
 
     def _check_one_example(self) -> None:
-        """Does the model take the inputs, and the loss what comes out?"""
+        """Raise a ValueError unless the model accepts the inputs and the loss accepts its outputs."""
         x, y = self.x[:1], self.y[:1]
         with self.fixed(), torch.no_grad():
             z = check.output_of(self.model, x)
@@ -109,7 +108,7 @@ class SampleLoss:
 
     @contextlib.contextmanager
     def fixed(self) -> Iterator[None]:
-        """Inside, the loss is a fixed function: evaluation mode, and single precision is what it says also on a GPU."""
+        """Context manager that makes the loss a fixed function: evaluation mode, and no TF32 in a GPU's convolutions."""
         with evaluation_mode(self.model), exact_convolutions():
             yield
 
@@ -125,7 +124,7 @@ class SampleLoss:
         return {name: part.to(p.dtype).to(p.device).view_as(p) for (name, p), part in pairs}
 
     def directions(self, argument: str, value) -> np.ndarray:
-        """`value` as finite flat vectors, `(n,)` or rows `(k, n)`; a ValueError that names `argument` if it is not."""
+        """Return `value` as finite flat vectors, `(n,)` or rows `(k, n)`; a ValueError names `argument` otherwise."""
         value = check_finite(argument, value)
         if value.ndim not in (1, 2) or value.shape[-1] != self.size:
             raise ValueError(
@@ -135,7 +134,7 @@ class SampleLoss:
         return value
 
     def evaluate(self, offset: np.ndarray | None = None) -> Evaluation:
-        """Loss and accuracy at w + offset, a flat vector; None: at w."""
+        """Compute loss and accuracy at w + offset, where `offset` is a flat vector `(n,)`; None evaluates at w itself."""
         values = {name: p.detach() for name, p in self.parameters.items()}
         if offset is not None:
             values = {name: values[name] + step for name, step in self.split(offset).items()}
@@ -143,34 +142,37 @@ class SampleLoss:
         with self.fixed(), torch.no_grad():
             for x, y in self.batches:
                 logits = functional_call(self.model, values, (x,))
-                total += float(self.loss(logits, y)) * len(x)
+                total += float(self.loss(logits, y)) * len(x)  # batches may have different sizes
                 classes = y.dim() == 1 and logits.dim() == 2 and not logits.isnan().any()
                 hits += int((logits.argmax(dim=1) == y).sum()) if classes else math.nan
         return Evaluation(total / len(self.x), hits / len(self.x))
 
     def value(self, offset: np.ndarray | None = None) -> float:
-        """L(w + offset), in the units of `loss` (nats for cross-entropy)."""
+        """Compute L(w + offset) in the units of `loss` (nats for cross-entropy)."""
         return self.evaluate(offset).loss
 
     def outputs(self) -> torch.Tensor:
-        """The model's outputs for all examples, `(N, ...)`, without gradients."""
+        """Compute the model's outputs for all examples, `(N, ...)`, without gradients."""
         with self.fixed(), torch.no_grad():
             return torch.cat([self.model(x) for x, _ in self.batches])
 
     def batch_gradient(self, x: torch.Tensor, y: torch.Tensor, create_graph: bool = False) -> tuple[torch.Tensor, ...]:
-        """A batch's share in the gradient, one tensor per parameter: B of the N examples weigh B / N."""
+        """Compute a batch's contribution to the gradient, one tensor per parameter; B of the N examples weigh B / N."""
         value = self.loss(self.model(x), y) * (len(x) / len(self.x))
         parameters = list(self.parameters.values())
         return torch.autograd.grad(value, parameters, create_graph=create_graph, materialize_grads=True)
 
     def gradient(self) -> np.ndarray:
-        """The gradient of L at w, flat float64 `(n,)`."""
+        """Compute the gradient of L at w, flat float64 `(n,)`."""
         with self.fixed(), torch.enable_grad():
             return sum(flat(self.batch_gradient(x, y)) for x, y in self.batches).numpy()
 
 
 def on_sample(measure: Callable) -> Callable:
-    """Let `measure(at: SampleLoss, ...)` be called as `measure(model, x, y, ..., batch_size=512, loss=...)`, too."""
+    """Decorate `measure(at: SampleLoss, ...)` so that `measure(model, x, y, ..., batch_size=512, loss=...)` works as well.
+
+    The decorated function's signature is the second form, so that `help` and editors show both sets of arguments.
+    """
     sample, own = inspect.signature(SampleLoss).parameters, inspect.signature(measure)
     names = ("model", "x", "y", "batch_size", "loss")
     of_sample, rest = [sample[name] for name in names], list(own.parameters.values())[1:]
@@ -189,7 +191,7 @@ def on_sample(measure: Callable) -> Callable:
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that a flat vector holds, by name and in order; a ValueError if there is none."""
+    """Return the parameters that make up a flat vector, by name and in order; a ValueError if there are none."""
     check.network("model", model)
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not parameters:
@@ -198,14 +200,15 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def filter_scales(model: nn.Module, counted: np.ndarray | None = None) -> np.ndarray:
-    """Per trainable parameter, the root-mean-square weight of its filter, flat `(n,)`; 0 for biases and batch norm.
+    """Compute for every trainable parameter the root-mean-square weight of its filter, flat `(n,)`.
 
-    A filter is everything that makes one output: `weight[f]` of a convolution, a row of a linear layer.
+    A filter is all weights that produce one output: `weight[f]` of a convolution, a row of a linear layer. Biases and
+    batch norm have no filter and get 0.
 
     Args:
         model: the network.
-        counted: flat bool `(n,)`, the weights over which the mean is taken, those of a pruned network that are left for
-            instance; None takes all. A filter of which none counts has 0.
+        counted: flat bool `(n,)`, the weights over which the mean is taken (for example those that pruning has left); None
+            takes all. A filter none of whose weights is counted gets 0.
     """
     parameters = trainable_parameters(model)
     if counted is None:
@@ -216,19 +219,20 @@ def filter_scales(model: nn.Module, counted: np.ndarray | None = None) -> np.nda
     for p, part in zip(parameters.values(), parts, strict=True):
         weights = p.detach().cpu().double().reshape(p.shape[0] if p.dim() > 1 else 1, -1)  # (filters, weights of each)
         part = part.reshape(weights.shape)
+        # rms of filter f = sqrt(sum of its counted squared weights / their number), and 0 for biases and batch norm
         squares, n = (weights.square() * part).sum(dim=1, keepdim=True), part.sum(dim=1, keepdim=True).clamp_min(1)
-        rms = (squares / n).sqrt() * (p.dim() > 1)
+        rms = (squares / n).sqrt() * (p.dim() > 1)  # (filters, 1)
         scales.append(rms.expand_as(weights).reshape(-1))
     return torch.cat(scales).numpy()
 
 
 def flat(tensors) -> torch.Tensor:
-    """One float64 vector `(n,)` on the CPU from a tensor per parameter."""
+    """Join one tensor per parameter into a float64 vector `(n,)` on the CPU."""
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).cpu().double()
 
 
 def check_finite(argument: str, values) -> np.ndarray:
-    """`values` as a float64 array, or a ValueError that names the argument."""
+    """Return `values` as a float64 array of finite numbers; a ValueError names the argument otherwise."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):
@@ -240,9 +244,9 @@ def check_finite(argument: str, values) -> np.ndarray:
 
 @contextlib.contextmanager
 def exact_convolutions() -> Iterator[None]:
-    """Inside, a GPU convolves single precision as it is, not rounded to TF32, torch's default.
+    """Context manager that keeps a GPU from rounding the inputs of convolutions to TF32, which is torch's default.
 
-    TF32 keeps three digits: every residual would be above its tolerance, and every eigenvalue marked as unconverged.
+    TF32 has about three digits. Every residual would be above its tolerance, and every eigenvalue marked as unconverged.
     """
     cudnn = torch.backends.cudnn
     if hasattr(cudnn, "conv"):  # since torch 2.9

@@ -1,8 +1,8 @@
-"""Flatness that survives two objections, and every measure of flatness in one call at a run's end.
+"""Measures of flatness that can be compared between runs, and functions that compute all of them at the end of a run.
 
-Objection one: weights rescaled under batch norm change the Hessian, not the function; see `filter_normalized_operator`.
-Objection two: the Hessian of cross-entropy shrinks as the loss does, at the same decisions; see `match_loss`.
-`measure_sharpness` answers both at once.
+The plain Hessian misleads in two ways. Rescaling weights in front of batch norm changes the Hessian but not the function
+(see `filter_normalized_operator`). And the Hessian of cross-entropy shrinks with the loss, even if no decision changes (see
+`match_loss`). `measure_sharpness` corrects for both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gst_tutorial.flatness.spectrum import Eigenvalues, hutchinson_trace, top_ei
 
 
 class ScaledLogits(nn.Module):
-    """`scale` times the logits of `model`: a softmax of temperature 1 / scale. Same parameters, same predictions."""
+    """A network whose logits are `scale` times those of `model`: same parameters and predictions, other confidence."""
 
     def __init__(self, model: nn.Module, scale: float):
         super().__init__()
@@ -35,25 +35,32 @@ class ScaledLogits(nn.Module):
 
 
 class OutOfReach(ValueError):
-    """No scale of the logits gives the loss asked for."""
+    """Raised if no scale of the logits gives the target loss."""
 
 
 def match_loss(
     model: nn.Module, x: torch.Tensor, y: torch.Tensor, target_loss: float, *, batch_size: int = 512
 ) -> ScaledLogits:
-    """The model with its logits scaled so that its mean cross-entropy on `(x, y)` is `target_loss`.
+    """Scale the model's logits so that its mean cross-entropy on `(x, y)` is `target_loss`.
 
-    Why: once all examples are right, growing logits shrink cross-entropy and with it the Hessian (whose Gauss-Newton
-    part holds the factors p (1 - p)), so a network trained longer looks flatter. At equal loss this reason is gone.
+    Once all examples are classified correctly, training goes on to enlarge the logits. This shrinks the cross-entropy and
+    with it the Hessian (its Gauss-Newton part has the factors p (1 - p)), so a network that was trained longer looks
+    flatter. At equal loss this explanation is ruled out.
 
-    The loss L(s) at scale s is convex in s and L(0) = log(classes); the scale returned lies on the falling branch,
-    where it is unique. What it does not do: it multiplies every example's logits by the same number, so two networks
-    then agree in their mean loss, not in how it is spread over examples; it is no substitute for stopping training
-    earlier; and it is one choice among several (equal entropy would be another).
+    The loss L(s) at scale s is convex in s, and L(0) = log(classes). The scale that is returned is on the falling branch,
+    where it is unique. Two limits: since all examples have their logits multiplied by the same number, two networks agree
+    in their mean loss afterwards but not in how it is distributed over examples; and equal loss is one choice among several
+    (equal entropy would be another). It does not replace stopping training earlier.
+
+    Args:
+        model: the network; it is not modified.
+        x, y: examples and their classes.
+        target_loss: in nats, between 0 and log(classes).
+        batch_size: number of examples that are evaluated at a time.
 
     Raises:
-        OutOfReach: no scale reaches the target (some predictions are wrong).
-        ValueError: the target is not in (0, log(classes)); or model and examples do not fit.
+        OutOfReach: no scale reaches the target, because some predictions are wrong.
+        ValueError: the target is not in (0, log(classes)), or model and examples do not fit together.
         FloatingPointError: a logit is not finite.
     """
     check.real("target_loss", target_loss, 0, open_low=True)
@@ -61,7 +68,7 @@ def match_loss(
 
 
 def _matched(at: SampleLoss, argument: str, target_loss: float) -> ScaledLogits:
-    z, y = at.outputs().cpu().double(), at.y.cpu()
+    z, y = at.outputs().cpu().double(), at.y.cpu()  # (N, classes), (N,)
     if z.dim() != 2 or y.dtype != torch.int64:
         raise ValueError(
             f"model, y: logits (N, classes) and int64 classes are needed, got {tuple(z.shape)}, {y.dtype}."
@@ -70,18 +77,19 @@ def _matched(at: SampleLoss, argument: str, target_loss: float) -> ScaledLogits:
         raise FloatingPointError("model: its logits are not finite; has the training diverged?")
     check.real(argument, target_loss, low=0, high=math.log(z.shape[1]), open_low=True, open_high=True)
 
-    def excess(scale: float) -> float:
+    def excess(scale: float) -> float:  # L(s) - target
         return float(F.cross_entropy(scale * z, y)) - target_loss
 
-    def slope(scale: float) -> float:
+    def slope(scale: float) -> float:  # dL/ds = mean over examples of (sum_c p_c z_c - z_y)
         expected = (torch.softmax(scale * z, dim=1) * z).sum(dim=1)
         return float((expected - z.gather(1, y[:, None])[:, 0]).mean())
 
+    # Double the scale until the loss is below the target or rises again.
     low, high = 0.0, 1e-3 / max(float(z.abs().max()), 1e-30)
     while excess(high) > 0 and slope(high) < 0 and high < 1e12:
         low, high = high, 2 * high
     if excess(high) > 0 and slope(low) < 0 < slope(high):
-        high = brentq(slope, low, high)  # the bottom of the convex curve
+        high = brentq(slope, low, high)  # the target may still be reached between, at the bottom of the convex curve
     if not excess(high) <= 0:
         raise OutOfReach(
             f"{argument}={target_loss!r} is out of reach: scaled logits get down to {excess(high) + target_loss:.4g}."
@@ -100,9 +108,9 @@ def measure_flatness(
     matched_loss: float = 0.5,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Every measure of flatness on a fixed random sample of training and of test examples, for a run's end.
+    """Compute every measure of flatness, on a fixed random sample of training and of test examples.
 
-    Each name comes with the prefix `train_` and `test_`. Those of `measure_curvature`, and:
+    The result has the measures of `measure_curvature` and the following ones, each with the prefixes `train_` and `test_`:
 
     - `flat_radius`: see `flat_radius`, along the top eigenvector.
     - `normalized_max`, `normalized_trace`: top eigenvalue and trace of the `filter_normalized_operator`, the trace (see
@@ -111,14 +119,18 @@ def measure_flatness(
     On the tutorial's network this takes about 260 Hessian-vector products, ten seconds of one core.
 
     Args:
-        model: takes `dataset.x_train` and `dataset.x_test`; in any mode, which is restored.
-        dataset: has `x_train, y_train, x_test, y_test`; classes as targets.
+        model: a network for the examples; it may be in training mode, which is restored.
+        dataset: has `x_train, y_train, x_test, y_test`, with classes as targets.
         n_train_examples, n_test_examples: size of the samples; all examples if there are fewer.
-        k: eigenvalues; n_probes: random probes of each trace; seed: of samples and probes.
+        k: number of eigenvalues.
+        n_probes: number of random probes for each trace.
         matched_loss: mean loss on the training sample, in nats, at which `matched_...` are measured.
+        seed: of samples and probes.
 
     Raises:
-        ValueError: a number of examples, eigenvalues or probes below 1.
+        ValueError: an argument is out of its range.
+        TypeError: the data set lacks one of its tensors.
+        FloatingPointError: the network has diverged.
     """
     check.integer("k", k, low=1)
     check.integer("n_probes", n_probes, 2, check.MOST)
@@ -146,9 +158,9 @@ def measure_curvature(
     matched_loss: float = 0.5,
     seed: int = 0,
 ) -> dict[str, float]:
-    """The paper's measures of flatness, and the Hessian at equal loss: what a network for photographs can afford.
+    """Compute the paper's measures of flatness and the Hessian at equal loss, which are affordable for photographs.
 
-    Each name comes with the prefix `train_` and `test_`:
+    The result has each of these with the prefixes `train_` and `test_`:
 
     - `sample_loss`: mean loss of the sample.
     - `gradient_covariance`, `gradient_covariance_centred`: see `gradient_covariance_trace`.
@@ -181,26 +193,27 @@ def measure_sharpness(
     matched_loss: float = 0.5,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Curvature at equal loss per relative change of the weights: to compare runs that differ in loss, weights and size.
+    """Compute the curvature at equal loss per relative change of the weights.
 
-    Each name comes with the prefix `train_` and `test_`:
+    These numbers can be compared between runs that differ in loss, in the length of their weights and in size. The result
+    has each of them with the prefixes `train_` and `test_`:
 
     - `matched_normalized_max`: the eigenvalue of D H D that is largest by magnitude.
     - `matched_normalized_trace`: its trace, see `filter_normalized_sharpness`, to about 5% with 5 probes.
 
     H is the Hessian when the logits are scaled so that the loss of the *training* sample is `matched_loss`
-    (`match_loss`); both are NaN if no scale reaches it. D is that of the `filter_normalized_operator`, with one
-    difference. What takes part, and what the numbers do not see:
+    (`match_loss`); both numbers are NaN if no scale reaches it. D is that of the `filter_normalized_operator`, with one
+    difference, the last of these points:
 
-    - The weights of convolutions and linear layers do, the head's rows among them. Biases and batch norm's scale and
-      shift do not (D = 0): they have no filter whose length their change could be compared with.
-    - A filter in front of batch norm made longer, its running statistics with it: the same numbers. Likewise a head
-      whose weights and biases are multiplied (the logits' scale undoes it), and two layers of a ReLU network, one
-      multiplied and the next divided. *Not* covered: one filter made larger and the next layer's weights that read it
-      smaller, which changes how long those filters are.
-    - The difference: a weight counts in its filter's root mean square only if the sample's loss depends on it. Those
-      of a pruned filter and those that read one do not. They never learn again, but their leftovers would go on
-      setting D. So a masked network has the numbers of the same network with its filters cut out (`gst.compact`).
+    - The weights of convolutions and linear layers take part, including the rows of the head. Biases and batch norm's scale
+      and shift do not (D = 0), because they have no filter whose length their change could be compared with.
+    - Changes that leave the function the same leave the numbers the same: a longer filter in front of batch norm (with
+      its running statistics); a head whose weights and biases are multiplied, since the scale of the logits undoes it;
+      two layers of a ReLU network, one multiplied and the next divided. *Not* covered is a single filter made larger while
+      the next layer's weights that read it are made smaller, because this changes how long those filters are.
+    - A weight counts in its filter's root mean square only if the sample's loss depends on it. The weights of a pruned
+      filter and those that read one do not count: they are never trained again, but what is left in them would still
+      influence D. As a result, a masked network has the same numbers as the compacted one (`gst.compact`).
 
     With k = 5, about 64 Hessian-vector products: half a second of one core on the tutorial's network. Arguments
     and errors as in `measure_flatness`.
@@ -220,7 +233,7 @@ def measure_sharpness(
 
 
 def _curvature(at: SampleLoss, matched: SampleLoss | None, k: int, n_probes: int, seed: int):
-    """(Measures by name, top eigenvalues with vectors) of one sample."""
+    """Return (measures by name, top eigenvalues with vectors) for one sample."""
     top, trace = _top_and_trace(hessian_operator(at), k, n_probes, seed)
     covariance = gradient_covariance_trace(at)
     values = {
@@ -240,7 +253,10 @@ def _curvature(at: SampleLoss, matched: SampleLoss | None, k: int, n_probes: int
 
 
 def _samples(model: nn.Module, dataset, n_train_examples: int, n_test_examples: int, matched_loss: float, seed: int):
-    """[(split, loss of the model, loss of the model with the training sample's loss matched or None)], drawn at random."""
+    """Draw the samples: [(split, loss of the model, loss at the matched scale or None if it is out of reach)].
+
+    Both splits use the scale that is matched on the training sample.
+    """
     check.real("matched_loss", matched_loss, low=0, open_low=True)
     generator = np.random.default_rng(check.integer("seed", seed, low=0))
     wanted = {
@@ -251,7 +267,7 @@ def _samples(model: nn.Module, dataset, n_train_examples: int, n_test_examples: 
     for split, n in wanted.items():
         x, y = getattr(dataset, f"x_{split}", None), getattr(dataset, f"y_{split}", None)
         if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor):
-            raise TypeError(f"dataset must have tensors x_{split} and y_{split}; {type(dataset).__name__} has not.")
+            raise TypeError(f"dataset must have tensors x_{split} and y_{split}; {type(dataset).__name__} does not.")
         chosen = torch.from_numpy(generator.permutation(len(x))[:n]).to(x.device)
         x = x[chosen]
         if x.dim() == 4:
@@ -265,6 +281,6 @@ def _samples(model: nn.Module, dataset, n_train_examples: int, n_test_examples: 
 
 
 def _top_and_trace(operator: LinearOperator, k: int, n_probes: int, seed: int) -> tuple[Eigenvalues, float]:
-    # A study compares runs that differ by far more than 0.1%, so it need not pay for residuals.
+    # Runs of a study differ by far more than 0.1%, so we save the products that would check the residuals.
     top = top_eigenvalues(operator, k, tol=1e-3, check_residuals=False, return_vectors=True)
     return top, hutchinson_trace(operator, n_probes, seed=seed, deflate=top).trace

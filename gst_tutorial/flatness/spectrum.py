@@ -1,7 +1,7 @@
 """Eigenvalues and traces of matrices that are too large to store.
 
-Nothing here knows about networks: a matrix A is a `scipy.sparse.linalg.LinearOperator`, which can only be asked for
-products A v. `hessian.py` makes such operators from a network's loss.
+Nothing here knows about networks. A matrix A is a `scipy.sparse.linalg.LinearOperator`, which answers one question only:
+what is A v for this vector v? `hessian.py` makes such operators from the loss of a network.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from gst_tutorial import _arguments as check
 
-# Up to so many pairs ARPACK is asked: for few, its restarts cost little. The recorded studies take 20 at most.
+# Up to so many pairs, each residual is measured by a product of its own; more share a single one.
 FEW = 20
-# Bytes of the basis of `_lanczos`. A basis that would be larger is held in single precision, and restarted when it is full:
-# the top 100 of a million parameters then fit in 1.5 GB, with all that PyTorch brings.
+# A basis of more bytes than this is held in single precision, so that the top 100 of a million parameters fit in 2 GB.
 LARGE_BASIS = 500_000_000
 
-# From SciPy 1.17 on, eigsh draws its rare restart vectors from `rng`. Fixed, equal operators give equal results.
+# From SciPy 1.17 on, eigsh draws its rare restart vectors from `rng`. We fix it, so that equal operators give equal results.
 FIXED_RESTARTS = {"rng": 0} if "rng" in inspect.signature(eigsh).parameters else {}
 
 
@@ -30,10 +29,10 @@ class Eigenvalues:
     """Eigenpairs of a symmetric operator `(n, n)`, by magnitude, largest first.
 
     Attributes:
-        eigenvalues: `(k,)`; NaN where the solver found none.
-        residuals: `(k,)`, `|A v - lambda v|`: an eigenvalue of A lies within this distance of lambda. NaN: not checked.
+        eigenvalues: `(k,)`; NaN for pairs that the solver did not find.
+        residuals: `(k,)`, `|A v - lambda v|`; A has an eigenvalue within this distance of lambda. NaN if not measured.
         converged: bool `(k,)`.
-        n_products: operator-vector products used, those that check the residuals included.
+        n_products: number of operator-vector products, including those that check the residuals.
         vectors: `(k, n)`, rows of unit length, or None if they were not asked for.
     """
 
@@ -45,7 +44,7 @@ class Eigenvalues:
 
     @property
     def sum(self) -> float:
-        """Sum of the eigenvalues; NaN if a pair is unconverged: a partial sum would look like a flatter network."""
+        """Sum of the eigenvalues; NaN unless all have converged, since a partial sum would look like a flatter network."""
         return float(self.eigenvalues.sum()) if self.converged.all() else float("nan")
 
 
@@ -60,13 +59,12 @@ def top_eigenvalues(
     check_residuals: bool = True,
     return_vectors: bool = False,
 ) -> Eigenvalues:
-    r"""The k extreme eigenvalues of a symmetric operator by the Lanczos iteration, restarted where memory asks for it.
+    r"""Compute the k extreme eigenvalues of a symmetric operator by the restarted Lanczos iteration.
 
-    Up to 20 pairs are found by ARPACK (Lehoucq, Sorensen, Yang, *ARPACK Users' Guide*, 1998) through
-    `scipy.sparse.linalg.eigsh`. For more, a basis grows, orthogonal to all it has, until every pair has converged: that
-    takes about a third fewer products than restarts do. Only a basis that would take more than half a gigabyte is kept
-    smaller, in single precision, and restarted. An operator hardly larger than k is made dense. The start vector is fixed,
-    so equal operators give equal results.
+    The work is done by ARPACK (Lehoucq, Sorensen, Yang, *ARPACK Users' Guide*, 1998) through
+    `scipy.sparse.linalg.eigsh`, with a basis of k + max(20, k / 2) vectors; for a Hessian's top 100 that takes about as
+    many products as a basis that is never restarted. An operator hardly larger than k is made dense instead. The start
+    vector is fixed, so equal operators give equal results.
 
     The second-difference matrix of size n has the eigenvalues 2 - 2 cos(j pi / (n + 1)), j = 1 ... n:
 
@@ -81,11 +79,11 @@ def top_eigenvalues(
         k: number of eigenvalues, 1 to n.
         which: "LM" the largest by magnitude (negative ones included), "LA" the largest, "SA" the smallest.
         tol: a pair has converged when `|A v - lambda v| <= tol |lambda| + 10 precision |lambda_1|`.
-        max_restarts: how often the basis may be filled, to k + max(20, k / 2) vectors or more, before giving up.
+        max_restarts: number of times that the basis may be filled before the solver gives up.
         precision: relative error of one product; None takes the rounding unit of the operator's dtype.
-        check_residuals: for up to 20 pairs, measure each residual, with k more products. For more, the iteration gives the
-            residuals by itself; one product with a random combination of all vectors sees whether they are true, and if not,
-            each is measured. False trusts the solver.
+        check_residuals: for up to 20 pairs, measure each residual, which takes k more products. For more pairs, one product
+            with a random combination of all vectors shows whether the solver's claim holds; only if it does not, each
+            residual is measured. False trusts the solver.
         return_vectors: keep the eigenvectors.
 
     Returns:
@@ -93,7 +91,7 @@ def top_eigenvalues(
         says how many are unconverged.
 
     Raises:
-        ValueError, TypeError: an argument out of its range.
+        ValueError, TypeError: an argument is out of its range.
     """
     n = _size("operator", operator)
     k = check.integer("k", k, low=1, high=n)
@@ -110,59 +108,29 @@ def top_eigenvalues(
         products += 1
         return operator.matvec(np.asarray(vector, dtype=np.float64).reshape(-1))
 
-    precision = float(np.finfo(operator.dtype).eps) if precision is None else precision
-
-    def noise(values):
-        return 10 * precision * np.abs(values).max(initial=0.0)
-
     basis_size = k + max(20, k // 2)
-    estimates = None
     if basis_size >= n:
-        dense = np.stack([product(unit) for unit in np.eye(n)], axis=1)
-        values, vectors = np.linalg.eigh((dense + dense.T) / 2)
-        order = _wanted_first(values, which)[:k]
-        values, vectors = values[order], vectors[:, order]
-    elif k <= FEW and basis_size * n * 8 <= LARGE_BASIS:
-        start = np.random.default_rng(0).standard_normal(n)
-        if not product(start).any():  # only the zero operator maps a random vector to zero, and ARPACK fails on it
-            values, vectors = np.zeros(k), np.eye(n, k)
-        else:
-            counted = LinearOperator((n, n), matvec=product, dtype=np.float64)
-            options = dict(which=which, tol=tol, ncv=basis_size, v0=start, maxiter=max_restarts, **FIXED_RESTARTS)
-            try:
-                values, vectors = eigsh(counted, k, **options)
-            except ArpackNoConvergence as error:
-                values, vectors = error.eigenvalues, error.eigenvectors
+        values, vectors = _dense(product, n, k, which)
     else:
-        fits = LARGE_BASIS // (8 * n)  # vectors in double precision
-        dtype, size = (np.float64, fits) if fits >= basis_size else (np.float32, max(2 * fits, k + max(20, k // 4)))
-        size = min(size, 6 * k, n)  # slower than this, a spectrum is better restarted
-        precision = max(precision, float(np.finfo(dtype).eps))
-        values, vectors, estimates = _lanczos(
-            product, n, k, which, lambda values: tol * np.abs(values) + noise(values), max_restarts, size, dtype
-        )
-
+        values, vectors = _arpack(product, n, k, which, tol, basis_size, max_restarts)
     order = np.argsort(-np.abs(values), kind="stable")
-    eigenvalues, residuals = np.full(k, np.nan), np.full(k, np.nan)
-    eigenvalues[: len(order)] = values[order]
-    converged = np.isfinite(eigenvalues)
-    if check_residuals:
-        if estimates is not None and _are_true(estimates, product, values, vectors, noise(values)):
-            residuals[: len(order)] = estimates[order]
-        else:
-            for row, column in enumerate(order):
-                residuals[row] = np.linalg.norm(product(vectors[:, column]) - eigenvalues[row] * vectors[:, column])
-        precision = max(precision, float(np.finfo(vectors.dtype).eps))
-        converged = residuals <= tol * np.abs(eigenvalues) + noise(values)  # False for NaN
+    values, vectors = values[order], vectors.T[order]  # (m,), (m, n) for the m <= k pairs that were found
+
+    # A product is off by about precision |lambda_1|, and no residual can be expected to be smaller than that.
+    precision = float(np.finfo(operator.dtype).eps) if precision is None else precision
+    precision = max(precision, float(np.finfo(vectors.dtype).eps))
+    allowed = tol * np.abs(values) + 10 * precision * np.abs(values).max(initial=0.0)  # (m,)
+    residuals, true = np.full(len(values), np.nan), np.full(len(values), True)
+    if check_residuals and (len(values) <= FEW or not _jointly_small(product, values, vectors, allowed)):
+        for i, (value, vector) in enumerate(zip(values, vectors)):
+            residuals[i] = np.linalg.norm(product(vector) - value * vector)
+        true = residuals <= allowed
+
+    converged = _padded(true, k, False)
     if not converged.all():
         warnings.warn(f"{k - converged.sum()} of {k} eigenpairs did not converge", RuntimeWarning, stacklevel=2)
-    rows = None
-    if return_vectors:
-        in_place = estimates is not None and np.array_equal(order, np.arange(k))  # a copy of these may be large
-        rows = vectors.T if in_place else np.full((k, n), np.nan, dtype=vectors.dtype)
-        if not in_place:
-            rows[: len(order)] = vectors.T[order]
-    return Eigenvalues(eigenvalues, residuals, converged, products, rows)
+    rows = _padded(vectors, k, np.nan) if return_vectors else None
+    return Eigenvalues(_padded(values, k, np.nan), _padded(residuals, k, np.nan), converged, products, rows)
 
 
 def _size(argument: str, operator: LinearOperator) -> int:
@@ -172,102 +140,50 @@ def _size(argument: str, operator: LinearOperator) -> int:
     return shape[0]
 
 
-def _wanted_first(values: np.ndarray, which: str) -> np.ndarray:
-    """The order in which the wanted end of a spectrum comes first."""
-    return np.argsort({"LM": -np.abs(values), "LA": -values, "SA": values}[which], kind="stable")
+def _dense(product, n: int, k: int, which: str) -> tuple[np.ndarray, np.ndarray]:
+    """Build the matrix column by column and return its k wanted eigenvalues `(k,)` and their vectors `(n, k)`."""
+    matrix = np.stack([product(unit) for unit in np.eye(n)], axis=1)
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)  # rounding makes the columns slightly unsymmetric
+    wanted = np.argsort({"LM": -np.abs(values), "LA": -values, "SA": values}[which], kind="stable")[:k]
+    return values[wanted], vectors[:, wanted]
 
 
-def _are_true(estimates: np.ndarray, product, values: np.ndarray, vectors: np.ndarray, noise: float) -> bool:
-    """Whether the residuals r_i = A v_i - lambda_i v_i are as long as the iteration says, from one product.
-
-    For random signs c, A (sum_i c_i v_i) - sum_i c_i lambda_i v_i = sum_i c_i r_i, whose expected squared length is the sum
-    of those of the r_i.
-    """
-    if not len(values):
-        return True
-    signs = np.random.default_rng(2).choice([-1.0, 1.0], len(values)).astype(vectors.dtype)  # no copy of the vectors
-    found = product(vectors @ signs) - vectors @ (signs * values).astype(vectors.dtype)
-    return bool(np.linalg.norm(found) <= 3 * np.linalg.norm(estimates) + noise * np.sqrt(len(values)))
-
-
-def _lanczos(product, n: int, k: int, which: str, allowed, max_restarts: int, size: int, dtype):
-    """The extreme eigenvalues `(<= k,)` that converged, their vectors `(n, <= k)` and residuals, in one basis.
-
-    The basis grows until each of the k pairs has a residual that is `allowed` (values `(k,)` to `(k,)`). If it is full
-    before, its best approximate eigenvectors replace it, and the iteration goes on from them (Wu, Simon, *Thick-restart
-    Lanczos method for large symmetric eigenvalue problems*, 2000). In exact arithmetic this is ARPACK's implicit restart;
-    here the vectors are rotated in place, a few columns at a time.
-    """
-    generator, eps = np.random.default_rng(1), np.finfo(dtype).eps
-    basis = np.empty((size + 1, n), dtype)  # rows, orthonormal; the system gives memory as they are filled
-    projected = np.zeros((size, size))  # basis A basis^T
+def _arpack(product, n: int, k: int, which: str, tol: float, basis_size: int, max_restarts: int):
+    """Return the eigenvalues `(m,)` and vectors `(n, m)` of the m <= k pairs on which ARPACK has converged."""
     start = np.random.default_rng(0).standard_normal(n)
-    basis[0] = start / np.linalg.norm(start)
-    kept = 0
-    for restart in range(max_restarts):
-        look = max(k, kept + 1)
-        for j in range(kept, size):
-            image, known = product(basis[j]).astype(dtype), basis[: j + 1]
-            length = np.linalg.norm(image)
-            # Nearly all of it lies along the two vectors before, or, behind a restart, along all that were kept.
-            column, vector = _orthogonalized(image, known, 0 if j == kept else j - 1)
-            projected[: j + 1, j] = projected[j, : j + 1] = column
-            coupling = float(np.linalg.norm(vector))
-            if coupling <= eps * length:  # A maps the span of the basis into itself: go on in a new direction
-                coupling = 0.0
-                vector = _orthogonalized(generator.standard_normal(n).astype(dtype), known, 0)[1]
-            basis[j + 1] = vector / np.linalg.norm(vector)
-            if j + 1 == size or j + 1 >= look:
-                look = j + 1 + max(1, j // 40)  # looking takes j^3 operations
-                values, rotation = np.linalg.eigh(projected[: j + 1, : j + 1])
-                order = _wanted_first(values, which)
-                values, rotation = values[order], rotation[:, order]
-                residuals = coupling * np.abs(rotation[-1, :k])
-                converged = residuals <= allowed(values[:k])
-                if converged.all():
-                    break
-        done = converged.all() or restart == max_restarts - 1
-        # More than k are kept as pairs converge, or the last ones would converge slowly.
-        kept = k if done else k + min(int(converged.sum()), (size - k) // 2)
-        last = basis[j + 1].copy()
-        _rotate(basis[: j + 1], rotation[:, :kept].astype(dtype))
-        basis[kept] = last
-        projected[:] = 0
-        projected[range(kept), range(kept)] = values[:kept]
-        if done:
-            break
-    found = slice(k) if converged.all() else np.flatnonzero(converged)
-    return values[:k][found], basis[:k][found].T, residuals[found]
+    if not product(start).any():  # only the zero operator maps a random vector to zero, and ARPACK fails on it
+        return np.zeros(k), np.eye(n, k)
+    dtype = np.float64 if basis_size * n * 8 <= LARGE_BASIS else np.float32
+    counted = LinearOperator((n, n), matvec=lambda vector: product(vector).astype(dtype), dtype=dtype)
+    options = dict(which=which, tol=tol, ncv=basis_size, v0=start.astype(dtype), maxiter=max_restarts)
+    try:
+        return eigsh(counted, k, **options, **FIXED_RESTARTS)
+    except ArpackNoConvergence as error:
+        return error.eigenvalues, error.eigenvectors
 
 
-def _orthogonalized(vector: np.ndarray, basis: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """A vector's coefficients in the rows of an orthonormal basis, and what remains of it.
+def _jointly_small(product, values: np.ndarray, vectors: np.ndarray, allowed: np.ndarray) -> bool:
+    """Check with one product that the residuals r_i = A v_i - lambda_i v_i are, taken together, as small as allowed.
 
-    Once from row `first` on, where nearly all of it lies, then from all rows, and again if that took much away: what little
-    remains must be orthogonal, too ("twice is enough", Kahan; Daniel, Gragg, Kaufman, Stewart, 1976).
+    For random signs c, A (sum_i c_i v_i) - sum_i c_i lambda_i v_i = sum_i c_i r_i. The signs are independent, so the
+    expected squared length of this sum is the sum of the squared lengths of the r_i.
     """
-    total, part = np.zeros(len(basis)), slice(first, None)
-    for _ in range(4):
-        before = np.linalg.norm(vector)
-        coefficients = basis[part] @ vector
-        vector = vector - coefficients @ basis[part]
-        total[part] += coefficients
-        if part.start is None and np.linalg.norm(vector) > 0.7 * before:
-            break
-        part = slice(None)
-    return total, vector
+    signs = np.random.default_rng(2).choice([-1.0, 1.0], len(values)).astype(vectors.dtype)  # (m,)
+    combined = product(signs @ vectors) - (signs * values).astype(vectors.dtype) @ vectors  # (n,)
+    return bool(np.linalg.norm(combined) <= np.linalg.norm(allowed))
 
 
-def _rotate(basis: np.ndarray, rotation: np.ndarray, columns: int = 10_000) -> None:
-    """Replace the first rows of `basis` by `rotation^T basis`, without a second basis."""
-    for first in range(0, basis.shape[1], columns):
-        block = basis[:, first : first + columns]
-        block[: rotation.shape[1]] = rotation.T @ block
+def _padded(rows: np.ndarray, k: int, missing) -> np.ndarray:
+    """Append rows of `missing` until there are k."""
+    if len(rows) == k:
+        return rows
+    padding = np.full((k - len(rows), *rows.shape[1:]), missing, dtype=rows.dtype)
+    return np.concatenate([rows, padding])
 
 
 @dataclass(frozen=True)
 class TraceEstimate:
-    """A trace, its standard error over the random probes, and the number of probes."""
+    """Estimate of a trace, its standard error over the random probes, and the number of probes."""
 
     trace: float
     standard_error: float
@@ -277,14 +193,15 @@ class TraceEstimate:
 def hutchinson_trace(
     operator: LinearOperator, n_probes: int = 50, *, seed: int = 0, deflate: Eigenvalues | None = None
 ) -> TraceEstimate:
-    r"""Trace of a square operator from products with random signs z, since E[z^T A z] = sum_ij A_ij E[z_i z_j] = tr A.
+    r"""Estimate the trace of a square operator from products with vectors z of random signs.
 
+    The signs are independent, so E[z_i z_j] is 1 for i = j and 0 otherwise, and E[z^T A z] = sum_ij A_ij E[z_i z_j] = tr A.
     For a symmetric A the variance of one probe is 2 sum_{i != j} A_ij^2 (Hutchinson, *A stochastic estimator of the
-    trace of the influence matrix*, 1989). It shrinks a lot if the top eigenvectors, the rows of V, are dealt with
-    exactly and only the rest is probed, tr A = sum_i lambda_i + tr((I - V^T V) A (I - V^T V)): the idea of Hutch++
-    (Meyer, Musco, Musco, Woodruff, 2021).
+    trace of the influence matrix*, 1989). It becomes much smaller if the part of A along its top eigenvectors, the rows of
+    V, is computed exactly and only the rest is probed: tr A = sum_i lambda_i + tr((I - V^T V) A (I - V^T V)). This is the
+    idea of Hutch++ (Meyer, Musco, Musco, Woodruff, 2021).
 
-    A diagonal matrix has no off-diagonal entries, hence no error:
+    A diagonal matrix has no off-diagonal entries, so its trace is found without error:
 
     >>> from scipy.sparse.linalg import aslinearoperator
     >>> hutchinson_trace(aslinearoperator(np.diag([3.0, 2.0, -1.0])), n_probes=4)
@@ -292,23 +209,26 @@ def hutchinson_trace(
 
     Args:
         operator: square, `(n, n)`; symmetric if `deflate` is given.
-        n_probes: random vectors, at least 2 (for a standard error).
-        seed: of the probes' own generator; the global ones are left alone.
-        deflate: eigenpairs of the same operator, with vectors.
+        n_probes: number of random vectors, at least 2 so that there is a standard error.
+        seed: of the probes; the global random state is not used.
+        deflate: eigenpairs of the same operator, with vectors, to be treated exactly.
+
+    Raises:
+        ValueError, TypeError: an argument is out of its range, or `deflate` does not fit the operator.
     """
     check.integer("n_probes", n_probes, 2, check.MOST)
     generator = np.random.default_rng(check.integer("seed", seed, low=0))
     n, known, exact = _size("operator", operator), None, 0.0
     if deflate is not None:
         if check.instance("deflate", deflate, Eigenvalues).vectors is None or deflate.vectors.shape[1] != n:
-            raise ValueError(f"deflate must hold eigenvectors of length {n}; see return_vectors=True.")
+            raise ValueError(f"deflate must have eigenvectors of length {n}; compute it with return_vectors=True.")
         found = np.isfinite(deflate.eigenvalues)
         known, exact = deflate.vectors[found], float(deflate.eigenvalues[found].sum())
     samples = []
     for _ in range(n_probes):
         z = generator.choice([-1.0, 1.0], size=n)
         if known is not None:
-            z -= known.T @ (known @ z)
+            z -= known.T @ (known @ z)  # (I - V^T V) z
         samples.append(float(z @ operator.matvec(z)))
     error = float(np.std(samples, ddof=1) / np.sqrt(n_probes))
     return TraceEstimate(exact + float(np.mean(samples)), error, n_probes)

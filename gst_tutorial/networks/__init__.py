@@ -1,6 +1,6 @@
-"""The networks of the book, and `NETWORKS`, the table of those that a config can name: another is one more line here.
+"""The networks of the book, and `NETWORKS`, the table of networks that a config can name.
 
-A config may also name a function of the reader's; `network` gives an entry for either.
+To add a network, add a line to the table. A config may also name a user-supplied function; `network` handles both.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Network:
 
     Attributes:
         build: function `(n_classes, input_shape=, width=, dropout=, filter_dropout=) -> nn.Module`, prunable.
-        takes: "signals" `(B, C, L)` or "images" `(B, C, H, W)`; None where that is not known before it is built.
-        layers: those that events hit unless a config names others: the ones the book or the paper prunes.
+        takes: "signals" `(B, C, L)` or "images" `(B, C, H, W)`; None if that is not known before it is built.
+        layers: the layers that the book or the paper prunes; the default of a config.
     """
 
     build: Callable[..., nn.Module]
@@ -54,15 +54,16 @@ NETWORKS = {
 
 
 def network(name: str) -> Network:
-    """The entry of `NETWORKS`, or, for "package.module:function", one made of the function that is named."""
+    """Return the entry of `NETWORKS`, or one for the function that "package.module:function" names."""
     if not references.is_reference(name):
         return NETWORKS[name]
     return Network(functools.partial(_build, name), None, ())
 
 
 def _build(name: str, n_classes: int, **offered) -> nn.Module:
-    """Call the reader's function with what it takes, and see to it that the network is prunable and gives logits."""
+    """Call a user-supplied function with the arguments it accepts; make the network prunable and check its logits."""
     function = references.find("model", name)
+    # An argument that a config has set to another value than this default must not be ignored by the function.
     usual = {"width": 1.0, "dropout": 0.0, "filter_dropout": 0.0}
     needed = [argument for argument, value in usual.items() if offered[argument] != value]
     given = references.accepted(f"model={name!r}", function, offered, needed)
@@ -73,7 +74,7 @@ def _build(name: str, n_classes: int, **offered) -> nn.Module:
         given["num_classes"] = n_classes
     model = function(**given)
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model={name!r} gave a {type(model).__name__}, not an nn.Module.")
+        raise TypeError(f"model={name!r} returned a {type(model).__name__}, not an nn.Module.")
     example = torch.randn((2, *offered["input_shape"]), generator=torch.Generator().manual_seed(0))
     if not prunable_layers(model):
         make_prunable(model, example)

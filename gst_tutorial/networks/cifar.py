@@ -1,7 +1,7 @@
 """The paper's networks for 32x32 images: VGG11, ResNet-18, ResNet-20 and ResNet-56, each with a `width`.
 
-Ordinary modules whose convolutions carry a `FilterMask`, as those of small.py. Images of other sizes fit, too: every
-halving rounds up. The weights lie in memory channel by channel last, which makes them up to twice as fast on a CPU.
+Ordinary modules whose convolutions have a `FilterMask`, like those of small.py. Images of other sizes work as well, since
+every halving rounds up. Weights are stored channels-last, which is up to twice as fast on a CPU.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from gst_tutorial.graph.labels import stated
 from gst_tutorial.graph.make_prunable import put_masks
 from gst_tutorial.networks.small import check_head, scaled
 
-MOST_PIXELS = 4096  # a side, and channels
-# Made by tools/photographs.py; what made them is written inside.
+MOST_PIXELS = 4096  # of a side; also the most channels
+# Written by tools/photographs.py; the file's metadata say how.
 VGG11_WEIGHTS = Path(__file__).parent / "vgg11.safetensors"
 
 
@@ -40,8 +40,8 @@ def vgg11(
         n_classes: outputs of the linear head.
         input_shape: `(C, H, W)` of one image.
         width: multiplies the number of filters of every layer (64, 128, 256, 256, 512, 512, 512, 512).
-        dropout: share of the head's inputs dropped in training.
-        filter_dropout: share of the last convolution's filters dropped in training, per example.
+        dropout: fraction of the head's inputs that are dropped in training.
+        filter_dropout: fraction of the last convolution's filters that are dropped in training, per example.
 
     Returns:
         A prunable `nn.Sequential` from `(B, C, H, W)` to logits `(B, n_classes)`.
@@ -49,7 +49,7 @@ def vgg11(
     n_in, *size = _image_shape(input_shape)
     check_head(n_classes, dropout, filter_dropout)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    pools_after = {1: 1, 2: 2, 4: 3, 6: 4, 8: 5}  # convolution -> number of the pooling behind it
+    pools_after = {1: 1, 2: 2, 4: 3, 6: 4, 8: 5}  # convolution -> number of the pooling layer after it
     for i, n_out in enumerate(scaled((64, 128, 256, 256, 512, 512, 512, 512), width), start=1):
         layers[f"conv{i}"] = nn.Conv2d(n_in, n_out, kernel_size=3, padding=1, bias=False)
         layers[f"bn{i}"] = nn.BatchNorm2d(n_out)
@@ -68,14 +68,14 @@ def vgg11(
 
 
 def trained_vgg11() -> nn.Sequential:
-    """A `vgg11` at an eighth of its width that was trained on 50,000 photographs, ready to be pruned; chapter 8 shows it.
+    """Load a `vgg11` of an eighth of the usual width, trained on 50,000 photographs; chapter 8 prunes it.
 
-    The weights come with the package, as float16. `gst.load("photographs")` has pictures of the same ten classes.
+    The weights come with the package as float16. `gst.load("photographs")` has pictures of the same ten classes.
 
     Returns:
         The network in evaluation mode, float32, `(B, 3, 32, 32)` to `(B, 10)`.
 
-    Source: made by tools/photographs.py; the file's metadata hold the config, the test accuracy, versions and date.
+    Source: tools/photographs.py; the file's metadata contain the config, the test accuracy, versions and date.
     """
     from safetensors.torch import load_file
 
@@ -85,7 +85,7 @@ def trained_vgg11() -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
+    """Two 3x3 convolutions and a shortcut around them: relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
 
     Shapes: `(B, n_in, H, W)` to `(B, n_out, H / stride, W / stride)`.
     """
@@ -105,7 +105,7 @@ class ResidualBlock(nn.Module):
 
 
 class PadShortcut(nn.Module):
-    """The shortcut without parameters of the narrow ResNets: every `stride`-th pixel, missing channels filled with 0."""
+    """Shortcut without parameters, as in the narrow ResNets: take every `stride`-th pixel, fill missing channels with 0."""
 
     def __init__(self, n_extra: int, stride: int):
         super().__init__()
@@ -126,7 +126,7 @@ def _padding(n_in: int, n_out: int, stride: int) -> nn.Module:
 
 
 class ResNet(nn.Module):
-    """A stem, stages of residual blocks of which all but the first halve the image, a mean over pixels, a linear head.
+    """A stem, stages of residual blocks, a mean over pixels, and a linear head. Every stage but the first halves the image.
 
     He, Zhang, Ren, Sun, *Deep residual learning for image recognition*, CVPR 2016. Layers `conv1, bn1`, stages `layer1`
     to `layer4` (or `layer3`) of blocks `0, 1, ...` with `conv1, bn1, conv2, bn2, shortcut`, and `head`: the last
@@ -188,7 +188,7 @@ def _resnet(filters, blocks_per_stage, shortcut, n_classes, input_shape, width, 
     for name, block in network.named_modules():
         if isinstance(block, ResidualBlock):
             masked[f"{name}.conv1"] = (f"{name}.bn1",)
-            masked[f"{name}.conv2"] = (f"{name}.bn2", name)  # on its pruned channels the shortcut is not added
+            masked[f"{name}.conv2"] = (f"{name}.bn2", name)  # and after the sum: a pruned channel gets no shortcut
             if isinstance(block.shortcut, nn.Sequential):
                 skipped[f"{name}.shortcut.0"] = f"the shortcut of the sum in ResidualBlock {name!r}"
     return _finished(network, input_shape, masked, skipped)

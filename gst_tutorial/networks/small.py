@@ -33,16 +33,16 @@ def conv1d_net(
         channels: filters of each convolution.
         strides: step of each convolution; 2 halves the length of the signal.
         input_shape: `(C, L)` of one signal.
-        dropout: share of the head's inputs dropped in training.
-        filter_dropout: share of the last convolution's filters dropped in training, per example.
+        dropout: fraction of the head's inputs that are dropped in training.
+        filter_dropout: fraction of the last convolution's filters that are dropped in training, per example.
         width: multiplies `channels`.
-        pooled: the head reads the mean of each filter over all positions, not every position by itself.
+        pooled: the head reads the mean of each filter over all positions instead of every position separately.
 
     Returns:
         A prunable `nn.Sequential` from `(B, C, L)` to logits `(B, n_classes)`.
 
     Raises:
-        ValueError, TypeError: an argument out of its range; names it.
+        ValueError, TypeError: an argument is out of its range.
     """
     return _conv_net(
         (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d, nn.AdaptiveAvgPool1d),

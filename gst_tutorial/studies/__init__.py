@@ -11,8 +11,8 @@ from gst_tutorial.studies.study import Arm, Study
 __all__ = ["Arm", "Study", "find", "from_file", "get", "names"]
 
 
-# Where the named studies are defined: a module with a function `studies()`. Named, not imported: the library does not
-# need the book, and the book is loaded only when somebody asks for one of its studies.
+# The module that defines the named studies, in a function `studies()`. It is imported only when somebody asks for one of
+# them, since the library does not need the book.
 CATALOGUE = "gst_tutorial.book.studies"
 
 
@@ -22,17 +22,17 @@ def _all() -> dict[str, Study]:
 
 
 def names() -> list[str]:
-    """The names of all studies, in the order of the book."""
+    """Return the names of all studies, in the order of the book."""
     return list(_all())
 
 
 def get(name: str) -> Study:
-    """The study of that name; a ValueError suggests the nearest."""
+    """Return the study of that name; a ValueError suggests the nearest."""
     return _all()[_arguments.one_of("name", name, _all())]
 
 
 def find(name: str) -> list[Study]:
-    """The study of that name; or those of a file: "study.py", "folder/study.py:NAME".
+    """Return the study of that name, or those of a file: "study.py", "folder/study.py:NAME".
 
     Raises:
         ValueError: an unknown name, or a file that defines no study.
@@ -46,20 +46,20 @@ def find(name: str) -> list[Study]:
 
 
 def from_file(path: str | Path) -> list[Study]:
-    """The studies that a Python file defines at its top level, in their order.
+    """Return the studies that a Python file defines at its top level, in their order.
 
-    The file is imported as a module, by its name, and its folder joins `sys.path`, so that workers find its functions, too.
+    The file is imported as a module, and its folder is added to `sys.path` so that workers find its functions, too.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no study in it, or a name under which another module is imported already.
+        ValueError: the file defines no study, or another module of its name is imported already.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No file {str(path)!r}.")
     known = sys.modules.get(path.stem)
     is_another = known is not None and Path(getattr(known, "__file__", None) or "").resolve() != path.resolve()
-    if is_another or path.stem in sys.stdlib_module_names:  # on the path it would hide that module from all others
+    if is_another or path.stem in sys.stdlib_module_names:  # on sys.path it would shadow that module
         raise ValueError(f"{str(path)!r}: another module is called {path.stem!r}; give the file another name.")
     folder = str(path.resolve().parent)
     if folder not in sys.path:

@@ -1,4 +1,4 @@
-"""What a study costs before anyone pays for it: a few training steps are timed and multiplied."""
+"""Cost of a study, estimated before it runs by timing a few training steps."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 from gst_tutorial import _arguments as check
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data import dataset as data
-from gst_tutorial.experiment import build_model, one_thread
+from gst_tutorial.experiment import build_model, cpu_threads
 from gst_tutorial.instability import correct
 from gst_tutorial.studies.study import Study
 from gst_tutorial.training import train
 
 
 def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
-    """Estimate what a study takes on this machine, one thread per run (or on the GPU that its configs name).
+    """Estimate how long a study takes on this machine, one thread per run (or on the GPU that its configs name).
 
     Timed on random examples of the right shape, once for each network and batch size in the study: `n_steps` training
     steps (on a GPU at least 20) after some to warm up and to compile, and the evaluation of at least 256 examples.
     Measures of flatness are not counted.
 
     Raises:
-        ValueError: a device that is not here.
+        ValueError: a device that this machine does not have.
 
     Returns:
         study; runs; steps (of training, all runs together); step_seconds (their mean); hours (of one core, or of the
@@ -54,14 +54,14 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
 
 
 def _n_evaluations(config: RunConfig) -> int:
-    """Passes over the test set: two at each event, one at each evaluated epoch without."""
+    """Count passes over the test set: two at each event, one at every other epoch that is evaluated."""
     events = set(config.event_epochs)
     epochs = {e for e in range(config.recipe.epochs) if (e + 1) % config.evaluate_every == 0}
     return 2 * len(events) + len((epochs | {config.recipe.epochs - 1}) - events)
 
 
 def _measure(config: RunConfig, shape, n_classes: int, n_steps: int) -> tuple[float, float]:
-    """Seconds of one training step, and of the evaluation of one example."""
+    """Return the seconds of one training step and of the evaluation of one example."""
     check.device_here("device", config.device)
     generator = torch.Generator().manual_seed(0)
     n = config.recipe.batch_size
@@ -71,7 +71,7 @@ def _measure(config: RunConfig, shape, n_classes: int, n_steps: int) -> tuple[fl
     on_gpu = config.device.startswith("cuda")
     # CUDA graphs are recorded in the steps after the first.
     warm_up, n_steps = (4, max(n_steps, 20)) if on_gpu else (1, n_steps)
-    with one_thread():
+    with cpu_threads(1):
         train(model, dataset, dataclasses.replace(config.recipe, milestones=(), epochs=warm_up))
         correct(model, dataset.x_test, dataset.y_test)
         start = _now(config.device)
@@ -86,11 +86,11 @@ def _now(device: str) -> float:
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
         return time.perf_counter()
-    return time.process_time()  # one thread: what a core of its own would take, whatever else runs beside
+    return time.process_time()  # one thread, so this is the wall time of an idle core
 
 
 def in_words(hours: float) -> str:
-    """A duration a person can plan with.
+    """Return a duration in words, rounded for planning.
 
     >>> in_words(0.3), in_words(5.2), in_words(700)
     ('18 min', '5 h', '29 days')

@@ -1,4 +1,4 @@
-"""Where a number comes from: versions of what computed it, the processor, the device and the date."""
+"""Provenance of a number: versions of the software that computed it, processor, device and date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gst_tutorial.config import RESULTS_VERSION
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """What numbers depend on besides the config: the package, its results' version, Python, torch and NumPy."""
+    """Versions that numbers depend on besides the config: the package, its results, Python, torch and NumPy."""
     import numpy
     import torch
 
@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 
 def made_with(device: str) -> dict[str, str]:
-    """Versions, processor, device and date, for the record of a run."""
+    """Return versions, processor, device and date, for the record of a run."""
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else device
@@ -37,7 +37,7 @@ def made_with(device: str) -> dict[str, str]:
 
 @functools.cache
 def processor() -> str:
-    """Name and instruction set of this machine's processor, and its operating system."""
+    """Return name and instruction set of this machine's processor, and the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

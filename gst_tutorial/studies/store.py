@@ -1,11 +1,10 @@
-"""Results on disk: a folder with one JSON file per run, named by the hash of the run's config."""
+"""Results on disk: a folder with one JSON file per run, named after the hash of the run's config."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import math
 import os
 import socket
 import time
@@ -19,32 +18,30 @@ import filelock
 from gst_tutorial import _arguments as check
 from gst_tutorial.config import RunConfig
 
-STATUS = ("finished", "diverged", "failed")
-_ABANDONED = 3600.0  # seconds after which a temporary file has no writer any more
-_SHARES = ("final_accuracy", "best_accuracy", "train_accuracy")
+_ABANDONED = 3600.0  # seconds after which nobody can still be writing a temporary file
 
 
 class ResultStore:
-    """A folder of finished runs, safe to share between processes and to kill at any moment.
+    """A folder of finished runs that several processes may share and that may be killed at any moment.
 
-    A file is written under a temporary name, flushed to disk (fsync) and renamed, so that it is whole or absent. It
-    holds a checksum; a file that is damaged, or whose content is another run's, is named in a warning, moved aside to
-    `*.damaged`, and its run counts as not done. So does a run that was made with another version of a function of the
-    reader's (`RunConfig.sources`): its file goes to `*.outdated` when the new one is written.
+    Each result is written to a temporary file, flushed to disk (fsync) and renamed, so it is either complete or absent. It
+    carries a checksum: a file that is damaged, or belongs to another config, is reported in a warning, renamed to
+    `*.damaged`, and its run is repeated. A run whose user-supplied functions have changed since (`RunConfig.sources`) is
+    repeated, too; the old file becomes `*.outdated`.
 
-    A process that works on a run holds a lock of the operating system's on `locks/HASH.lock` (through the library filelock),
-    which ends with the process however that ends; so two studies on one store share the work, also from two machines if
-    the file system between them has locks (NFS 4 has).
+    A process that works on a run holds a lock of the operating system (library: filelock) on `locks/HASH.lock`. The lock
+    ends with the process, however that ends. So two sweeps on one store share the work, even from two machines if their
+    common file system has locks (NFS 4 has).
 
     Args:
-        path: the folder; made if it is missing.
+        path: the folder; created if missing.
 
     Raises:
-        OSError: a folder that cannot be made or written.
+        OSError: the folder cannot be created or written.
     """
 
     def __init__(self, path: str | os.PathLike):
-        if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+        if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"path={check.shown(path)} must name a folder.")
         self.path = Path(path)
         try:
@@ -52,8 +49,8 @@ class ResultStore:
         except OSError as error:
             raise type(error)(error.errno, f"path={check.shown(str(path))} cannot be made: {error.strerror}") from None
         self._claims: dict[str, filelock.BaseFileLock] = {}
-        for file in self.path.glob("*.part"):
-            with contextlib.suppress(OSError):  # gone already, or no file that could be in the way
+        for file in self.path.glob("*.part"):  # left by a process that was killed while it wrote
+            with contextlib.suppress(OSError):  # another process may have removed it
                 if time.time() - file.stat().st_mtime > _ABANDONED:
                     file.unlink()
 
@@ -61,15 +58,19 @@ class ResultStore:
         return f"ResultStore({str(self.path)!r}, {len(list(self.path.glob('*.json')))} runs)"
 
     def file(self, config: RunConfig) -> Path:
-        """The JSON file of a run, whether it exists or not."""
+        """Return the path of a run's JSON file, which need not exist."""
         return self.path / f"{config.hash}.json"
 
     def checkpoint(self, config: RunConfig) -> Path:
-        """The file in which a run of some minutes keeps where it stands."""
+        """Return the path of the file from which a stopped run of more than a minute resumes."""
         return self.path / f"{config.hash}.checkpoint"
 
     def write(self, config: RunConfig, record: dict) -> None:
-        """Save what `gst_tutorial.studies.sweep.run_record` gave for this config."""
+        """Save the record of a run, as `gst_tutorial.studies.sweep.run_record` returns it.
+
+        Raises:
+            OSError: the disk is full, or the folder cannot be written; nothing of this run is left in the store.
+        """
         record = {**record, "config": config.to_dict()}
         path = self.file(config)
         temporary = self.path / f"{config.hash}.{uuid.uuid4().hex}.part"
@@ -78,8 +79,11 @@ class ResultStore:
                 file.write(json.dumps({"checksum": _checksum(record), **record}, sort_keys=True))
                 file.flush()
                 os.fsync(file.fileno())
-            if self._is_outdated(config):
-                os.replace(path, path.with_suffix(".json.outdated"))
+            with contextlib.suppress(
+                OSError, ValueError, KeyError, TypeError
+            ):  # there is no earlier result, or nobody can read it
+                if json.loads(path.read_text(encoding="utf-8"))["sources"] != config.sources:
+                    os.replace(path, path.with_suffix(".json.outdated"))
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -92,115 +96,82 @@ class ResultStore:
                 os.close(folder)
 
     def read(self, config: RunConfig) -> dict | None:
-        """The record of a run that has ended, or None if there is none that is whole, this config's, and of its sources."""
+        """Return the record of a run, or None if it is missing, damaged, or made with other user-supplied functions."""
         path = self.file(config)
         try:
-            record = self._checked(config)
+            record = _checked(path.read_text(encoding="utf-8"), config)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             with contextlib.suppress(FileNotFoundError):  # another process may have moved it already
                 os.replace(path, path.with_suffix(".json.damaged"))
             warnings.warn(
                 f"Damaged result file {path} ({error}); moved to *.damaged, its run will be repeated.", stacklevel=2
             )
             return None
-        if self._is_outdated(config, record):
-            changed = [name for name, source in config.sources.items() if record.get("sources", {}).get(name) != source]
+        before = record.get("sources", {})
+        changed = [name for name, source in config.sources.items() if before.get(name) != source]
+        if changed:
             warnings.warn(
                 f"{path} was made with another version of {', '.join(changed)}; its run will be repeated.", stacklevel=2
             )
             return None
         return record
 
-    def _checked(self, config: RunConfig) -> dict:
-        record = json.loads(self._text(config))
-        if record.pop("checksum") != _checksum(record):
-            raise ValueError("checksum does not match")
-        if RunConfig.from_dict(record["config"]).hash != config.hash:
-            raise ValueError("it is the result of another config")
-        if record["status"] not in STATUS:
-            raise ValueError(f"status {record['status']!r}")
-        for name, value in record["result"].items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"{name} is {value!r}, not a number")
-        if record["status"] == "finished":
-            for name in _SHARES:
-                if not 0 <= record["result"][name] <= 1:
-                    raise ValueError(f"{name} is {record['result'][name]!r}, not a share")
-            if not math.isfinite(record["result"]["instability"]):
-                raise ValueError("instability is not finite")
-        return record
-
-    def _text(self, config: RunConfig) -> str:
-        path = self.file(config)
-        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
-            raise ValueError("it is no file")
-        return path.read_text(encoding="utf-8")
-
-    def _is_outdated(self, config: RunConfig, record: dict | None = None) -> bool:
-        if not config.sources:
-            return False
-        try:
-            record = record or json.loads(self._text(config))
-            return record.get("sources", {}) != config.sources
-        except (OSError, ValueError, AttributeError):
-            return False
-
     def done(self, config: RunConfig) -> bool:
-        """Whether the run needs no repeating: it finished, or it diverged (which it would do again)."""
+        """Return True if the run needs no repeating: it finished, or it diverged (and would diverge again)."""
         record = self.read(config)
         return record is not None and record["status"] in ("finished", "diverged")
 
     def records(self, configs: Iterable[RunConfig]) -> dict[str, dict]:
-        """The stored records of these runs by hash, as `Study.frame` takes them; runs that are not there are left out."""
+        """Return the stored records of these runs by hash, as `Study.frame` takes them, without those that are missing."""
         found = {config.hash: self.read(config) for config in configs}
         return {name: record for name, record in found.items() if record is not None}
 
     # --- claims: two processes on one store do not run the same config ------------------------------------------------
 
     def claim(self, config: RunConfig) -> bool:
-        """Try to reserve a run for this process. False if another has it, or this one already."""
+        """Try to reserve a run for this process. Return False if it is reserved already, by another process or by this."""
         lock = filelock.FileLock(self._claim_file(config), timeout=0, thread_local=False)
         try:
             lock.acquire()
         except filelock.Timeout:
             return False
-        self._say_who(config)
+        with contextlib.suppress(OSError):  # for `owner` only; the lock itself is what counts
+            self._owner_file(config).write_text(f"process {os.getpid()} on {socket.gethostname()}")
         self._claims[config.hash] = lock
         return True
 
     def release(self, config: RunConfig) -> None:
-        """Give a claim back, run or not; nothing if there is none of this process's."""
+        """Give up a claim; do nothing if this process has none."""
         lock = self._claims.pop(config.hash, None)
         if lock is not None:
             with contextlib.suppress(OSError):
-                self._claim_file(config).with_suffix(".owner").unlink(missing_ok=True)
+                self._owner_file(config).unlink(missing_ok=True)
             lock.release()
 
-    def _say_who(self, config: RunConfig) -> None:
-        """For `owner` only; the lock itself is what counts. Renamed into place: whatever lies there (a pipe without a reader,
-        a link to another file) is not written to."""
-        temporary = self.path / "locks" / f"{config.hash}.{uuid.uuid4().hex}.part"
-        with contextlib.suppress(OSError):
-            temporary.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-            try:
-                os.replace(temporary, self._claim_file(config).with_suffix(".owner"))
-            except OSError:
-                temporary.unlink()
-
     def owner(self, config: RunConfig) -> str:
-        """Who claimed a run, for people: "process 123 on host"."""
-        path = self._claim_file(config).with_suffix(".owner")
+        """Return who claimed a run, for messages: "process 123 on host"."""
         try:
-            if path.is_file():  # reading from a pipe would wait for a writer
-                return path.read_text(encoding="utf-8", errors="replace")[:100]
+            return self._owner_file(config).read_text(encoding="utf-8")
         except OSError:
-            pass
-        return "another process"
+            return "another process"
 
     def _claim_file(self, config: RunConfig) -> Path:
         return self.path / "locks" / f"{config.hash}.lock"
+
+    def _owner_file(self, config: RunConfig) -> Path:
+        return self._claim_file(config).with_suffix(".owner")
+
+
+def _checked(text: str, config: RunConfig) -> dict:
+    """Return the record in a result file's text; a ValueError, KeyError, AttributeError or TypeError says it is not one."""
+    record = json.loads(text)
+    if record.pop("checksum") != _checksum(record):
+        raise ValueError("checksum does not match")
+    if RunConfig.from_dict(record["config"]).hash != config.hash:
+        raise ValueError("it is the result of another config")
+    return record
 
 
 def _checksum(record: dict) -> str:

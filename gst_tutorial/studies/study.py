@@ -1,4 +1,4 @@
-"""A study: arms that say by their factors what they are, each run with every seed, and the frame of its results."""
+"""A study: arms described by factors, each run with every seed, and the frame of its results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("runs", "events", "epochs")
-# How a factor's value is said in a label; any other is said as it is.
+# How a factor's value is written in a label; all others are written as they are.
 _SAID = {
     "dose": "{:.0%}",
     "period": "period {}",
@@ -40,10 +40,11 @@ class Arm:
         config: what is run; its seed is ignored.
         factors: what distinguishes the arm within its study, by name: {"target": "largest", "dose": 0.4}. They become
             columns of the study's frame. Nothing reads them from the label.
-        name: the label, for people; without it, the factors one after another: "largest, 40%".
+        name: the label, for people. By default the factors' values: "largest, 40%".
 
     Raises:
-        ValueError, TypeError: neither factors nor a name, or no `RunConfig`.
+        ValueError: neither factors nor a name.
+        TypeError: `config` is not a `RunConfig`.
     """
 
     config: RunConfig
@@ -55,11 +56,11 @@ class Arm:
             raise TypeError(f"config={check.shown(self.config)} must be a gst.RunConfig.")
         check.instance("factors", self.factors, Mapping)
         if not self.factors and not self.name:
-            raise ValueError("An arm needs factors or a name, to be told from the others.")
+            raise ValueError("An arm needs factors or a name, to tell it from the others.")
 
     @property
     def label(self) -> str:
-        """What people read."""
+        """Name of the arm for people to read."""
         if self.name is not None:
             return self.name
         return ", ".join(_SAID.get(factor, "{}").format(value) for factor, value in self.factors.items())
@@ -74,11 +75,12 @@ class Study:
         sentence: the question it answers, or what its authors predict.
         arms: the settings; also accepted as a mapping from labels to configs.
         seeds: the reported seeds.
-        curves: what else is recorded with the package, besides a row per run: "events", "epochs".
-        predictions: what each explanation expects, by its name; written down before the study ran.
+        curves: frames that are recorded with the package in addition to a row per run: "events", "epochs".
+        predictions: the outcome that each explanation predicts, by its name; written down before the study ran.
 
     Raises:
-        ValueError: no arm, two with the same label, no seed, or one seed twice.
+        ValueError: no arm; two arms with the same label, or with configs that differ in nothing but the seed; no seed, or
+            one seed twice.
     """
 
     name: str
@@ -88,7 +90,7 @@ class Study:
     curves: tuple[str, ...] = ()
     predictions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    if TYPE_CHECKING:  # what may be given is more than what is kept
+    if TYPE_CHECKING:  # the constructor accepts more types than the fields have
 
         def __init__(
             self,
@@ -114,6 +116,14 @@ class Study:
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
             raise ValueError(f"arms of study {self.name!r}: {twice!r} is the label of two.")
+        known: dict[str, str] = {}
+        for arm in self.arms:
+            other = known.setdefault(arm.config.replace(seed=0).hash, arm.label)
+            if other != arm.label:
+                raise ValueError(
+                    f"arms of study {self.name!r}: {other!r} and {arm.label!r} are the same config, so their runs would "
+                    "be counted twice. Give only one, or check the field that should differ."
+                )
         seeds = tuple(check.integer("seeds", seed, low=0) for seed in check.many("seeds", self.seeds, "whole numbers"))
         object.__setattr__(self, "seeds", seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -147,7 +157,7 @@ class Study:
         return self.replace(arms=tuple(arms))
 
     def frame(self, records: Mapping[str, dict], kind: str = "runs") -> pd.DataFrame:
-        """Results as one tidy DataFrame, in the order of `runs`; runs without a record are left out.
+        """Return results as one tidy DataFrame, in the order of `runs`, without the runs that have no record.
 
         Args:
             records: by the config's hash, as `gst_tutorial.studies.sweep.run_record` gives them.
@@ -182,7 +192,7 @@ class Study:
 
 
 def run_row(arm: Arm, config: RunConfig) -> dict:
-    """What a run is, as one flat row: label, factors, then the config."""
+    """Describe a run as one flat row: label, factors, then the config."""
     standard = {"method": method_of(config), "dose": 0.0 if config.intervention == "none" else config.prune_fraction}
     if isinstance(standard["dose"], tuple):
         standard["dose"] = "+".join(map(str, standard["dose"]))
@@ -192,18 +202,14 @@ def run_row(arm: Arm, config: RunConfig) -> dict:
 
 
 def method_of(config: RunConfig) -> str:
-    """What a run does, in a word: "none", "prune", "prune at init", or the intervention's name."""
-    return "prune at init" if config.events.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
+    """Name the intervention of a run: "none", "prune", "prune at init", or the intervention's own name."""
+    return "prune at init" if config.at_init else config.intervention.rpartition(":")[2].replace("_", " ")
 
 
 def config_row(config: RunConfig) -> dict:
-    """A config as one flat row: the fields of all groups stand beside each other, several layers are joined by "+"."""
-    row = {}
-    for group in (config.task, config.recipe, config.events, config):
-        row |= {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
-    for group in ("task", "recipe", "events"):
-        del row[group]
-    plan, at_init = config.plan, config.events.at_init
+    """A config as one flat row; the values of several layers are joined by "+"."""
+    row = {name: getattr(config, name) for name in config.field_names()}
+    plan, at_init = config.plan, config.at_init
     columns: dict[str, Iterable] = {
         "layers": [name for name, _, _ in plan],
         "prune_fraction": [fraction for _, fraction, _ in plan],

@@ -1,12 +1,13 @@
 """Run a study: many configs, many seeds, every core, on one machine or a cluster.
 
-The work is cut into runs and given to joblib: processes with one thread each. With `scheduler="tcp://..."` the same runs go to
-a Dask cluster; inside `joblib.parallel_config` to whatever joblib has there (Ray, say). Only the calling process writes
-results to the store, so the workers of a cluster need no shared disk.
+Each run is one task for joblib, which starts processes with one thread each. With `scheduler="tcp://..."` the same tasks go
+to a Dask cluster; inside `joblib.parallel_config`, to whatever backend is set there, such as Ray. Only the calling process
+writes results to the store, so the workers of a cluster need no shared disk.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import itertools
@@ -18,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import joblib
 import pandas as pd
@@ -33,6 +35,7 @@ from gst_tutorial.training import Diverged
 
 MAX_DEATHS = 2  # a run whose process the system ended that often, alone, is recorded as failed
 _WAITING = 1.0  # seconds between two looks at what another process works on
+_SILENCE = 15.0  # seconds without a result after which we ask whether the cluster has any workers
 
 
 def run_record(
@@ -43,8 +46,7 @@ def run_record(
     Args:
         config: what to run.
         checkpoint: see `gst.run`.
-        sources: the reader's functions as the asking process has them (`RunConfig.sources`): a worker that has others
-            refuses.
+        sources: `RunConfig.sources` of the process that asks; a worker whose copies of these functions differ refuses.
     """
     start = time.perf_counter()
     record = {"made": made_with(config.device), "sources": config.sources}
@@ -55,7 +57,7 @@ def run_record(
         if checkpoint is not None and not Path(checkpoint).parent.is_dir():
             checkpoint = None  # a worker on another machine, without this disk
         result = run(config, checkpoint=checkpoint)
-    except Exception as error:  # whatever it is, the study goes on and the row tells
+    except Exception as error:  # whatever it is, the study continues and the row reports it
         status = "diverged" if isinstance(error, Diverged) else "failed"
         text = "".join(traceback.format_exception_only(error)).strip()
         return {**record, **_failure(status, text, time.perf_counter() - start)}
@@ -84,25 +86,26 @@ def sweep(
 
     Args:
         study: what to run.
-        n_jobs: processes; -1 takes every core. Each uses one thread.
-        store: a `ResultStore` or the path of one. Finished runs in it are not repeated; each run is saved as it ends,
-            so a stopped study resumes where it was, and a run of more than a minute within itself. None keeps the results
-            in memory only.
+        n_jobs: number of processes; -1 takes every core. Each uses one thread.
+        store: a `ResultStore` or the path of one. Each run is saved as soon as it ends and is not repeated later, so a
+            stopped study resumes where it was; a run of more than a minute resumes from its last checkpoint. None keeps
+            the results in memory only.
         progress: show a bar with the time left.
         scheduler: address of a Dask scheduler, `"tcp://host:8786"`; needs the extra `cluster`. Every worker must have this
-            process's versions of the package, torch and NumPy, and the modules that the configs name. Without it, joblib's
-            current backend is used, so `with joblib.parallel_config("ray"): sweep(study)` works, too.
+            process's versions of the package, torch and NumPy, and the modules that the configs name. If all workers
+            leave, the sweep says so and waits for new ones. Without a scheduler, joblib's current backend is used, so
+            `with joblib.parallel_config("ray"): sweep(study)` works, too.
 
     Returns:
         DataFrame, a row per run in the order of `study.runs`: `label`, the arm's factors, the config's fields, `hash`,
         `final_accuracy`, `best_accuracy`, `train_accuracy`, `instability`, `seconds`, measures, `status` ("finished",
-        "diverged" or "failed") and `error`. `.attrs["mixed"]` names what is not the same for all runs: versions,
-        processors, devices; a warning says so, too.
+        "diverged" or "failed") and `error`. `.attrs["mixed"]` lists versions, processors and devices that are not the
+        same for all runs; a warning does, too.
 
     Raises:
-        ConnectionError: the scheduler cannot be reached, or is lost; what is finished is in the store.
-        ValueError: a worker of the cluster has other versions.
-        OSError: the store cannot be written.
+        ConnectionError: the scheduler cannot be reached, or was lost. Finished runs are in the store.
+        ValueError: a worker of the cluster has other versions, at the start or later; its runs are not stored.
+        OSError: the store cannot be written, for example because the disk is full. Finished runs are in the store.
     """
     check.integer("n_jobs", n_jobs)
     if n_jobs == 0:
@@ -129,7 +132,7 @@ def sweep(
                 for config in claimed:
                     store.release(config)
             missing = [config for config in missing if config.hash not in records]
-            # What is left was claimed by another process: take its results as they come, or its work if it died.
+            # Another process claimed the rest: take its results as they arrive, or its runs if it dies.
             missing = [config for config in missing if not _take_from(store, config, records, advance)]
             if missing:
                 if not told and progress:
@@ -143,16 +146,16 @@ def sweep(
 
 
 def in_words(mixed: dict[str, list[str]]) -> str:
-    """What `frame.attrs["mixed"]` says, in a sentence's part."""
+    """Return `frame.attrs["mixed"]` as part of a sentence."""
     return "; ".join(f"{name} {' and '.join(values)}" for name, values in mixed.items())
 
 
-# A call of `run_record`: its config and its further arguments.
+# One call of `run_record`: the config and the other arguments.
 Task = tuple[RunConfig, dict]
 
 
 def _run_all(configs, pool, store, claimed, shared_disk) -> Iterator[tuple[RunConfig, dict]]:
-    """Give the configs to the pool; yield each as it ends. Those that another process has claimed are passed over."""
+    """Give the configs to the pool and yield each as it ends; skip those that another process has claimed."""
 
     def tasks() -> Iterator[Task]:
         for config in configs:
@@ -176,8 +179,11 @@ def _with_record(config: RunConfig, further: dict) -> tuple[RunConfig, dict]:
 
 
 def _with_joblib(n_jobs: int, tasks: Iterable[Task]) -> Iterator[tuple[RunConfig, dict]]:
-    """Run the tasks in joblib's processes. One that the system ends with its process (memory, a crash) is tried again,
-    alone, and recorded as failed when it ends its process again."""
+    """Run the tasks in joblib's processes.
+
+    If the system kills a process (out of memory, a crash), the runs it may have been working on are tried again, each
+    alone; a run that kills its process again is recorded as failed.
+    """
     tasks, suspects = iter(tasks), []
     while True:
         flying: dict[str, Task] = {}
@@ -203,7 +209,7 @@ def _with_joblib(n_jobs: int, tasks: Iterable[Task]) -> Iterator[tuple[RunConfig
 
 
 def _alone(config: RunConfig, further: dict) -> dict:
-    """The record of a run in a process of its own."""
+    """Return the record of a run made in a process of its own."""
     for _ in range(MAX_DEATHS):
         try:
             # With a second task, or joblib would run a single one right here.
@@ -221,32 +227,58 @@ def _killed(config: RunConfig, how_often: str, reason: str) -> dict:
 
 
 def _with_dask(client, tasks: Iterable[Task]) -> Iterator[tuple[RunConfig, dict]]:
-    """Run the tasks on a cluster, some more than it has threads at a time, so that other studies get their turn. Dask tries
-    a task again, on another worker, that had ended its worker; one that goes on doing so is recorded as failed."""
-    from distributed import CancelledError, KilledWorker, as_completed
+    """Run the tasks on a cluster, twice as many at a time as it has threads, so that other studies get their turn.
+
+    Dask repeats a task on another worker if its worker died; one that keeps killing its workers is recorded as failed.
+    """
+    from distributed import CancelledError, KilledWorker
     from distributed.comm import CommClosedError
 
-    flying: dict[str, RunConfig] = {}
+    flying: dict[Any, RunConfig] = {}  # by future
     tasks, n_threads = iter(tasks), max(1, sum(client.nthreads().values()))
-
-    def submitted(n: int):
-        for config, further in itertools.islice(tasks, n):
-            future = client.submit(_with_record, config, further, pure=False)
-            flying[future.key] = config
-            yield future
-
-    waiting = as_completed(submitted(2 * n_threads))
     try:
-        for future in waiting:
-            config = flying.pop(future.key)
-            try:
-                yield future.result()
-            except KilledWorker as error:
-                yield config, _killed(config, "on several workers", " ".join(str(error).split())[:300])
-            for another in submitted(1):
-                waiting.add(another)
+        while True:
+            for config, further in itertools.islice(tasks, 2 * n_threads - len(flying)):
+                flying[client.submit(_with_record, config, further, pure=False)] = config
+            if not flying:
+                return
+            for future in _first_done(client, flying):
+                config = flying.pop(future)
+                try:
+                    _, record = future.result()
+                except KilledWorker as error:
+                    record = _killed(config, "on several workers", " ".join(str(error).split())[:300])
+                _check_versions("A worker that joined the cluster", record["made"])
+                yield config, record
     except (CancelledError, CommClosedError) as error:
         raise ConnectionError(f"The cluster was lost ({error}); what is finished is kept.") from error
+
+
+def _first_done(client, flying: Iterable) -> set:
+    """Wait until one of the futures is done; say so, once, if that takes long because all workers have left."""
+    from distributed import wait
+
+    told = False
+    while True:
+        try:
+            return wait(list(flying), timeout=_SILENCE, return_when="FIRST_COMPLETED").done
+        except asyncio.TimeoutError:  # before Python 3.11 not the built-in one
+            if not told and not client.nthreads():
+                told = True
+                print(
+                    "The cluster has no workers left. The study continues when some join; Ctrl-C ends it, and what is "
+                    "finished is kept.",
+                    file=sys.stderr,
+                )
+
+
+def _check_versions(who: str, theirs: dict[str, str]) -> None:
+    """Raise a ValueError if numbers made with these versions must not be mixed with this process's."""
+    mine = versions()
+    different = {name: (theirs.get(name), mine[name]) for name in mine if theirs.get(name) != mine[name]}
+    if different:
+        said = ", ".join(f"{name} {there} (here {here})" for name, (there, here) in different.items())
+        raise ValueError(f"{who} would give other numbers: it has {said}. Its runs are not stored.")
 
 
 def _take_from(store: ResultStore, config: RunConfig, records: dict, advance) -> bool:
@@ -274,12 +306,8 @@ def _pool(scheduler: str | None, n_jobs: int) -> Iterator[Callable[[Iterable[Tas
     with client:
         if not client.nthreads():
             raise ConnectionError(f"The cluster at {scheduler!r} has no worker.")
-        mine = versions()
         for worker, theirs in client.run(versions).items():
-            different = {name: (theirs.get(name), mine[name]) for name in mine if theirs.get(name) != mine[name]}
-            if different:
-                said = ", ".join(f"{name} {there} (here {here})" for name, (there, here) in different.items())
-                raise ValueError(f"Worker {worker} would give other numbers: it has {said}.")
+            _check_versions(f"Worker {worker}", theirs)
         yield functools.partial(_with_dask, client)
 
 

@@ -87,7 +87,7 @@ def test_a_page_is_quiet_asks_nothing_of_the_network_and_fits_every_window(brows
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if Path(page).name[:2].isdigit()])
-def test_the_first_figure_of_a_chapter_and_its_controls_stand_on_the_first_screen(browser, address, page):
+def test_first_figure_and_its_controls_fit_on_the_first_screen(browser, address, page):
     with visit(browser, address, viewport={"width": 1280, "height": 800}) as here:
         here.open(page)
         here.page.wait_for_load_state("networkidle")
@@ -205,7 +205,7 @@ def test_every_figure_can_be_read_on_a_telephone_in_the_dark_theme(browser, addr
 
 
 @each_page
-def test_without_scripts_every_figure_shows_its_first_state_and_no_dead_control(browser, address, page):
+def test_figures_without_scripts_show_their_first_state_and_no_control(browser, address, page):
     if not has_figures(page):
         pytest.skip("a page without a figure")
     with visit(browser, address, java_script_enabled=False) as here:

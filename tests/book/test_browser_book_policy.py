@@ -15,7 +15,7 @@ def address(html):
         yield address
 
 
-def test_every_page_of_the_book_has_the_policy_before_its_first_script_and_nothing_on_it_breaks(html, browser, address):
+def test_content_policy_comes_before_every_script_and_breaks_nothing(html, browser, address):
     for path in sorted((html / "book").glob("*.html")):
         text = path.read_text(encoding="utf-8")
         assert 0 < text.find("Content-Security-Policy") < text.find("<script"), path.name
@@ -26,7 +26,7 @@ def test_every_page_of_the_book_has_the_policy_before_its_first_script_and_nothi
 
 def test_the_experiment_in_the_page_trains_under_the_policy(browser, address):
     with visit(browser, address, bypass_csp=False) as here:
-        here.open(FIRST).page.get_by_role("button", name="Train on").first.click()
+        here.open(FIRST).page.get_by_role("button", name="Keep training").first.click()
         here.page.wait_for_selector("[data-gst-live=click][data-gain]", timeout=120_000)
         assert here.problems == []
 

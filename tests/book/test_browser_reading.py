@@ -21,7 +21,7 @@ address, open_page = figure_pages.address, figure_pages.open_page
         ("light.html", "dark", "light"),
     ],
 )
-def test_text_can_be_read_in_light_and_in_dark_and_the_picture_stands_on_the_card(open_page, page, scheme, theme):
+def test_text_is_legible_in_light_and_dark(open_page, page, scheme, theme):
     for figure in open_page(page, color_scheme=scheme).figures():
         card = colour(figure, "background-color")
         assert contrast(card, "#ffffff") < 1.5 if theme == "light" else contrast(card, "#ffffff") > 10
@@ -56,7 +56,7 @@ def test_no_figure_is_wider_than_the_window(open_page, viewport):
         assert figure.locator("button").bounding_box()["height"] >= 44  # a finger's width
 
 
-def test_without_scripts_the_first_picture_and_its_sentence_are_there_and_no_dead_control(open_page):
+def test_slider_without_scripts_shows_a_picture_and_its_sentence(open_page):
     figure = open_page(java_script_enabled=False).figures()[1]
     assert figure.locator("img").is_visible()
     assert figure.locator("output").inner_text() == "a tenth, smallest: a tenth, the smallest filters."
@@ -74,7 +74,7 @@ def test_the_picture_is_the_same_with_and_without_scripts(open_page):
     assert first == pytest.approx(second, rel=0.01) and min(box["width"] for box in boxes) > 250
 
 
-def test_on_paper_the_state_that_was_chosen_is_there_and_the_controls_are_not(open_page):
+def test_print_shows_the_chosen_state_without_controls(open_page):
     here = open_page(color_scheme="dark")
     figure = here.figures()[0]
     figure.locator("input[type=range]").press("End")
@@ -94,7 +94,7 @@ def test_axe_finds_nothing_to_say(open_page, scheme):
     assert accessibility_problems(here.page) == []
 
 
-def test_the_keyboard_reaches_every_control_in_reading_order_and_focus_is_seen(open_page):
+def test_keyboard_reaches_controls_in_reading_order_with_visible_focus(open_page):
     here = open_page()
     reached = []
     for _ in range(5):

@@ -6,7 +6,7 @@ import pytest
 
 from gst_tutorial import studies
 from gst_tutorial.interventions import INTERVENTIONS
-from gst_tutorial.pruning import PAPER_SCORES, SCORES
+from gst_tutorial.scores import PAPER_SCORES, SCORES
 from tools.pages import cards
 
 
@@ -16,7 +16,7 @@ def test_the_page_is_up_to_date_and_has_a_card_for_each():
     assert re.findall(r"^### `(\w+)`$", text, re.MULTILINE) == [*SCORES, *PAPER_SCORES, *INTERVENTIONS]
 
 
-def test_a_study_that_a_card_names_is_there_and_uses_what_the_card_is_about():
+def test_studies_named_on_a_card_use_its_intervention():
     for name, entry in INTERVENTIONS.items():
         values = (entry.apply.__doc__ or "").split("Values:")[1].split("Source:")[0]
         for named in re.findall(r"`([\w-]+)`", " ".join(re.findall(r"stud(?:y|ies) (`[^)]*)\)", values))):

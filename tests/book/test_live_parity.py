@@ -17,17 +17,25 @@ pytestmark = pytest.mark.browser
 STEPS = 20
 TOLERANCE = 1e-4
 FROM_KINK, FIRST_GRADIENT = 2e-6, 5e-7  # several times what float32 is off by
-RATE = 2e-3
 PRUNED = list(range(0, 64, 3))
 N_TEST = 500
+CASES = {  # pruned filters, what the head reads, recipe
+    "whole": ((), "positions", gst.Recipe()),
+    "masked": (PRUNED, "positions", gst.Recipe()),
+    "coupled decay": ((), "positions", gst.Recipe(weight_decay=1e-2)),
+    "decoupled decay": ((), "positions", gst.Recipe(optimizer="adamw", weight_decay=1.0)),
+    "masked averages": (PRUNED, "averages", gst.Recipe()),
+    "averages with decay": ((), "averages", gst.Recipe(weight_decay=3e-2)),
+}
 
-TRAIN_STEPS = f"""async ({{ state, signals, labels, batches, test, rate, decay }}) => {{ {PROGRAM}
+TRAIN_STEPS = f"""async ({{ state, signals, labels, batches, test, rate, decay, optimizer, head }}) => {{ {PROGRAM}
+  const program = programFor(head);
   const train = {{ patches: patchesOf(Float32Array.from(signals)), labels: Uint8Array.from(labels), n: labels.length }};
   const network = new Network(program, stateOf(state));
   const losses = [];
   for (const batch of batches) {{
     const {{ patches, y }} = batchOf(train, batch);
-    losses.push(await network.step(patches, y, rate, decay));
+    losses.push(await network.step(patches, y, rate, decay, optimizer));
   }}
   const logits = await network.logits(patchesOf(Float32Array.from(test)));
   network.dispose();
@@ -35,6 +43,7 @@ TRAIN_STEPS = f"""async ({{ state, signals, labels, batches, test, rate, decay }
 }}"""
 
 HIT = f"""async ({{ state, settings, test, labels }}) => {{ {PROGRAM}
+  const program = programFor(settings.head);
   const {{ hit }} = await import("/live/training.js");
   const {{ score }} = await import("/live/forward.js");
   const accuracy = (logits, labels) => score(logits, labels).accuracy;
@@ -75,10 +84,10 @@ def trained(dataset):
     return model.eval()
 
 
-def torch_steps(model, dataset, batches, decay, dtype):
-    """Losses, and evaluation logits after a step of Adam on each batch, of a copy of `model`."""
+def torch_steps(model, dataset, batches, recipe, dtype):
+    """Losses, and evaluation logits after a step of the recipe's optimizer on each batch, of a copy of `model`."""
     model = copy.deepcopy(model).to(dtype)
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, weight_decay=decay)
+    optimizer = recipe.build_optimizer(model)
     losses = []
     for batch in batches:
         loss = batch_loss(model, dataset, batch)
@@ -98,7 +107,7 @@ def random_batch():
     return torch.randperm(1000)[:100].tolist()
 
 
-def clear_batches(model, dataset, decay):
+def clear_batches(model, dataset, recipe):
     """Random batches in which rounding decides nothing.
 
     A training step jumps at two places: a rectifier's slope at zero, and Adam's first step, which moves a weight by the
@@ -106,7 +115,8 @@ def clear_batches(model, dataset, decay):
     by about .01 twenty steps later. So a batch is left out if it brings, in float64, a value that near to zero.
     """
     model = copy.deepcopy(model).double()
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, weight_decay=decay)
+    optimizer = recipe.build_optimizer(model)
+    penalty = recipe.weight_decay if recipe.optimizer == "adam" else 0.0
     nearest = []
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm1d):
@@ -118,7 +128,7 @@ def clear_batches(model, dataset, decay):
         loss = batch_loss(model, dataset, batch)
         optimizer.zero_grad()
         loss.backward()
-        first = not batches and min(smallest(p.grad + decay * p) for p in model.parameters()) < FIRST_GRADIENT
+        first = not batches and min(smallest(p.grad + penalty * p) for p in model.parameters()) < FIRST_GRADIENT
         if first or min(nearest) < FROM_KINK:
             model.load_state_dict(before)  # the running statistics have seen the batch
             continue
@@ -139,12 +149,13 @@ def torch_logits(model, dataset):
 
 
 @pytest.mark.parametrize("seed", [2, 3, 4])
-@pytest.mark.parametrize(("pruned", "decay"), [((), 0.0), (PRUNED, 0.0), ((), 1e-2)], ids=["whole", "masked", "decay"])
-def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, pruned, decay, seed):
+@pytest.mark.parametrize("case", CASES)
+def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, case, seed):
+    pruned, head, recipe = CASES[case]
     torch.manual_seed(seed)
-    model = gst.conv1d_net()
+    model = gst.conv1d_net(pooled=head == "averages")
     gst.prunable_layers(model)["conv4"].mask.mask[list(pruned)] = 0
-    batches = clear_batches(model, dataset, decay)
+    batches = clear_batches(model, dataset, recipe)
     ours = page.evaluate(
         TRAIN_STEPS,
         {
@@ -153,12 +164,14 @@ def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, pruned,
             "labels": dataset.y_train.tolist(),
             "batches": batches,
             "test": dataset.x_test[:N_TEST].flatten().tolist(),
-            "rate": RATE,
-            "decay": decay,
+            "rate": recipe.learning_rate,
+            "decay": recipe.weight_decay,
+            "optimizer": recipe.optimizer,
+            "head": head,
         },
     )
     for dtype in (torch.float32, torch.float64):
-        losses, logits = torch_steps(model, dataset, batches, decay, dtype)
+        losses, logits = torch_steps(model, dataset, batches, recipe, dtype)
         assert losses[-1] < 0.9 * losses[0], "nothing was learned, so equal losses would say nothing"
         assert ours["losses"] == pytest.approx(losses, abs=TOLERANCE)
         assert (torch.tensor(ours["logits"]).view_as(logits) - logits).abs().max() < TOLERANCE
@@ -171,7 +184,9 @@ def test_on_any_batches_torch_s_own_float32_is_further_off_than_that(dataset):
         torch.manual_seed(seed)
         model = gst.conv1d_net()
         batches = [random_batch() for _ in range(STEPS)]
-        logits = [torch_steps(model, dataset, batches, 0.0, dtype)[1] for dtype in (torch.float32, torch.float64)]
+        logits = [
+            torch_steps(model, dataset, batches, gst.Recipe(), dtype)[1] for dtype in (torch.float32, torch.float64)
+        ]
         apart.append((logits[0] - logits[1]).abs().max().item())
         if max(apart) > 10 * TOLERANCE and min(apart) < TOLERANCE / 10:
             break

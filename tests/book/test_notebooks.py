@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 
 from tools.notebooks import setup_cell
+from tools.notebooks.folding import code, is_solution
 from tools.notebooks.run import problems
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 NOTEBOOKS = sorted(path.name for path in BOOK.glob("*.ipynb"))
 CHAPTERS = [name for name in NOTEBOOKS if name[:2].isdigit()]
+VERDICT = "09_the_verdict.ipynb"  # short, and it sums up: no guess, no exercise, no figure to play with
 SECTIONS_AT_THE_END = ["what we did not show", "exercises", "take-away"]
 
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
-each_chapter = pytest.mark.parametrize("name", CHAPTERS)
+each_chapter = pytest.mark.parametrize("name", [name for name in CHAPTERS if name != VERDICT])
+every_chapter = pytest.mark.parametrize("name", CHAPTERS)
 
 
 def cells(notebook, kind):
@@ -40,6 +43,26 @@ def tags(cell):
 @each_notebook
 def test_a_notebook_is_tidy_and_was_run_without_errors(notebooks, name):
     assert problems(notebooks[name]) == []
+
+
+@each_notebook
+def test_lab_and_colab_fold_what_the_page_folds(notebooks, name):
+    for cell in cells(notebooks[name], "code"):
+        waits_for_the_reader = "answer = None" in cell.source or "return None\n" in cell.source
+        folded = (
+            bool(tags(cell) & {"hide-input", "remove-input", "hide-cell", "remove-cell"}) and not waits_for_the_reader
+        )
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == folded, cell.source
+        assert (cell.metadata.get("cellView") == "form") == folded, cell.source
+        assert cell.source.startswith("# @title ") == folded, cell.source
+
+
+@each_notebook
+def test_a_figure_that_needs_the_page_links_to_its_place_there(notebooks, name):
+    for cell in cells(notebooks[name], "markdown"):
+        if "data-gst-live" in cell.source:
+            place = re.search(r'<div id="([\w-]+)" data-gst-live', cell.source)[1]
+            assert f'/book/{name.removesuffix(".ipynb")}.html#{place}">' in cell.source
 
 
 @each_notebook
@@ -122,7 +145,7 @@ def test_a_chapter_shows_its_figure_first_and_no_code_before_it(notebooks, name)
     assert "**You will learn**" not in title.source
     for cell in rest:
         if cell.cell_type == "code":
-            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input"}, f"not folded:\n{cell.source}"
+            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input", "remove-input"}, f"not folded:\n{cell.source}"
             if any('class="gst-slider' in output.get("data", {}).get("text/html", "") for output in cell.outputs):
                 break
         else:
@@ -134,8 +157,8 @@ def test_a_chapter_shows_its_figure_first_and_no_code_before_it(notebooks, name)
 @each_chapter
 def test_checks_and_drawing_are_folded(notebooks, name):
     for cell in cells(notebooks[name], "code"):
-        if cell.source.startswith("assert ") or any("image/png" in output.get("data", {}) for output in cell.outputs):
-            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input"}, f"not folded:\n{cell.source}"
+        if code(cell).startswith("assert ") or any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input", "remove-input"}, f"not folded:\n{cell.source}"
 
 
 @each_chapter
@@ -149,19 +172,19 @@ def test_a_chapter_opens_with_its_answer_and_what_it_asks_of_the_reader(notebook
 
 
 @each_chapter
-def test_a_chapter_asks_for_a_prediction_before_it_explains(notebooks, name):
-    titles = [title for _, title in headings(notebooks[name])]
-    predicts = [i for i, title in enumerate(titles) if title.startswith("predict")]
-    explains = [i for i, title in enumerate(titles) if title.startswith("explain")]
-    assert predicts
-    assert explains
-    assert predicts[0] < explains[0]
-    asking = [c for c in notebooks[name].cells if c.cell_type == "markdown" or "figures.predict(" in c.source]
-    prose = "\n\n".join(cell.source for cell in asking)
-    after_predict = re.split(r"^#+ +(?:[\d.]+ +)?predict.*$", prose, flags=re.MULTILINE | re.IGNORECASE)[1:]
-    for part in after_predict:
-        section = re.split(r"^#+ ", part, flags=re.MULTILINE)[0]
-        assert "<details>" in section or "figures.predict(" in section, "a prediction without an answer to open"
+def test_a_chapter_asks_for_a_guess_before_it_answers(notebooks, name):
+    guesses, answers = [], []
+    for number, cell in enumerate(notebooks[name].cells):
+        asks = "figures.predict(" in cell.source or ("guess" in cell.source and "<details>" in cell.source)
+        guesses += [number] if asks else []
+        answers += [number] if re.search(r"^### What (happens|it means)", cell.source, flags=re.MULTILINE) else []
+    assert guesses and answers and guesses[0] <= answers[0]
+
+
+@each_chapter
+def test_only_code_that_a_reader_should_read_is_visible(notebooks, name):
+    drawing = [cell for cell in cells(notebooks[name], "code") if "plt.show()" in cell.source and not tags(cell)]
+    assert drawing == []
 
 
 @each_chapter
@@ -181,7 +204,7 @@ def test_a_chapter_has_a_live_widget(notebooks, name):
 
 
 @each_chapter
-def test_a_chapter_closes_with_limits_exercises_and_take_away_in_this_order(notebooks, name):
+def test_chapter_closes_with_limits_exercises_and_take_away(notebooks, name):
     sections = [title for level, title in headings(notebooks[name]) if level == 2]
     closing = [section for section in sections if section in SECTIONS_AT_THE_END]
     assert closing == SECTIONS_AT_THE_END
@@ -209,13 +232,13 @@ def test_a_solution_passes_its_check_and_the_untouched_exercise_does_not(noteboo
     for cell in cells(notebooks[name], "code"):
         if "exercises.check(" in cell.source:
             printed = "".join(output.get("text", "") for output in cell.outputs)
-            verdict = "Right." if cell.source.startswith("# Solution") else "Not yet."
+            verdict = "Right." if is_solution(cell) else "Not yet."
             assert re.search(rf"^{re.escape(verdict)}", printed, flags=re.MULTILINE), (
                 f"{cell.source}\n\nprinted: {printed}"
             )
 
 
-@each_chapter
+@every_chapter
 def test_a_chapter_leads_to_the_next(notebooks, name):
     following = CHAPTERS[CHAPTERS.index(name) + 1 :]
     if following:

@@ -57,7 +57,7 @@ def test_pictures_wait_until_they_are_near_and_hold_their_place(page):
 
 
 @each_page
-def test_a_page_loads_the_files_of_an_extension_where_it_uses_them_and_nowhere_else(page):
+def test_page_loads_an_extension_only_where_it_is_used(page):
     html = soup(HTML / page)
     loaded = " ".join(tag.get("href") or tag.get("src") for tag in html.select("link[rel=stylesheet], script[src]"))
     body = html.find("article") or html

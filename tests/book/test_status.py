@@ -65,7 +65,7 @@ def test_a_chapter_that_was_not_measured_stops_the_page_and_is_named(tmp_path):
     assert status.run_times(tmp_path, draft=True) == {}
 
 
-def test_a_run_records_what_the_cells_took_and_leaves_other_chapters_and_the_notebook_alone(tmp_path):
+def test_run_records_the_time_of_its_own_chapter_only(tmp_path):
     path = small_book(tmp_path, ["import time", "time.sleep(1)"])
     times = path.with_name("run_times.json")
     times.write_text(json.dumps({"02_other": {"seconds": 3.0}}))

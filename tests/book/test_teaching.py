@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gst_tutorial.book.exercises import _CHECKS
+from gst_tutorial.book.exercises import CHECKS
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_every_section_that_is_named_is_a_section_of_a_chapter(page, chapters):
 def test_every_exercise_that_is_named_has_a_check(page):
     named = set(re.findall(r"\d\.\d", " ".join(re.findall(r"(?:exercises? |--exercises )([\d. and,]+)", page))))
     assert named
-    assert named <= set(_CHECKS)
+    assert named <= set(CHECKS)
 
 
 def test_every_make_target_that_is_named_exists(page, root):

@@ -35,14 +35,14 @@ def cropped(image, top, left, padding, flip):
     return crop.flip(2) if flip else crop
 
 
-def test_none_gives_the_batch_itself_and_draws_nothing(signals):
+def test_none_returns_the_batch_itself_and_draws_nothing(signals):
     generator = stream()
     before = generator.get_state()
     assert none(signals, generator) is signals
     assert torch.equal(generator.get_state(), before)
 
 
-def test_without_noise_every_signal_is_a_shifted_copy_with_repeated_edges_and_all_shifts_occur(signals):
+def test_shift_moves_each_signal_by_any_allowed_step_and_repeats_edges(signals):
     shifts = []
     for signal, changed in zip(signals, shift_noise(signals, stream(), noise=0.0), strict=True):
         matching = [by for by in range(-3, 4) if torch.equal(changed, shifted(signal, by))]
@@ -81,7 +81,7 @@ def test_every_image_is_a_crop_of_the_zero_padded_one_perhaps_flipped(images):
 
 
 @pytest.mark.parametrize("name", ["shift_noise", "crop_flip"])
-def test_an_augmentation_keeps_shape_and_type_leaves_its_input_and_follows_its_generator(name, signals, images):
+def test_augmentation_keeps_shape_and_input_and_follows_its_generator(name, signals, images):
     x = signals if name == "shift_noise" else images
     before = x.clone()
     torch.manual_seed(0)

@@ -21,17 +21,17 @@ BOTH = pytest.mark.parametrize("name", ["mnist1d", "digits"])
 def cache(tmp_path, monkeypatch):
     """An empty cache folder, and no data set in memory."""
     monkeypatch.setenv("GST_CACHE", str(tmp_path))
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     yield tmp_path
-    data._load_once.cache_clear()
+    data._CACHE.clear()
 
 
 @pytest.fixture
 def no_generator(monkeypatch):
-    """From `call()` on, generating MNIST-1D is an error: only the cache can answer."""
+    """A function after whose call generating MNIST-1D is an error, so that only the cache can answer."""
 
     def forbid():
-        data._load_once.cache_clear()
+        data._CACHE.clear()
         monkeypatch.setattr(mnist1d, "_generate", lambda n, seed: pytest.fail("generated again"))
 
     return forbid
@@ -55,12 +55,6 @@ def test_shapes_and_types_are_those_a_network_expects(name, shape):
     assert dataset.name in repr(dataset)
 
 
-@pytest.mark.parametrize(("name", "sizes"), [("mnist1d", (1000, 4000)), ("digits", (1000, 797))])
-def test_the_usual_sizes_are_taken_when_none_are_given(name, sizes):
-    dataset = gst.load(name)
-    assert (len(dataset.y_train), len(dataset.y_test)) == sizes
-
-
 @BOTH
 def test_training_examples_have_mean_0_and_standard_deviation_1(name):
     dataset = gst.load(name, n_train=200, n_test=200)
@@ -68,7 +62,7 @@ def test_training_examples_have_mean_0_and_standard_deviation_1(name):
     assert dataset.x_train.std(correction=0).item() == pytest.approx(1, abs=1e-5)
 
 
-def test_test_examples_are_normalized_with_the_statistics_of_the_training_examples():
+def test_test_examples_are_normalized_by_training_statistics():
     from sklearn.datasets import load_digits
 
     dataset = gst.load("digits", n_train=200, n_test=1597)
@@ -102,12 +96,12 @@ def test_every_class_is_in_the_training_and_in_the_test_set(name):
 
 
 @pytest.mark.parametrize(("name", "seed"), [("digits", 3), ("mnist1d", 2)])
-def test_ten_classes_are_ten_also_when_a_small_sample_misses_the_last(name, seed):
+def test_number_of_classes_is_ten_even_if_a_sample_misses_one(name, seed):
     dataset = gst.load(name, n_train=10, n_test=11 if name == "mnist1d" else 10, seed=seed)
     assert dataset.n_classes == 10
 
 
-def test_a_digit_keeps_its_label():
+def test_digit_keeps_its_label():
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -119,9 +113,9 @@ def test_a_digit_keeps_its_label():
 
 
 @BOTH
-def test_one_seed_is_one_data_set_and_another_seed_another(name, cache):
+def test_seed_decides_the_data_set(name, cache):
     first = gst.load(name, n_train=100, n_test=50, seed=1)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     again, other = (gst.load(name, n_train=100, n_test=50, seed=seed) for seed in (1, 2))
     assert torch.equal(first.x_train, again.x_train)
     assert torch.equal(first.y_test, again.y_test)
@@ -139,13 +133,13 @@ def test_loading_neither_reads_nor_changes_the_callers_random_state(name, cache)
         loaded.append(gst.load(name, n_train=100, n_test=50))
         after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
         assert before == after
-        data._load_once.cache_clear()
+        data._CACHE.clear()
         for file in cache.iterdir():
             file.unlink()
     assert torch.equal(loaded[0].x_train, loaded[1].x_train)
 
 
-def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
+def test_generated_data_are_written_once_and_then_read(cache, no_generator):
     first = gst.load("mnist1d", n_train=100, n_test=50)
     assert [path.suffix for path in cache.iterdir()] == [".npz"]  # and no temporary file is left
     no_generator()
@@ -154,7 +148,7 @@ def test_the_generated_data_are_written_once_and_then_read(cache, no_generator):
     assert torch.equal(first.y_train, again.y_train)
 
 
-def test_a_second_process_reads_the_cache(cache):
+def test_second_process_reads_the_cache(cache):
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     program = (
         "import gst_tutorial as gst; from gst_tutorial.data import mnist1d; mnist1d._generate = None\n"
@@ -198,11 +192,11 @@ def lose_an_array(path):
 @pytest.mark.parametrize(
     "damage", [truncate, flip_a_bit, empty, replace_with_text, change_a_number_but_not_the_checksum, lose_an_array]
 )
-def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, damage):
+def test_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, damage):
     first = gst.load("mnist1d", n_train=100, n_test=50)
     (path,) = cache.iterdir()
     damage(path)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.warns(UserWarning, match=path.name):
         rebuilt = gst.load("mnist1d", n_train=100, n_test=50)
     assert torch.equal(first.x_train, rebuilt.x_train)
@@ -210,7 +204,7 @@ def test_a_damaged_cache_is_reported_by_name_and_rebuilt(cache, no_generator, da
     assert torch.equal(first.x_train, gst.load("mnist1d", n_train=100, n_test=50).x_train)
 
 
-def test_the_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
+def test_cache_is_in_the_folder_that_the_environment_names(tmp_path, monkeypatch):
     monkeypatch.delenv("GST_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert mnist1d.cache_folder() == tmp_path / "gst-tutorial"
@@ -242,7 +236,7 @@ def test_bad_arguments_are_named_before_anything_is_generated(arguments, error, 
     assert list(cache.iterdir()) == []
 
 
-def test_a_data_set_moves_to_another_device_as_a_whole():
+def test_data_set_moves_to_another_device_as_a_whole():
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     moved = dataset.to("meta")
     assert {t.device.type for t in (moved.x_train, moved.y_train, moved.x_test, moved.y_test)} == {"meta"}
@@ -250,7 +244,7 @@ def test_a_data_set_moves_to_another_device_as_a_whole():
     assert dataset.x_train.device.type == "cpu"
 
 
-# --- data of one's own ------------------------------------------------------------------------------------------------
+# --- user-supplied data ------------------------------------------------------------------------------------------------
 
 
 def arrays(n=30, shape=(1, 8, 8), n_classes=3):
@@ -275,17 +269,17 @@ def test_arrays_become_a_data_set_normalized_by_its_training_examples():
         (lambda x, y, u, v: (x, y + 1, u, v + 1), "y_train has no example of class 0.*begin at 1"),
         (lambda x, y, u, v: (x, y[:, None], u, v), r"y_train has shape \(30, 1\) for 30 examples"),
         (lambda x, y, u, v: (x, y - 1, u, v), "y_train has labels from -1"),
-        (lambda x, y, u, v: (x, y + 0.5, u, v), "y_train has labels that are no whole numbers"),
+        (lambda x, y, u, v: (x, y + 0.5, u, v), "y_train has labels that are not whole numbers"),
         (lambda x, y, u, v: (x, 2 * y, u, v), "y_train has no example of class 1"),
         (lambda x, y, u, v: (x[:, 0], y, u[:, 0, :, 0], v), "x_test is .* add the dimension of channels"),
         (lambda x, y, u, v: (x, y, u[:, :, :4], v), "x_train has examples of shape"),
-        (lambda x, y, u, v: (np.where(x > 0, x, np.nan), y, u, v), "x_train holds NaN"),
+        (lambda x, y, u, v: (np.where(x > 0, x, np.nan), y, u, v), "x_train contains NaN"),
         (lambda x, y, u, v: (x[:0], y[:0], u, v), "at least one"),
         (lambda x, y, u, v: (None, y, u, v), "x_train is a NoneType"),
-        (lambda x, y, u, v: (x, ["cat"] * 30, u, v), "y_train is a list that is no array of numbers"),
+        (lambda x, y, u, v: (x, ["cat"] * 30, u, v), "y_train is a list that cannot be read"),
     ],
 )
-def test_what_no_network_could_learn_from_is_refused_by_name(change, error):
+def test_unusable_arrays_are_refused_by_name(change, error):
     with pytest.raises((ValueError, TypeError), match=error):
         gst.Dataset.from_arrays(*change(*arrays()))
 
@@ -310,12 +304,12 @@ def test_torch_data_sets_and_loaders_are_read_once(loader):
         ([], "train has no example"),
     ],
 )
-def test_what_is_no_data_set_of_tensors_is_refused(examples, error):
+def test_torch_data_without_tensors_are_refused(examples, error):
     with pytest.raises((TypeError, ValueError), match=error):
         gst.Dataset.from_torch(examples, examples)
 
 
-def test_what_a_caller_writes_into_the_data_is_not_what_the_next_one_loads():
+def test_loaded_data_are_copies():
     first = gst.load("mnist1d", n_train=20, n_test=20)
     x, y = first.x_train.clone(), first.y_test.clone()
     first.x_train[:] = 0
@@ -326,20 +320,32 @@ def test_what_a_caller_writes_into_the_data_is_not_what_the_next_one_loads():
 
 
 @pytest.mark.parametrize("place", ["a file", "/dev/null/below"])
-def test_a_cache_that_cannot_be_written_is_a_warning_and_the_data_are_the_same(tmp_path, monkeypatch, cache, place):
+def test_unwritable_cache_warns_and_data_are_the_same(tmp_path, monkeypatch, cache, place):
     expected = gst.load("mnist1d", n_train=20, n_test=20)
     (tmp_path / "a file").touch()
     monkeypatch.setenv("GST_CACHE", str(tmp_path / place))
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.warns(UserWarning, match="cannot be written"):
         found = gst.load("mnist1d", n_train=20, n_test=20)
     assert torch.equal(found.x_train, expected.x_train)
 
 
-def test_a_channel_that_is_the_same_everywhere_is_refused_by_its_number(monkeypatch):
+def test_constant_channel_is_refused_by_its_number(monkeypatch):
     x, y = np.random.default_rng(0).random((20, 3, 4, 4), dtype=np.float32), np.arange(20) % 10
     x[:, 1] = np.float32(0.1)
     source = data.Source("images", (3, 4, 4), 10, 20, 20, lambda *_: ((x, y), (x, y), 10))
     monkeypatch.setitem(data.SOURCES, "grey", source)
     with pytest.raises(ValueError, match="name='grey': channel 1 is the same number"):
         gst.load("grey")
+
+
+def test_cache_forgets_the_data_used_longest_ago_beyond_its_bytes(monkeypatch, cache):
+    sizes = [20, 21, 22]
+    requests = [("digits", n, 20, 0, None) for n in sizes]
+    first = gst.load("digits", n_train=20, n_test=20)
+    monkeypatch.setattr(
+        data, "CACHE_BYTES", 2.5 * sum(t.nbytes for t in (first.x_train, first.x_test, first.y_train, first.y_test))
+    )
+    for n in sizes:
+        gst.load("digits", n_train=n, n_test=20)
+    assert list(data._CACHE) == requests[1:]

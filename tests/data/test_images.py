@@ -12,7 +12,7 @@ from PIL import Image
 
 import gst_tutorial as gst
 from gst_tutorial.data import dataset as data
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -27,9 +27,9 @@ def picture(i: int, size: int = 8) -> np.ndarray:
 def nothing_in_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("GST_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GST_DATA", raising=False)
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     yield
-    data._load_once.cache_clear()
+    data._CACHE.clear()
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def test_pixels_keep_their_place_rows_before_columns(folder):
     assert (x[:, 2].diff(dim=2) > 0).all()  # blue grows along the columns
 
 
-def test_each_channel_has_mean_0_and_standard_deviation_1_over_the_training_pictures(folder):
+def test_each_channel_of_the_training_pictures_is_standardized(folder):
     x = gst.load(f"folder:{folder}").x_train
     assert x.mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
     assert x.std((0, 2, 3), correction=0).tolist() == pytest.approx([1] * 3, abs=1e-5)
 
 
-def test_the_seed_decides_which_pictures_are_drawn(folder):
+def test_seed_decides_which_pictures_are_drawn(folder):
     draw = lambda seed: gst.load(f"folder:{folder}", n_train=15, n_test=10, seed=seed)  # noqa: E731
     assert torch.equal(draw(0).x_train, draw(0).x_train)
     assert not torch.equal(draw(0).y_train, draw(1).y_train) or not torch.equal(draw(0).x_train, draw(1).x_train)
@@ -81,7 +81,7 @@ def test_the_seed_decides_which_pictures_are_drawn(folder):
     assert len(draw(0).y_test) == 10
 
 
-def test_a_relative_folder_is_looked_up_below_the_one_that_the_environment_names(folder, monkeypatch):
+def test_relative_folder_is_looked_up_below_gst_data(folder, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"animals.*GST_DATA"):
         gst.load("folder:animals")
     monkeypatch.setenv("GST_DATA", str(folder.parent))
@@ -105,13 +105,13 @@ def test_pictures_of_several_sizes_are_refused_or_brought_to_one(folder):
         ({"image_size": 0}, "image_size=0"),
     ],
 )
-def test_more_than_there_is_is_refused(folder, arguments, message):
+def test_more_pictures_than_there_are_is_refused(folder, arguments, message):
     with pytest.raises(ValueError, match=message):
         gst.load(f"folder:{folder}", **arguments)
 
 
 @pytest.mark.parametrize("name", ["folder:", "cifar", "folder"])
-def test_a_name_that_is_none_is_refused(name):
+def test_unknown_name_is_refused(name):
     with pytest.raises(ValueError, match="name="):
         gst.load(name)
     with pytest.raises(ValueError, match="data="):
@@ -137,7 +137,7 @@ def write_mnist(root, n_train=30, n_test=20):
                 file.write(content)
 
 
-def test_files_of_mnist_that_are_here_are_read_without_a_network(tmp_path):
+def test_downloaded_mnist_is_read_without_a_network(tmp_path):
     write_mnist(tmp_path / "cache" / "torchvision")
     dataset = gst.load("mnist")
     assert dataset.x_train.shape == (30, 1, 28, 28)
@@ -168,7 +168,7 @@ def write_cifar10(root, monkeypatch, n_per_file=10):
     return folder
 
 
-def test_files_of_cifar10_that_are_here_are_read_with_their_labels(tmp_path, monkeypatch):
+def test_downloaded_cifar10_is_read_with_its_labels(tmp_path, monkeypatch):
     write_cifar10(tmp_path / "cache" / "torchvision", monkeypatch)
     dataset = gst.load("cifar10")
     assert dataset.x_train.shape == (50, 3, 32, 32)
@@ -189,12 +189,12 @@ def no_network(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
-def test_a_set_that_cannot_be_downloaded_says_so_and_what_works_without_a_network(name, no_network):
+def test_failed_download_names_data_that_need_no_network(name, no_network):
     with pytest.raises(ConnectionError, match=rf"{name}.*could not be downloaded.*mnist1d"):
         gst.load(name)
 
 
-def test_a_damaged_file_is_not_read(tmp_path, monkeypatch, no_network):
+def test_damaged_file_is_not_read(tmp_path, monkeypatch, no_network):
     folder = write_cifar10(tmp_path / "cache" / "torchvision", monkeypatch)
     file = folder / "data_batch_3"
     file.write_bytes(file.read_bytes()[:-20] + b"\0" * 20)
@@ -202,7 +202,7 @@ def test_a_damaged_file_is_not_read(tmp_path, monkeypatch, no_network):
         gst.load("cifar10")
 
 
-def test_a_run_on_a_folder_trains_and_prunes_the_papers_network(folder):
+def test_run_on_a_folder_trains_and_prunes_the_papers_network(folder):
     config = gst.RunConfig(
         data=f"folder:{folder}", model="vgg11", width=0.05, intervention="prune", layers=("conv7", "conv8"),
         schedule=gst.PruneSchedule(0, 1, 1), prune_fraction=0.5,
@@ -212,7 +212,7 @@ def test_a_run_on_a_folder_trains_and_prunes_the_papers_network(folder):
     assert gst.sparsity(result.model, config.layers) == pytest.approx(0.5, abs=0.05)
 
 
-def test_train_and_test_must_have_the_same_classes_and_the_other_one_is_named(folder):
+def test_different_classes_in_train_and_test_are_named(folder):
     (folder / "test" / "owl").rename(folder / "test" / "eagle")
     with pytest.raises(ValueError, match=r"train has 3 classes and test 3.* eagle, owl is in one"):
         gst.load(f"folder:{folder}")
@@ -220,21 +220,21 @@ def test_train_and_test_must_have_the_same_classes_and_the_other_one_is_named(fo
         data.source(f"folder:{folder}")
 
 
-def test_a_test_folder_that_holds_the_training_pictures_is_refused_and_some_of_them_are_a_warning(folder):
+def test_training_pictures_among_test_pictures_are_reported(folder):
     shutil.copy(folder / "train" / "cat" / "000.png", folder / "test" / "cat" / "other name.png")
-    with pytest.warns(UserWarning, match="1 of 21 test pictures of .* are training pictures"):
+    with pytest.warns(UserWarning, match="1 of 21 test pictures of .* are also training pictures"):
         gst.load(f"folder:{folder}")
     shutil.rmtree(folder / "test")
     (folder / "test").symlink_to(folder / "train")
-    data._load_once.cache_clear()
+    data._CACHE.clear()
     with pytest.raises(ValueError, match="each of the 40 test pictures is a training picture"):
         gst.load(f"folder:{folder}")
 
 
-def test_links_that_lead_back_to_a_folder_above_are_refused_at_once_and_others_are_followed(folder):
+def test_link_to_a_folder_above_is_refused_and_others_are_followed(folder):
     for name in ("again", "once more"):
         (folder / "train" / "cat" / name).symlink_to(folder / "train")
-    with pytest.raises(ValueError, match=r"is a link to .*train, a folder that it lies in"):
+    with pytest.raises(ValueError, match=r"is a link to .*train, a folder that contains it"):
         gst.load(f"folder:{folder}")
     for name in ("again", "once more"):
         (folder / "train" / "cat" / name).unlink()
@@ -244,20 +244,20 @@ def test_links_that_lead_back_to_a_folder_above_are_refused_at_once_and_others_a
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", "cut"])
-def test_a_broken_picture_is_named(folder, content):
+def test_broken_picture_is_named(folder, content):
     path = folder / "train" / "cat" / "003.png"
     path.write_bytes(path.read_bytes()[:60] if content == "cut" else content)
     with pytest.raises(ValueError, match=r"003\.png cannot be read as a picture"):
         gst.load(f"folder:{folder}")
 
 
-def test_a_picture_of_16_bits_is_refused_because_all_above_255_would_be_white(folder):
+def test_picture_of_16_bits_is_refused(folder):
     Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(folder / "train" / "cat" / "003.png")
     with pytest.raises(ValueError, match=r"003\.png has more than 8 bits"):
         gst.load(f"folder:{folder}")
 
 
-def test_the_photographs_of_the_package_are_pictures_of_ten_classes_and_no_test_picture_is_a_training_picture():
+def test_photographs_have_ten_classes_and_no_picture_twice():
     data = gst.load("photographs")
     assert (data.x_train.shape, data.x_test.shape) == ((200, 3, 32, 32), (100, 3, 32, 32))
     assert data.y_train.bincount().tolist() == [20] * 10

@@ -17,31 +17,31 @@ def geometric(p, final):
     return 1 - (1 - final) ** p
 
 
-def test_the_folded_score_and_the_geometric_schedule_are_right():
-    assert grade("9.2", folded)[0]
-    assert grade("9.3", geometric)[0]
+def test_folded_score_and_the_geometric_schedule_are_right():
+    assert grade("10.2", folded)[0]
+    assert grade("10.3", geometric)[0]
 
 
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("9.2", lambda *_: None, "returns None"),
-        ("9.2", 3.0, "the function itself"),
-        ("9.2", lambda layer, model, x: norms(layer), "scale is missing"),
-        ("9.2", lambda layer, model, x: folded(layer, model, x) * layer.norm.weight.sign().detach(), "absolute value"),
-        ("9.2", lambda layer, model, x: folded(layer, model, x) / norms(layer), "norm is missing"),
-        ("9.2", lambda layer, model, x: norms(layer) * layer.norm.weight.detach().abs(), "standard deviation"),
-        ("9.2", lambda layer, model, x: folded(layer, model, x).mean(), r"shape (4,)"),
-        ("9.2", lambda layer, model, x: folded(layer, model, x).requires_grad_(), "detach"),
-        ("9.2", lambda layer, model, x: folded(layer, model, x) + 1, "The scores are not"),
-        ("9.3", lambda p, final: None, "returns None"),
-        ("9.3", 0.5, "the function itself"),
-        ("9.3", lambda p, final: p * final, "not the same share"),
-        ("9.3", lambda p, final: (1 - final) ** p, "share that is left"),
-        ("9.3", lambda p, final: 1 - (1 - final) ** (2 * p), "At the end a share of 0.5"),
+        ("10.2", lambda *_: None, "returns None"),
+        ("10.2", 3.0, "the function itself"),
+        ("10.2", lambda layer, model, x: norms(layer), "scale is missing"),
+        ("10.2", lambda layer, model, x: folded(layer, model, x) * layer.norm.weight.sign().detach(), "absolute value"),
+        ("10.2", lambda layer, model, x: folded(layer, model, x) / norms(layer), "norm is missing"),
+        ("10.2", lambda layer, model, x: norms(layer) * layer.norm.weight.detach().abs(), "standard deviation"),
+        ("10.2", lambda layer, model, x: folded(layer, model, x).mean(), r"shape (4,)"),
+        ("10.2", lambda layer, model, x: folded(layer, model, x).requires_grad_(), "detach"),
+        ("10.2", lambda layer, model, x: folded(layer, model, x) + 1, "The scores are not"),
+        ("10.3", lambda p, final: None, "returns None"),
+        ("10.3", 0.5, "the function itself"),
+        ("10.3", lambda p, final: p * final, "not the same share"),
+        ("10.3", lambda p, final: (1 - final) ** p, "share that is left"),
+        ("10.3", lambda p, final: 1 - (1 - final) ** (2 * p), "At the end a share of 0.5"),
     ],
 )
-def test_a_plausible_mistake_gets_a_sentence_that_helps(exercise, answer, hint):
+def test_plausible_mistake_gets_a_helpful_sentence(exercise, answer, hint):
     solved, sentence = grade(exercise, answer)
     assert not solved
     assert hint in sentence

@@ -10,7 +10,7 @@ OWN = {
     "1.5": pruning.smallest_minus_largest,
     "2.5": instability.selectivity_against_ebn,
     "8.5": images.middle_minus_last,
-    "9.5": network.folded_minus_plain,
+    "10.5": network.folded_minus_plain,
 }
 
 
@@ -24,7 +24,7 @@ def numbers(last, others):
     return dict(enumerate([*others, last]))
 
 
-def test_numbers_of_the_reader_s_own_are_judged_by_their_interval(own):
+def test_own_numbers_are_judged_by_their_interval(own):
     exercise, last = own
     cases = {
         ("below zero", "above zero")[last > 0]: [last * share for share in (0.8, 0.9, 1.0, 1.1, 1.2)],
@@ -37,7 +37,7 @@ def test_numbers_of_the_reader_s_own_are_judged_by_their_interval(own):
             assert ("6 seeds" in sentence) == solved
 
 
-def test_numbers_of_the_reader_s_own_must_have_been_measured(own):
+def test_own_numbers_must_have_been_measured(own):
     exercise, last = own
     others = [last * share for share in (0.8, 0.9, 1.0, 1.1, 1.2)]
     verdict = "above zero" if last > 0 else "below zero"

@@ -42,7 +42,7 @@ def test_arrow_keys_home_and_end_move_the_slider_and_the_picture(open_page):
     assert painted(figure) == seen[0]
 
 
-def test_the_mouse_drags_the_slider_and_the_picture(open_page):
+def test_mouse_drags_the_slider_and_the_picture(open_page):
     here = open_page()
     figure = here.figures()[0]
     first = painted(figure)
@@ -55,7 +55,7 @@ def test_the_mouse_drags_the_slider_and_the_picture(open_page):
     assert painted(figure) not in (first, last)
 
 
-def test_a_finger_moves_the_slider(open_page):
+def test_finger_moves_the_slider(open_page):
     here = open_page(viewport=NARROW, has_touch=True)
     figure = here.figures()[0]
     first = painted(figure)
@@ -73,7 +73,7 @@ def test_figures_on_one_page_do_not_move_each_other(open_page):
     assert (state(two), painted(two)) == before
 
 
-def test_the_second_control_changes_the_picture_and_leaves_the_slider_where_it_is(open_page):
+def test_second_control_changes_the_picture_and_not_the_slider(open_page):
     figure = open_page().figures()[1]
     assert state(figure)[0] == 1
     smallest = painted(figure)
@@ -87,7 +87,7 @@ def test_the_second_control_changes_the_picture_and_leaves_the_slider_where_it_i
     assert painted(figure) == smallest
 
 
-def test_play_runs_to_the_last_state_and_stops_and_starts_again_from_the_first(stopped_clock):
+def test_play_stops_at_the_last_state_and_restarts_at_the_first(stopped_clock):
     here = stopped_clock()
     figure = here.figures()[0]
     button, output = figure.locator("button"), figure.locator("output")
@@ -140,7 +140,7 @@ def test_play_starts_at_the_first_state_and_goes_on_where_it_was_paused(stopped_
     button.click()
 
 
-def test_the_name_of_a_position_stands_under_the_thumb_and_inside_the_figure(open_page):
+def test_position_name_is_under_the_thumb_and_inside_the_figure(open_page):
     for viewport in (NARROW, WIDE):
         figure = open_page(viewport=viewport).figures()[0]
         slider, name = figure.locator("input[type=range]"), figure.locator(".gst-at b")
@@ -178,7 +178,7 @@ def test_with_reduced_motion_the_button_moves_one_state_at_a_time(stopped_clock)
     assert state(figure)[0] == 0  # after the last comes the first
 
 
-def test_a_figure_that_a_notebook_draws_again_works_beside_the_old_one(open_page):
+def test_figure_that_a_notebook_draws_again_works_beside_the_old_one(open_page):
     """A cell run twice puts a second figure of one name on the page, by innerHTML and script elements made anew."""
     here = open_page()
     here.page.evaluate(
@@ -193,7 +193,7 @@ def test_a_figure_that_a_notebook_draws_again_works_beside_the_old_one(open_page
     assert (state(old)[0], state(new)[0]) == (1, 3)
 
 
-def test_a_new_state_is_painted_soon_after_the_key(open_page):
+def test_new_state_is_painted_soon_after_the_key(open_page):
     """No stopwatch here (see benchmarks/browser.py): the picture has been replaced before the next frame but one."""
     here = open_page()
     waited = here.page.evaluate(

@@ -59,7 +59,7 @@ def test_nothing_is_told_before_the_guess(open_page):
         assert figure.locator(".gst-measured, .gst-usual, .gst-bar").count() == 0
 
 
-def test_a_choice_by_mouse_stays_beside_the_answer(open_page):
+def test_choice_by_mouse_stays_beside_the_answer(open_page):
     figure = open_page().page.locator("#bars")
     figure.get_by_text("random ones", exact=True).click()
     commit(figure)
@@ -67,7 +67,7 @@ def test_a_choice_by_mouse_stays_beside_the_answer(open_page):
     assert lines == [
         "Your guess: random ones.",
         "Measured: the largest, +3.1 points (95% interval +2.7 to +3.5, 20 seeds).",
-        "The usual guess: the smallest. They do little.",
+        "A tempting guess: the smallest. They do little.",
     ]
     assert figure.locator("output p").inner_text() == WHY
     rows = figure.locator("label")
@@ -80,7 +80,7 @@ def test_a_choice_by_mouse_stays_beside_the_answer(open_page):
     assert tallest / other == pytest.approx(3.1 / 1.3, rel=0.02)
 
 
-def test_a_choice_by_keyboard_keeps_the_focus_and_is_final(open_page):
+def test_choice_by_keyboard_keeps_the_focus_and_is_final(open_page):
     page = open_page().page
     figure = page.locator("#ranges")
     figure.locator("input").first.focus()
@@ -95,7 +95,7 @@ def test_a_choice_by_keyboard_keeps_the_focus_and_is_final(open_page):
     assert figure.inner_text() == before
 
 
-def test_a_guess_must_be_made_first(open_page):
+def test_guess_must_be_made_first(open_page):
     page = open_page().page
     bars, place = page.locator("#bars"), page.locator("#place")
     commit(bars)
@@ -107,7 +107,7 @@ def test_a_guess_must_be_made_first(open_page):
     assert told(place)
 
 
-def test_a_place_by_keyboard(open_page):
+def test_place_by_keyboard(open_page):
     figure = open_page().page.locator("#place")
     slider = figure.get_by_role("slider")
     for _ in range(6):
@@ -128,7 +128,7 @@ def test_a_place_by_keyboard(open_page):
     assert guess == pytest.approx(thumb["x"] + 8 + (thumb["width"] - 16) * 0.65, abs=2)
 
 
-def test_a_curve_is_drawn_with_one_stroke_of_the_mouse(open_page):
+def test_curve_is_drawn_with_one_stroke_of_the_mouse(open_page):
     page = open_page().page
     figure = page.locator("#curve")
     plot = figure.locator(".gst-plot")
@@ -153,7 +153,7 @@ def test_a_curve_is_drawn_with_one_stroke_of_the_mouse(open_page):
         assert figure.locator(f".gst-plot .gst-mark.gst-{who}").count() == len(GAINS)
 
 
-def test_a_curve_by_keyboard_and_a_finger(open_page):
+def test_curve_by_keyboard_and_a_finger(open_page):
     page = open_page(viewport=NARROW, has_touch=True).page
     figure = page.locator("#curve")
     figure.get_by_label("removed 60%").press("End")
@@ -168,7 +168,7 @@ def test_a_curve_by_keyboard_and_a_finger(open_page):
     assert told(figure)
 
 
-def test_figures_on_one_page_do_not_answer_each_other_and_a_cell_may_run_again(open_page):
+def test_predictions_on_one_page_are_independent_even_if_run_twice(open_page):
     page = open_page().page
     page.evaluate(
         INSERT,
@@ -192,7 +192,7 @@ def test_without_scripts_it_is_a_text_with_a_folded_answer(open_page):
         assert figure.get_by_text(WHY).is_visible()
 
 
-def test_on_paper_the_text_stands_in_place_of_the_controls(open_page):
+def test_print_shows_the_text_in_place_of_the_controls(open_page):
     page = open_page().page
     page.emulate_media(media="print")
     for figure in page.locator(".gst-predict").all():
@@ -230,7 +230,7 @@ def test_at_360_px_nothing_scrolls_sideways_and_no_text_leaves_its_card(open_pag
 
 
 @pytest.mark.parametrize("name", ["page.html", "dark.html"])
-def test_a_prediction_is_accessible_before_and_after_in_light_and_dark(open_page, name):
+def test_prediction_is_accessible_before_and_after_in_light_and_dark(open_page, name):
     page = open_page(name).page
     assert accessibility_problems(page, within=".gst-predict") == []
     for figure in page.locator(".gst-predict").all():

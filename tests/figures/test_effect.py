@@ -9,7 +9,7 @@ from gst_tutorial.book.figures.effect import MOST_CLASSES, effect
 SCORES, PRUNED = np.array([1.0, 3.0, 2.0]), np.array([True, False, False])
 
 
-def test_a_bar_shows_what_is_left_and_what_was_lost_or_won():
+def test_bar_shows_what_is_left_and_what_was_lost_or_won():
     shown = effect("One event.", (0.8, 0.5), [("cat", 0.25, 0.75)], SCORES, PRUNED)
     assert 'class="gst-lost" style="left:50.00%;width:30.00%"' in shown
     assert 'class="gst-won" style="left:25.00%;width:50.00%"' in shown
@@ -33,6 +33,6 @@ def test_texts_are_escaped_and_filters_of_one_score_stand_in_the_middle():
     assert 'class="gst-lost" style' not in shown  # nothing lost, nothing won
 
 
-def test_the_picture_is_said_in_words():
+def test_picture_has_a_description_in_words():
     shown = effect("One event.", (0.8, 0.5), [("cat", 0.9, 0.3), ("dog", 0.7, 0.6)], SCORES, PRUNED)
     assert "all examples 80.0%, then 50.0%. The class that lost most: cat, from 90% to 30%." in shown

@@ -35,7 +35,7 @@ def bars(ax) -> np.ndarray:
     return np.array([segment[:, 1] for c in ax.containers for segment in c.lines[2][0].get_segments()])
 
 
-def test_arms_are_drawn_with_the_interval_of_the_statistics_and_the_look_of_their_factors(ax):
+def test_arms_have_the_interval_of_the_statistics_and_their_look(ax):
     plots.accuracy_against_instability(frame(), ax)
     found = statistics.means(frame(), "label", "final_accuracy")
     assert bars(ax) == pytest.approx(np.array([[100 * e.low, 100 * e.high] for e in found.values()]))
@@ -44,7 +44,7 @@ def test_arms_are_drawn_with_the_interval_of_the_statistics_and_the_look_of_thei
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["none", "largest", "zero"]
 
 
-def test_a_line_of_means_has_the_interval_of_the_statistics(ax):
+def test_line_of_means_has_the_interval_of_the_statistics(ax):
     plots.means(frame(), "instability", "final_accuracy", ax, name="largest", scale=100)
     found = statistics.means(frame(), "instability", "final_accuracy")
     assert bars(ax) == pytest.approx(np.array([[100 * e.low, 100 * e.high] for e in found.values()]))
@@ -59,53 +59,51 @@ def test_gain_against_width_has_a_line_per_size_of_the_training_set(ax):
     assert lines["250 training examples"].ravel().tolist() == pytest.approx([0.5, 0, 1, 1, 2, 2], rel=0.02)
 
 
-def forest_of(ax, **estimates):
+def forest_of(**estimates):
     return {
         name.replace("_", " "): statistics.Estimate(name, value, low, high, 20)
         for name, (value, low, high) in estimates.items()
     }
 
 
-def test_a_forest_has_a_row_per_estimate_a_zero_line_and_a_verdict_in_a_word(ax):
-    estimates = forest_of(ax, up=(0.02, 0.01, 0.03), flat=(0.0, -0.01, 0.01), down=(-0.02, -0.03, -0.01))
+def test_forest_has_a_label_an_interval_and_numbers_in_each_row(ax):
+    estimates = forest_of(up=(0.02, 0.01, 0.03), flat=(0.0, -0.01, 0.01), down=(-0.02, -0.0301, -0.01))
     plots.forest(estimates, ax, scale=100, unit="points")
-    names, words, values = ([text.get_text() for text in ax.texts][i::3] for i in range(3))
-    assert names == ["up", "flat", "down"]
-    assert words == ["above zero", "not told apart", "below zero"]
-    assert values == ["+2.0", "+0.0", "-2.0"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["up", "flat", "down"]
+    numbers = [text.get_text().replace("\u2212", "-") for text in ax.texts[:3]]
+    assert numbers == ["+2.0\n[+1.0, +3.0]", "+0.0\n[-1.0, +1.0]", "-2.0\n[-3.0, -1.0]"]
+    assert [c.lines[0].get_markerfacecolor() == "white" for c in ax.containers] == [False, True, False]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
-    assert [line.get_xdata() for line in ax.lines if line.get_color() == plots.ZERO["color"]] == [[0, 0]]
     with pytest.raises(ValueError, match="estimates is empty"):
         plots.forest({}, ax)
 
 
-def test_what_a_forest_draws_is_what_it_was_given(ax):
-    estimates = forest_of(ax, gain=(0.0213, 0.0111, 0.0309), loss=(-0.5, -0.75, 0.25), none=(0.0, 0.0, 0.0))
+def test_forest_draws_the_estimates_it_is_given(ax):
+    estimates = forest_of(gain=(0.0213, 0.0111, 0.0309), loss=(-0.5, -0.75, 0.25), none=(0.0, 0.0, 0.0))
     plots.forest(estimates, ax, scale=100)
     drawn = [(c.lines[0].get_xdata()[0], *c.lines[2][0].get_segments()[0][:, 0]) for c in ax.containers]
     given = [(100 * e.value, 100 * e.low, 100 * e.high) for e in estimates.values()]
     assert np.array(drawn) == pytest.approx(np.array(given))
-    rows = [c.lines[0].get_ydata()[0] for c in ax.containers]
-    assert rows == sorted(rows)
+    assert [c.lines[0].get_ydata()[0] for c in ax.containers] == list(ax.get_yticks())
 
 
-def test_the_names_of_a_forest_stay_inside_the_figure_and_off_each_other():
-    estimates = forest_of(None, short=(0.1, 0, 0.2), **{"a_long_name " * 9: (0.0, -1, 1)}, last=(-1, -2, -0.5))
+def test_forest_texts_stay_inside_apart_and_off_the_zero_line():
+    estimates = forest_of(short=(0.1, 0, 0.2), **{"a_long_name " * 9: (0.0, -1, 1)}, last=(-1, -2, -0.5))
     ax = plots.forest(estimates, unit="points")
     figure = ax.figure
     figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in ax.texts]
-    width = figure.bbox.width
-    assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+    texts = [*ax.get_yticklabels(), *ax.texts]
+    boxes = [text.get_window_extent() for text in texts]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height for box in boxes)
     assert not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[i + 1 :])
-    assert (
-        min(text.get_fontsize() for text in ax.texts) / (72 * figure.get_figwidth()) * 310 >= 8.5
-    )  # px on a telephone
+    assert not any(box.overlaps(ax.get_window_extent()) for box in boxes)
+    on_a_telephone = 310 / (72 * figure.get_figwidth())  # px per point of a figure that is shown 310 px wide
+    assert min(text.get_fontsize() for text in texts) * on_a_telephone >= 8.5
     assert figure.get_facecolor()[3] == 0  # transparent
     pyplot.close(figure)
 
 
-def test_a_training_curve_drops_at_its_event_and_looks_like_what_its_config_does(ax):
+def test_training_curve_drops_at_its_event_in_the_look_of_its_config(ax):
     result = types.SimpleNamespace(
         epochs=pd.DataFrame({"epoch": [0, 1, 2], "test_accuracy": [0.2, 0.3, 0.5]}),
         events=pd.DataFrame({"epoch": [1], "accuracy_before": [0.8], "accuracy_after": [0.3]}),
@@ -116,7 +114,7 @@ def test_a_training_curve_drops_at_its_event_and_looks_like_what_its_config_does
     assert line.get_ydata().tolist() == pytest.approx([20, 80, 30, 50])
 
 
-def test_the_pruned_filters_are_hatched_in_the_order_of_their_scores(ax):
+def test_pruned_filters_are_hatched_in_the_order_of_their_scores(ax):
     plots.filter_scores([3.0, 1.0, 2.0], np.array([False, True, False]), ax)
     kept, pruned = ax.collections
     heights = [[path.vertices[:, 1].max() for path in bars.get_paths()] for bars in (kept, pruned)]

@@ -32,12 +32,12 @@ def folded(figure: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_scripts_there_is_a_question_and_a_folded_answer_and_no_control(kind):
+def test_prediction_without_scripts_is_a_question_and_a_folded_answer(kind):
     page = parse(KINDS[kind]())
     assert not page.details.has_attr("open")
     assert WHY in page.details.get_text()
     assert "Measured:" in page.details.get_text()
-    assert "The usual guess:" in page.details.get_text()
+    assert "A tempting guess:" in page.details.get_text()
     assert [tag["class"] for tag in page.find_all(style=re.compile("display: *none"))] == [["gst-controls"]]
     page.details.decompose()
     for script in page.find_all(["script", "style"]):
@@ -46,7 +46,7 @@ def test_without_scripts_there_is_a_question_and_a_folded_answer_and_no_control(
     assert "interval" not in page.get_text()
 
 
-def test_the_answer_of_the_bars_follows_from_the_numbers():
+def test_answer_of_the_bars_follows_from_the_numbers():
     found = data(bars())
     assert (found["answer"], found["usual"]) == (1, 0)
     assert found["measured"] == "the largest, +3.1 points (95% interval +2.7 to +3.5, 20 seeds)"
@@ -63,13 +63,13 @@ def test_bars_start_at_zero_and_share_one_axis():
     assert data(bars(truth={"a": 0.02, "b": 0.01}, usual="a"))["zero"] == 0
 
 
-def test_the_right_range_is_the_one_that_holds_the_number():
+def test_right_range_is_the_one_that_holds_the_number():
     assert data(ranges())["answer"] == 1
     assert data(ranges(truth=estimate(2.0)))["answer"] == 0
     assert data(ranges(truth=-0.02))["measured"] == "lower, -2.0 points"
 
 
-def test_a_place_has_a_slider_whose_stops_are_words():
+def test_place_has_a_slider_whose_stops_are_words():
     found = data(place())
     slider = parse(place()).find("input", type="range")
     assert slider["aria-valuetext"] == "+0.0 points"
@@ -81,13 +81,13 @@ def test_a_place_has_a_slider_whose_stops_are_words():
     assert len(data(place(step=0.1))["stops"]) == 201
 
 
-def test_the_guess_starts_at_zero_or_in_the_middle_and_never_at_the_answer():
+def test_guess_starts_at_zero_or_in_the_middle_and_never_at_the_answer():
     assert parse(place(axis=(20, 80), truth=0.7, usual=None)).input["aria-valuetext"] == "+50.0 points"
     starts = {parse(place(truth=estimate(points))).input["value"] for points in (-4, 0, 3)}
     assert len(starts) == 1
 
 
-def test_a_curve_has_a_named_slider_for_each_x_in_order():
+def test_curve_has_a_named_slider_for_each_x_in_order():
     found = data(curve(truth={95: -0.06, 20: 0.005, 40: 0.015, 60: 0.03}))
     assert found["names"] == ["20%", "40%", "60%", "95%"]
     assert found["x"] == sorted(found["x"])
@@ -96,7 +96,7 @@ def test_a_curve_has_a_named_slider_for_each_x_in_order():
     assert "removed 95%: -6.0 points (95% interval -6.4 to -5.6, 20 seeds)" in folded(curve())
 
 
-def test_nothing_has_to_be_wrong_and_an_interval_may_be_missing():
+def test_usual_guess_and_interval_are_optional():
     assert "usual" not in folded(place(usual=None, model=""))
     assert data(place(usual=None, model=""))["usual"] == []
     assert data(ranges(usual=None, model=""))["usual"] is None
@@ -117,7 +117,7 @@ def test_no_text_can_become_markup():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_prediction_asks_nothing_of_the_network_and_is_the_same_in_another_process(kind):
+def test_prediction_is_self_contained_and_the_same_in_another_process(kind):
     figure = KINDS[kind]()
     assert not re.search(r"url\(|@import|fetch\(|https?:(?!//www\.w3\.org)", figure)
     program = f"from tests.figures.prediction_pages import KINDS; print(KINDS[{kind!r}](), end='')"
@@ -126,21 +126,21 @@ def test_a_prediction_asks_nothing_of_the_network_and_is_the_same_in_another_pro
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_controls_are_native_and_keep_their_keys_in_jupyterlab(kind):
+def test_controls_are_native_and_keep_their_keys_in_jupyterlab(kind):
     controls = parse(KINDS[kind]()).find_all(["input", "button"])
     assert all(control["data-lm-suppress-shortcuts"] == "true" for control in controls)
     assert all(control.find_parent("label") for control in controls if control.name == "input")
     assert controls[-1].get_text() == "This is my guess"
 
 
-def test_it_is_the_value_of_a_cell():
+def test_prediction_is_displayed_as_the_value_of_a_cell():
     found = gst.figures.predict("Up?", {"up": 1.0, "down": -1.0}, name="up", explanation="It went up.")
     assert found._repr_html_() == found.data
     assert callable(gst.figures.predict)  # after its module was loaded, too
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_colour_of_the_usual_guess_can_be_told_apart(theme):
+def test_colour_of_the_usual_guess_has_enough_contrast(theme):
     card = re.search(rf"--gst-card:(#\w+);[^}}]*color-scheme:{theme}", SHEET)[1]
     usual = re.findall(rf"data-theme={theme}\][^}}]*\.gst-predict\{{--gst-usual:(#\w+)", SHEET)
     assert contrast(usual[0], card) >= 3

@@ -1,4 +1,4 @@
-"""One look per thing: found by name or by factors, never by a part of a label."""
+"""One look per concept: found by name or by factors, never by a part of a label."""
 
 import subprocess
 import sys
@@ -12,11 +12,11 @@ from gst_tutorial.interventions import INTERVENTIONS
 from gst_tutorial.pruning import TARGETS
 
 
-def test_every_target_and_every_intervention_has_a_look_with_a_marker_of_its_own():
+def test_every_target_and_intervention_has_a_look_of_its_own():
     assert {*TARGETS, "none", "prune at init"} <= set(LOOKS)
-    assert {name.replace("_", " ") for name in INTERVENTIONS} - {"prune"} <= set(LOOKS)
-    assert len({style["marker"] for style in LOOKS.values()}) == len(LOOKS)
-    assert len({(style["color"], style["linestyle"]) for style in LOOKS.values()}) == len(LOOKS)
+    assert {name.replace("_", " ") for name in INTERVENTIONS} <= set(LOOKS)
+    for cue in ("marker", "linestyle"):
+        assert len({(style["color"], style[cue]) for style in LOOKS.values()}) == len(LOOKS)
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,12 @@ def test_every_target_and_every_intervention_has_a_look_with_a_marker_of_its_own
         ({"method": "zero", "target": "random"}, "zero"),
         ({"method": "none", "target": "smallest"}, "none"),
         ({"target": "random"}, "random"),
+        ({"method": "prune"}, "prune"),
         (pd.Series({"method": "prune at init", "target": "smallest"}), "prune at init"),
+        ("shrink, unseen", "rescale"),
     ],
 )
-def test_an_arm_looks_like_its_method_or_else_its_target(factors, name):
+def test_look_comes_from_the_method_or_else_from_the_target(factors, name):
     assert look_name(factors) == name
     assert look(factors) == LOOKS[name]
 
@@ -40,11 +42,11 @@ def test_an_arm_looks_like_its_method_or_else_its_target(factors, name):
         ("largest, 40%", ValueError, "'largest, 40%' is not known. Did you mean 'largest'"),
         ({"method": "zeros"}, ValueError, "method='zeros' is not known. Did you mean 'zero'"),
         ({"method": "prune", "target": "biggest"}, ValueError, "target='biggest' is not known"),
-        ({"method": "prune"}, ValueError, "target=None"),
+        ({"method": "prune", "target": None}, ValueError, "target=None"),
         (3, TypeError, "must be a name or the factors"),
     ],
 )
-def test_what_has_no_look_is_refused_with_the_nearest_name(key, error, words):
+def test_unknown_look_suggests_the_nearest_name(key, error, words):
     with pytest.raises(error, match=words):
         look(key)
 

@@ -15,7 +15,7 @@ from gst_tutorial.flatness.landscape import flat_radius, loss_surface, perturbat
 from tests.flatness.references import half_squared_error
 
 
-def test_the_curve_in_a_bowl_is_a_parabola(bowl):
+def test_curve_in_a_bowl_is_a_parabola(bowl):
     curve = perturbation_curve(*bowl, np.eye(2), [-0.4, 0.0, 0.2], loss=half_squared_error)
     assert list(curve.columns) == ["direction", "epsilon", "loss", "accuracy"]
     assert list(curve.direction) == [0, 0, 0, 1, 1, 1]
@@ -23,7 +23,7 @@ def test_the_curve_in_a_bowl_is_a_parabola(bowl):
     assert curve.accuracy.isna().all()  # a regression has none
 
 
-def test_the_curve_along_an_eigenvector_bends_by_its_eigenvalue(net, sample):
+def test_curve_along_an_eigenvector_bends_by_its_eigenvalue(net, sample):
     top = hessian_eigenvalues(net, *sample, k=2, return_vectors=True)
     curve = perturbation_curve(net, *sample, top.vectors, [-1e-4, 0, 1e-4])
     for row, eigenvalue in enumerate(top.eigenvalues):
@@ -31,7 +31,7 @@ def test_the_curve_along_an_eigenvector_bends_by_its_eigenvalue(net, sample):
         assert (left - 2 * middle + right) / 1e-8 == pytest.approx(eigenvalue, rel=1e-3)
 
 
-def test_loss_and_accuracy_are_those_of_the_moved_network_in_batches_of_any_size(net, sample):
+def test_curve_has_loss_and_accuracy_of_the_moved_network(net, sample):
     (d,) = random_directions(net, 1)
     moved = copy.deepcopy(net)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_filter_normalized_directions_are_as_long_as_each_filter(net):
     assert not np.array_equal(d, random_directions(net, 2, seed=6))
 
 
-def test_plain_random_directions_have_unit_length_and_leave_the_global_generators_alone(net):
+def test_plain_directions_have_unit_length_and_own_generators(net):
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     d = random_directions(net, 3, filter_normalized=False)
     np.testing.assert_allclose(np.linalg.norm(d, axis=1), 1)
@@ -84,7 +84,7 @@ def test_plain_random_directions_have_unit_length_and_leave_the_global_generator
     assert np.array_equal(numpy_state, np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_the_loss_does_not_change_along_a_pruned_filter():
+def test_loss_does_not_change_along_a_pruned_filter():
     model = gst.conv1d_net(channels=(4, 4), strides=(2, 2))
     (pruned,) = gst.prune_filters(model, "conv1", keep=3)
     direction = np.zeros(sum(p.numel() for p in model.parameters()))
@@ -93,7 +93,7 @@ def test_the_loss_does_not_change_along_a_pruned_filter():
     assert curve.loss.nunique() == 1
 
 
-def test_the_surface_contains_the_curves_on_its_axes(net, sample):
+def test_surface_contains_the_curves_on_its_axes(net, sample):
     d_1, d_2 = random_directions(net, 2)
     epsilons = np.array([-0.5, 0.0, 0.5])
     surface = loss_surface(net, *sample, d_1, d_2, epsilons)
@@ -104,23 +104,23 @@ def test_the_surface_contains_the_curves_on_its_axes(net, sample):
 
 
 @pytest.mark.parametrize("rise", [0.1, 1e-3])
-def test_the_flat_radius_of_a_bowl_is_the_root_of_two_rise_over_curvature(bowl, rise):
+def test_flat_radius_of_a_bowl_is_the_root_of_two_rise_over_curvature(bowl, rise):
     radii = flat_radius(*bowl, np.eye(2), rise=rise, loss=half_squared_error)
     np.testing.assert_allclose(radii, np.sqrt(2 * rise / np.array([0.5, 2])), rtol=2e-4)
 
 
-def test_the_flat_radius_is_infinite_where_the_loss_does_not_rise_in_range(bowl):
+def test_flat_radius_is_infinite_where_the_loss_does_not_rise_in_range(bowl):
     assert flat_radius(*bowl, np.array([1.0, 0.0]), max_epsilon=0.6, loss=half_squared_error) == math.inf
 
 
-def test_the_flat_radius_takes_the_nearer_side(bowl):
+def test_flat_radius_takes_the_nearer_side(bowl):
     model, x, y = bowl
     nn.init.constant_(model.weight, 1.0)  # on a slope now: L(eps) = (1 + eps)^2 / 4 + 1 along the first axis
     found = flat_radius(model, x, y, np.array([-1.0, 0.0]), loss=half_squared_error)
     assert found == pytest.approx(math.sqrt(1.4) - 1, rel=2e-4)
 
 
-def test_a_loss_that_is_not_finite_counts_as_risen(bowl):
+def test_loss_that_is_not_finite_counts_as_risen(bowl):
     def breaks(z, y):
         return half_squared_error(z, y) if z.abs().max() < 0.05 else torch.tensor(math.nan)
 
@@ -146,7 +146,7 @@ def test_bad_input_is_named(net, sample, call, words):
         call(net, *sample)
 
 
-def test_a_diverged_network_has_no_flat_radius(net, sample):
+def test_diverged_network_has_no_flat_radius(net, sample):
     with torch.no_grad():
         net[4].bias[0] = math.nan
     with pytest.raises(FloatingPointError, match="loss of the network itself is nan"):

@@ -1,7 +1,6 @@
 """The loss on a sample: its values and gradient against copies of the network, and what it refuses."""
 
 import copy
-import doctest
 import inspect
 import math
 
@@ -12,14 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from gst_tutorial import flatness
-from gst_tutorial.flatness import loss as loss_module
 from gst_tutorial.flatness.landscape import random_directions
 from gst_tutorial.flatness.loss import SampleLoss, on_sample
 from tests.flatness.references import gradient_of
-
-
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(loss_module).failed == 0
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 512])
@@ -34,7 +28,7 @@ def test_value_accuracy_outputs_and_gradient_are_those_of_the_network(net, sampl
     assert at.gradient().shape == (at.size,)
 
 
-def test_an_offset_moves_the_parameters_and_leaves_the_network_alone(net, sample):
+def test_offset_moves_the_parameters_and_leaves_the_network_alone(net, sample):
     (step,) = random_directions(net, 1)
     before, moved = copy.deepcopy(net.state_dict()), copy.deepcopy(net)
     at = SampleLoss(net, *sample)
@@ -46,7 +40,7 @@ def test_an_offset_moves_the_parameters_and_leaves_the_network_alone(net, sample
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_it_follows_the_network_when_training_goes_on(net, sample):
+def test_sample_loss_follows_the_network_through_training(net, sample):
     at = SampleLoss(net, *sample)
     before = at.value()
     with torch.no_grad():
@@ -56,7 +50,7 @@ def test_it_follows_the_network_when_training_goes_on(net, sample):
     assert at.value() != before
 
 
-def test_it_measures_in_evaluation_mode_and_restores_every_flag_even_after_an_error(net, sample):
+def test_evaluation_mode_is_restored_even_after_an_error(net, sample):
     expected = SampleLoss(net, *sample).value()
     net.train()
     net[4].eval()
@@ -67,13 +61,13 @@ def test_it_measures_in_evaluation_mode_and_restores_every_flag_even_after_an_er
     assert [m.training for m in net.modules()] == flags
 
 
-def test_the_accuracy_of_a_network_whose_logits_are_not_numbers_is_not_a_number(net, sample):
+def test_accuracy_of_nan_logits_is_nan(net, sample):
     with torch.no_grad():
         net[4].bias[1] = math.nan
     assert math.isnan(SampleLoss(net, *sample).evaluate().accuracy)
 
 
-def test_a_regression_has_a_loss_and_no_accuracy(bowl):
+def test_regression_has_a_loss_and_no_accuracy(bowl):
     found = SampleLoss(*bowl, loss=F.mse_loss).evaluate(np.array([1.0, 1.0]))
     assert found.loss == 2.5
     assert math.isnan(found.accuracy)
@@ -99,7 +93,7 @@ def test_every_measure_takes_a_sample_loss_or_model_and_examples(net, sample, na
     assert str(spelled) == str(once) == str(named)
 
 
-def test_the_help_of_a_measure_shows_both_its_own_arguments_and_those_of_the_sample():
+def test_signature_of_a_measure_includes_the_arguments_of_the_sample():
     @on_sample
     def power(at, exponent=2, *, offset=None):
         """A power of the loss."""

@@ -1,4 +1,4 @@
-"""How much memory the eigenvalues of a large network take, measured in a process of its own."""
+"""Peak memory for the eigenvalues of a large network, measured in a process of its own."""
 
 import subprocess
 import sys
@@ -27,9 +27,9 @@ print(sum(p.numel() for p in model.parameters()), peak * 1024)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc")
-def test_the_top_hundred_eigenvalues_of_a_million_parameters_fit_in_one_and_a_half_gigabytes():
+def test_top_hundred_of_a_million_parameters_fit_in_two_gigabytes():
     done = subprocess.run([sys.executable, "-c", MILLION], capture_output=True, text=True, check=True)
     n_parameters, peak = map(int, done.stdout.split())
     assert n_parameters > 1_000_000
-    basis = 125 * n_parameters * 4  # Lanczos vectors for k = 100, in single precision: the peak must contain them
-    assert basis < peak < 1.5e9
+    basis = 150 * n_parameters * 4  # Lanczos vectors for k = 100, in single precision: the peak must contain them
+    assert basis < peak < 2e9

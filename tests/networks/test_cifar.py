@@ -23,12 +23,12 @@ def n_parameters(model: nn.Module) -> int:
     ("name", "millions"),
     [("resnet20", 0.27), ("resnet56", 0.85)],  # He et al. 2016, table 6
 )
-def test_the_narrow_resnets_have_the_published_number_of_parameters(name, millions):
+def test_narrow_resnets_have_the_published_number_of_parameters(name, millions):
     assert n_parameters(getattr(gst, name)()) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
-def test_resnet18_has_torchvisions_parameters_but_for_the_stem_and_the_head():
-    from gst_tutorial.data._torchvision import torchvision
+def test_resnet18_has_torchvisions_parameters_except_the_stem():
+    from gst_tutorial.data import torchvision
 
     theirs = torchvision().models.resnet18(num_classes=10)
     stems = (3 * 64 * 9, 3 * 64 * 49)  # a 3x3 stem for small pictures in place of 7x7
@@ -55,7 +55,7 @@ def test_width_multiplies_the_filters_of_every_layer(name):
 
 
 @pytest.mark.parametrize(("name", "n_layers"), [("vgg11", 8), ("resnet18", 17), ("resnet20", 19), ("resnet56", 55)])
-def test_every_convolution_but_the_shortcuts_is_prunable_behind_its_batch_norm(name, n_layers):
+def test_every_convolution_except_shortcuts_is_prunable(name, n_layers):
     layers = gst.prunable_layers(getattr(gst, name)(width=0.25))
     assert len(layers) == n_layers
     assert all(isinstance(layer.norm, nn.BatchNorm2d) for layer in layers.values())
@@ -68,7 +68,7 @@ def test_every_layer_that_a_papers_protocol_prunes_exists(study):
         assert set(config.layers) <= set(gst.prunable_layers(model))
 
 
-def test_the_shortcut_is_not_added_on_channels_pruned_in_a_blocks_last_convolution():
+def test_shortcut_is_not_added_on_pruned_channels():
     torch.manual_seed(0)
     model = gst.resnet20(width=0.5).eval()
     block, seen = model.layer2[1], []
@@ -80,7 +80,7 @@ def test_the_shortcut_is_not_added_on_channels_pruned_in_a_blocks_last_convoluti
     assert (seen[0][:, ~pruned] != 0).any()
 
 
-def test_the_shortcut_without_parameters_keeps_every_second_pixel_and_adds_empty_channels():
+def test_padding_shortcut_skips_pixels_and_adds_empty_channels():
     x = torch.arange(2 * 4 * 4.0).view(1, 2, 4, 4)
     out = image_models.PadShortcut(n_extra=2, stride=2)(x)
     assert out.shape == (1, 4, 2, 2)
@@ -114,7 +114,7 @@ def test_bad_arguments_are_named(name, arguments, error, message):
         getattr(gst, name)(**arguments)
 
 
-def test_the_trained_vgg11_names_photographs_that_it_never_saw_and_says_what_made_it():
+def test_trained_vgg11_classifies_unseen_photographs():
     model, data = gst.networks.trained_vgg11(), gst.load("photographs")
     with safe_open(VGG11_WEIGHTS, "pt") as file:
         made = file.metadata()

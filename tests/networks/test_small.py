@@ -9,7 +9,7 @@ from gst_tutorial import networks
 
 
 @pytest.mark.parametrize(("build", "shape"), [(gst.conv1d_net, (1, 40)), (networks.conv2d_net, (3, 16, 16))])
-def test_a_pooled_head_reads_the_mean_of_each_filter_and_a_flattened_one_every_position(build, shape):
+def test_pooled_head_reads_means_and_flattened_head_reads_positions(build, shape):
     x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
     for pooled in (False, True):
         model = build(input_shape=shape, pooled=pooled).eval()

@@ -44,13 +44,13 @@ def bounds() -> dict[str, Requirement]:
 
 
 @pytest.mark.parametrize("python", sorted(OLDEST))
-def test_the_oldest_versions_satisfy_the_package_and_leave_torch_out(python):
+def test_oldest_versions_satisfy_the_package_and_leave_torch_out(python):
     assert bounds().keys() - pins(python).keys() == {"torch"}
     for name in bounds().keys() - {"torch"}:
         assert pins(python)[name] in bounds()[name].specifier
 
 
-def test_where_wheels_exist_the_oldest_versions_are_the_lower_bounds_themselves():
+def test_oldest_versions_with_wheels_are_the_lower_bounds():
     for name in bounds().keys() - {"torch"}:
         (bound,) = bounds()[name].specifier
         assert Version(pins("3.11")[name]).public.split(".post")[0] in (bound.version, f"{bound.version}.0")
@@ -87,7 +87,7 @@ def oldest():
     return python
 
 
-def test_the_old_versions_are_the_ones_that_are_imported(oldest):
+def test_old_versions_are_the_ones_that_are_imported(oldest):
     versions = run(
         oldest,
         "-c",
@@ -97,7 +97,7 @@ def test_the_old_versions_are_the_ones_that_are_imported(oldest):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_runs_alone_and_leaves_torch_as_it_is(wheel, oldest, tmp_path, name):
+def test_notebook_runs_alone_and_leaves_torch_as_it_is(wheel, oldest, tmp_path, name):
     environment = {
         key: value for key, value in os.environ.items() if not re.match("PYTHON(PATH|HOME)|JUPYTER|COV_", key)
     }

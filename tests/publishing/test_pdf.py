@@ -40,7 +40,7 @@ def test_every_link_between_pages_leads_to_a_place_in_the_document(built):
     assert all(link["href"][1:] in ids for link in page.find_all("a") if link["href"].startswith("#"))
 
 
-def test_what_is_folded_is_open_and_what_a_page_hides_or_does_not_print_is_left_out(built):
+def test_folds_are_open_and_hidden_parts_are_left_out(built):
     text = make_pdf.joined(built, TOC, "1.0")
     page = BeautifulSoup(text, "html.parser")
     assert all(details.has_attr("open") for details in page.find_all("details"))
@@ -55,7 +55,7 @@ def test_every_page_of_the_book_but_the_reference_is_printed(root):
     assert set(re.findall(r"book/[\w-]+", toc)) - set(make_pdf.order(toc)) == {"book/api"}
 
 
-def test_a_book_that_was_not_built_is_refused(tmp_path):
+def test_book_that_was_not_built_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="make book"):
         make_pdf.write(tmp_path / "html", tmp_path)
 

@@ -16,7 +16,6 @@ import yaml
 from tools.notebooks import setup_cell
 from tools.publish import archive as make_archive
 from tools.publish import repository as set_repository
-from tools.publish import slides as make_slides
 from tools.publish.fonts import embed_fonts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +46,7 @@ def copy(tmp_path):
     return tmp_path
 
 
-def test_a_new_name_reaches_every_place_and_nothing_else(copy):
+def test_new_name_reaches_every_place_and_nothing_else(copy):
     old = setup_cell.repository()
     changed = set_repository.change("someone-else/Fork.of_it", copy)
     assert set(changed) == set(set_repository.files(copy))
@@ -66,7 +65,7 @@ def test_a_new_name_reaches_every_place_and_nothing_else(copy):
             assert path.read_bytes() == (ROOT / path.relative_to(copy)).read_bytes()
 
 
-def test_a_place_that_names_another_repository_is_reported(copy):
+def test_place_that_names_another_repository_is_reported(copy):
     readme = copy / "README.md"
     readme.write_text(readme.read_text().replace(f"github/{setup_cell.repository()}/blob", "github/some/fork/blob", 1))
     assert set_repository.disagreements(copy) == [f"README.md names some/fork, not {setup_cell.repository()}"]
@@ -80,7 +79,7 @@ def test_what_is_no_repository_is_refused_before_anything_changes(copy, name):
     assert before == {path: path.read_bytes() for path in set_repository.files(copy)}
 
 
-def test_the_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
+def test_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
     path = tmp_path / "chapter.ipynb"
     cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("import gst_tutorial as gst")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
@@ -92,7 +91,7 @@ def test_the_setup_cell_is_written_once_and_left_alone_afterwards(tmp_path):
     assert written[1].source == setup_cell.source("other/name")
 
 
-def test_the_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
+def test_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
     source = setup_cell.source(setup_cell.repository())
     installs = re.findall(r"%pip install (.*)", source)
     assert len(installs) == 2
@@ -104,7 +103,7 @@ def test_the_setup_cell_does_nothing_outside_colab_and_leaves_torch_alone():
     assert "sys" in namespace
 
 
-def test_colab_installs_a_release_or_a_commit_and_files_with_the_checksums_of_the_lock():
+def test_colab_installs_a_release_or_commit_with_locked_checksums():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert setup_cell.revision() == f"v{version}" or re.fullmatch("[0-9a-f]{40}", setup_cell.revision())
     for revision, where in (("v1.2.0", "refs/tags/v1.2.0.zip"), ("0" * 40, f"{'0' * 40}.zip")):
@@ -117,7 +116,7 @@ def test_colab_installs_a_release_or_a_commit_and_files_with_the_checksums_of_th
 
 
 @pytest.mark.parametrize("revision", ["main", "heads/main", "", "v1", "abc123"])
-def test_a_revision_that_may_move_is_refused(revision):
+def test_revision_that_may_move_is_refused(revision):
     with pytest.raises(ValueError, match="revision="):
         setup_cell.source("a/b", revision)
 
@@ -161,17 +160,17 @@ def test_every_link_of_the_readme_to_a_file_leads_somewhere():
         ("vendor.citation-file-format", [ROOT / "CITATION.cff"]),
     ],
 )
-def test_a_file_that_a_service_reads_fits_its_schema(schema, files):
+def test_file_that_a_service_reads_fits_its_schema(schema, files):
     assert files
     run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files)
 
 
-def test_the_workflow_linter_finds_nothing():
+def test_workflow_linter_finds_nothing():
     run(Path(sys.executable).with_name("zizmor"), "--offline", "--no-progress", "--quiet", ROOT / ".github")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_pins_its_actions_and_asks_for_little(path):
+def test_workflow_pins_its_actions_and_asks_for_little(path):
     text = path.read_text()
     for action in re.findall(r"uses: +(\S+.*)", text):
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), f"not pinned to a commit: {action}"
@@ -190,7 +189,7 @@ def test_dependabot_leaves_jupyter_book_2_alone():
     assert {"dependency-name": "jupyter-book", "versions": [">=2"]} in pip["ignore"]
 
 
-def test_the_citation_names_the_paper_and_the_version():
+def test_citation_names_the_paper_and_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert str(citation["version"]) == project["version"]
@@ -200,7 +199,7 @@ def test_the_citation_names_the_paper_and_the_version():
     assert "arXiv:1906.03728" in [identifier["value"] for identifier in paper["identifiers"]]
 
 
-def test_the_package_knows_its_version():
+def test_package_knows_its_version():
     import gst_tutorial
 
     assert gst_tutorial.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -231,13 +230,13 @@ def package_files() -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in files}
 
 
-def test_the_wheel_holds_the_package_with_its_recorded_results_and_nothing_else(packages):
+def test_wheel_contains_exactly_the_package(packages):
     names = zipfile.ZipFile(packages[0]).namelist()
     assert {name for name in names if ".dist-info/" not in name} == package_files()
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_the_source_distribution_holds_what_the_wheel_is_made_from_and_nothing_else(packages):
+def test_source_distribution_contains_exactly_the_sources(packages):
     with tarfile.open(packages[1]) as archive:
         names = {member.name.split("/", 1)[1] for member in archive.getmembers() if member.isfile()}
     about = {
@@ -280,7 +279,7 @@ def test_every_dependency_has_an_exact_pin_that_its_lower_bound_allows():
         assert requirement.specifier.contains(pin.version, prereleases=True)
 
 
-def test_the_package_asks_for_lower_bounds_only():
+def test_package_asks_for_lower_bounds_only():
     """An upper bound or an exact version could make Colab fetch another torch."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for dependency in project["dependencies"]:
@@ -296,7 +295,7 @@ def pins(file):
 
 
 @pytest.mark.parametrize("python", ["3.11.2", "3.11.15", "3.12.12", "3.13.9"])
-def test_on_each_python_every_package_has_one_exact_version_and_no_gpu_library(python):
+def test_lock_has_one_version_per_package_and_no_gpu_library(python):
     from packaging.utils import canonicalize_name
 
     environment = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
@@ -307,7 +306,7 @@ def test_on_each_python_every_package_has_one_exact_version_and_no_gpu_library(p
     assert [name for name in names if re.match("nvidia|cuda|triton", name)] == []
 
 
-def test_what_the_project_names_itself_is_locked_at_that_version_on_every_machine():
+def test_direct_requirements_are_locked_at_their_version():
     from packaging.utils import canonicalize_name
 
     locked = {canonicalize_name(pin.name): (pin.specifier, pin.marker) for pin in pins("requirements.txt")}
@@ -317,7 +316,7 @@ def test_what_the_project_names_itself_is_locked_at_that_version_on_every_machin
     assert stale == [], "run `make lock`"
 
 
-def test_the_lock_names_no_address_and_no_path():
+def test_lock_names_no_address_and_no_path():
     """They would be those of the machine that wrote it."""
     text = (ROOT / "requirements.txt").read_text()
     assert not re.search(r"^-|://| @ |^[./~]", text, flags=re.MULTILINE)
@@ -326,7 +325,7 @@ def test_the_lock_names_no_address_and_no_path():
 UNHASHED = {"torch", "torchvision"}  # the CPU builds have other checksums than the default builds
 
 
-def test_the_lock_with_checksums_has_every_pin_but_torchs_each_with_its_checksums():
+def test_every_pin_except_torchs_has_checksums():
     text = (ROOT / "requirements-hashes.txt").read_text()
     hashed = re.findall(r"^([^#\s].*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n?)+)", text, flags=re.MULTILINE)
     assert "".join(f"{pin} \\\n{sums}" for pin, sums in hashed) == text.split("\n", 1)[1]
@@ -335,7 +334,7 @@ def test_the_lock_with_checksums_has_every_pin_but_torchs_each_with_its_checksum
     assert {line.split("==")[0] for line in lines} >= UNHASHED
 
 
-# ---- archive and slides ----
+# ---- archive ----
 
 
 @pytest.fixture
@@ -348,7 +347,7 @@ def small_book(tmp_path):
     return html
 
 
-def test_the_archive_is_the_same_for_the_same_book_and_carries_its_checksum(small_book, tmp_path):
+def test_archive_is_deterministic_and_has_a_checksum(small_book, tmp_path):
     first = make_archive.write(small_book, tmp_path / "a")
     second = make_archive.write(small_book, tmp_path / "b")
     assert first.read_bytes() == second.read_bytes()
@@ -376,32 +375,14 @@ def test_fonts_are_written_into_the_files_that_name_them():
     assert written["fonts/a.woff2"] == b"AAA"
 
 
-def test_an_archive_of_a_book_that_was_not_built_is_refused(tmp_path):
+def test_archive_of_a_book_that_was_not_built_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="make book"):
         make_archive.write(tmp_path / "html", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_slides_show_every_chapter_and_need_no_network(chapters, tmp_path):
-    page = make_slides.write(tmp_path / "slides")
-    text = page.read_text()
-    for notebook in chapters.values():
-        title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-        assert f"<h1>{make_slides.html.escape(title)}</h1>" in text
-    assert re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css)"', text) == []
-    for name in re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', text):
-        assert (page.parent / name).is_file()
-
-
-def test_a_question_on_a_slide_comes_without_its_answer():
-    assert (
-        make_slides.without_answer("What falls further?\n\n<details><summary>Most say</summary>\nno</details>")
-        == "What falls further?"
-    )
-
-
 def test_recorded_results_come_with_their_provenance():
-    folder = ROOT / "gst_tutorial" / "recorded"
+    folder = ROOT / "gst_tutorial" / "book" / "recorded"
     studies = {path.stem for path in folder.glob("*.json")}
     assert "processor" in (folder / "costs.csv").read_text().splitlines()[0].split(",")  # measured times, not results
     for path in set(folder.glob("*.csv")) - {folder / "costs.csv"}:

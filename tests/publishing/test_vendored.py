@@ -35,7 +35,7 @@ def test_every_vendored_file_is_the_one_that_was_checked(root, listed):
     assert {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in listed} == listed
 
 
-def test_a_folder_of_the_table_holds_what_the_table_says_and_nothing_else(root, table, listed):
+def test_vendored_folder_contains_exactly_the_listed_files(root, table, listed):
     there = {
         path.relative_to(root).as_posix()
         for each in table
@@ -45,7 +45,7 @@ def test_a_folder_of_the_table_holds_what_the_table_says_and_nothing_else(root, 
     assert there == set(listed)
 
 
-def test_every_entry_says_version_licence_source_and_changes_and_the_licence_is_there(root, table):
+def test_every_vendored_entry_is_complete_and_has_its_licence(root, table):
     assert {tuple(each) for each in table} == {
         ("folder", "name", "package", "version", "licence", "archive_sha256", "changes", "files")
     }
@@ -59,7 +59,7 @@ def test_every_entry_says_version_licence_source_and_changes_and_the_licence_is_
         assert each["version"] in (own if own.is_file() else readme).read_text(), each["name"]
 
 
-def test_no_font_and_no_script_or_style_of_others_stands_outside_the_table(root, listed):
+def test_every_foreign_font_script_and_style_is_in_the_table(root, listed):
     outside = set(tracked(root)) - set(listed)
     assert [name for name in outside if FONT.search(name)] == []
     for name in outside:
@@ -69,7 +69,7 @@ def test_no_font_and_no_script_or_style_of_others_stands_outside_the_table(root,
             assert max(map(len, text.splitlines())) < LONGEST, name
 
 
-def test_what_looks_like_others_is_seen(listed, root):
+def test_rule_for_foreign_files_finds_the_vendored_ones(listed, root):
     """The rule of the test above finds the scripts in the table: without it that test would say nothing."""
     scripts = [name for name in listed if name.endswith(".js")]
     seen = [

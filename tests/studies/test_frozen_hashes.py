@@ -8,6 +8,7 @@ import pytest
 
 import gst_tutorial as gst
 from gst_tutorial import studies
+from gst_tutorial.book.studies.history import SUPERSEDED
 
 # {study: {config hash: seed}}; a new recording is added by `python -m tests.studies.test_frozen_hashes`, nothing is removed.
 FROZEN = Path(__file__).with_name("frozen_hashes.json")
@@ -26,6 +27,11 @@ def test_configs_hash_as_on_the_day_of_recording(name):
 @pytest.mark.parametrize("name", gst.recorded_names())
 def test_recorded_files_hold_exactly_the_frozen_runs(name):
     assert recorded_hashes(name) == frozen()[name]
+
+
+def test_no_recorded_study_was_deleted():
+    assert set(frozen()) == set(gst.recorded_names())
+    assert {*SUPERSEDED, *SUPERSEDED.values()} <= set(gst.recorded_names())
 
 
 def recorded_hashes(name: str) -> dict[str, int]:

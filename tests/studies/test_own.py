@@ -1,4 +1,4 @@
-"""A study of one's own: every part of a config may be a function of the reader's."""
+"""A study of the user's own: every part of a config may be one of the user's functions."""
 
 import math
 import os
@@ -28,7 +28,7 @@ OWN = gst.RunConfig(
 PRUNED = OWN.replace(intervention="prune", layers=("0",), prune_fraction=0.5, schedule=(1, 3))
 
 
-def test_a_function_becomes_its_name_and_survives_json():
+def test_function_becomes_its_name_and_survives_json():
     assert OWN.model == f"{HERE}:small_net"
     assert gst.RunConfig(model=f"{HERE}:small_net", data=f"{HERE}:stripes").model == OWN.model
     assert gst.RunConfig.from_dict(PRUNED.to_dict()) == PRUNED
@@ -45,7 +45,7 @@ def test_each_part_may_be_a_function_and_changes_the_hash(field, value):
     assert gst.RunConfig.from_dict(config.to_dict()).hash == config.hash
 
 
-def test_everything_of_ones_own_at_once_runs_in_workers_with_the_numbers_of_this_process():
+def test_own_functions_give_the_same_numbers_in_workers():
     config = PRUNED.replace(
         score=own.from_the_end, optimizer=own.rms, loss=own.focal, schedule=own.at_squares,
         measures=(own.confidence, own.two_numbers),
@@ -60,18 +60,18 @@ def test_everything_of_ones_own_at_once_runs_in_workers_with_the_numbers_of_this
     assert there[there.label == "none"].final_accuracy.mean() > 0.9
 
 
-def test_the_readers_score_decides_which_filters_go():
+def test_own_score_decides_which_filters_are_pruned():
     result = gst.run(PRUNED.replace(score=own.from_the_end))
     assert result.events.n_filters.tolist() == [2, 2]
     assert gst.prunable_layers(result.model)["0"].mask.mask.tolist() == [1] * 4 + [0] * 4
 
 
-def test_the_readers_intervention_may_hit_the_inputs_of_the_head():
+def test_own_intervention_may_hit_the_inputs_of_the_head():
     result = gst.run(PRUNED.replace(intervention=own.forget_inputs, layers=("4",), schedule=(1,), draws="afresh"))
     assert result.events.n_filters.tolist() == [256]
 
 
-def test_the_readers_loss_is_what_is_trained_on():
+def test_own_loss_is_minimized():
     torch.manual_seed(0)
     logits, y = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
     recipe = gst.Recipe(loss=own.focal)
@@ -80,7 +80,7 @@ def test_the_readers_loss_is_what_is_trained_on():
     assert first < gst.run(OWN.replace(epochs=1)).epochs.train_loss[0] / 1.5  # (1 - p)^2 of the cross entropy
 
 
-def test_a_network_of_torchvision_gets_masks_and_as_many_classes_as_the_data_have():
+def test_torchvision_network_gets_masks_and_the_classes_of_the_data():
     config = gst.RunConfig(data=own.stripes, model="torchvision.models:squeezenet1_1", epochs=1, milestones=())
     with pytest.raises(ValueError, match=r"expected input.* to have 3 channels"):
         gst.run(config)
@@ -103,13 +103,13 @@ def test_a_network_of_torchvision_gets_masks_and_as_many_classes_as_the_data_hav
         ({"loss": own.focal, "label_smoothing": 0.1}, "label_smoothing=0.1 is of the cross entropy"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_function_is_said_before_it_trains(changes, error):
+def test_unusable_function_is_refused_before_training(changes, error):
     with pytest.raises(ValueError, match=error):
         gst.Experiment(OWN.replace(**changes))
 
 
 @pytest.mark.parametrize(("name", "error"), [("a_text", "not a number or a dict"), ("taken", "every run has already")])
-def test_a_measure_must_give_numbers_that_a_run_has_not_already(name, error):
+def test_measure_must_return_numbers_with_new_names(name, error):
     with pytest.raises((TypeError, ValueError), match=error):
         gst.run(OWN.replace(epochs=1, measures=(f"{HERE}:{name}",)))
 
@@ -117,53 +117,46 @@ def test_a_measure_must_give_numbers_that_a_run_has_not_already(name, error):
 # --- what is hashed, and what is reported -----------------------------------------------------------------------------
 
 
-def test_a_schedule_of_another_class_counts_by_its_epochs():
-    """A subclass with other epochs had the hash of its base once, and the store gave the wrong accuracy."""
+def test_schedule_of_another_class_is_hashed_by_its_epochs():
+    class Late:
+        epochs = (2, 4)
 
-    class Late(gst.PruneSchedule):
-        epochs = property(lambda self: (2, 4))
-
-    assert PRUNED.replace(schedule=Late(1, 3, 2)).schedule == gst.PruneSchedule(2, 4, 2)
-    assert PRUNED.replace(schedule=Late(1, 3, 2)).hash == PRUNED.replace(schedule=(2, 4)).hash != PRUNED.hash
+    assert PRUNED.replace(schedule=Late()).schedule == gst.PruneSchedule(2, 4, 2)
+    assert PRUNED.replace(schedule=Late()).hash == PRUNED.replace(schedule=(2, 4)).hash != PRUNED.hash
 
 
-def test_a_function_of_epochs_is_a_schedule():
+def test_function_of_epochs_is_a_schedule():
     assert PRUNED.replace(schedule=own.at_squares, epochs=12).event_epochs == (1, 4, 9)
 
 
-MODULE = '''
-"""A module."""
-SIZE = 2
-def helper(x):
-    return x * SIZE
-def unused():
-    return 1
-def score(layer, model, x):
-    """What it does."""
-    return helper(layer.conv.weight.detach().flatten(1).norm(dim=1))  # a comment
-'''
+FILES = {
+    "mine.py": "import torch\nfrom package import helper\ndef score(layer, model, x): return helper.sign(x)\n",
+    "package/__init__.py": "",
+    "package/helper.py": "from .deep import SIGN\ndef sign(x): return SIGN * x\n",
+    "package/deep.py": "SIGN = 1\n",
+    "package/other.py": "SIZE = 2\n",
+}
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("a comment", "another comment", True),
-        ("What it does.", "What it does, in other words.", True),
-        ("return 1", "return 2", True),
-        ("norm(dim=1)", "norm(dim=1, p=1)", False),
-        ("x * SIZE", "x + SIZE", False),
-        ("SIZE = 2", "SIZE = 3", False),
-    ],
-)
-def test_a_source_hash_changes_with_all_that_the_function_uses_and_nothing_else(tmp_path, monkeypatch, old, new, same):
-    monkeypatch.syspath_prepend(tmp_path)
+    ("file", "changes"),
+    [("mine.py", True), ("package/helper.py", True), ("package/deep.py", True), ("package/__init__.py", True),
+     ("package/other.py", False)],
+)  # fmt: skip
+def test_source_hash_covers_every_imported_file_of_the_user(tmp_path, file, changes):
     hashes = []
-    for name, text in (("version_a", MODULE), ("version_b", MODULE.replace(old, new))):
-        (tmp_path / f"{name}.py").write_text(text)
-        hashes.append(references.source_hash(f"{name}:score"))
-        sys.modules.pop(name)
-        references.source_hash.cache_clear()
-    assert (hashes[0] == hashes[1]) is same
+    for text in ("", "# another line\n"):
+        for name, content in FILES.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(content + (text if name == file else ""))
+        program = "from gst_tutorial import references; print(references.source_hash('mine:score'))"
+        hashes.append(run_script(tmp_path, "-c", program).stdout)
+    assert (hashes[0] != hashes[1]) is changes
+
+
+def test_installed_packages_count_by_name_only():
+    assert references._user_files("torch.optim") == references._user_files("json") == {}
+    assert references.source_hash("torch.optim:RMSprop") != references.source_hash("torch.optim:Adam")
 
 
 SCRIPT = """
@@ -187,21 +180,21 @@ def run_script(folder, *command):
     return done
 
 
-def test_a_script_with_its_own_functions_runs_and_a_changed_function_is_reported_and_never_mixed(tmp_path):
-    script = tmp_path / "my_study.py"
-    script.write_text(SCRIPT.format(function="FACTOR = 1"))
+def test_changed_helper_in_another_module_is_a_new_experiment(tmp_path):
+    (tmp_path / "my_study.py").write_text(SCRIPT.format(function="from my_helper import FACTOR"))
+    (tmp_path / "my_helper.py").write_text("FACTOR = 1")
     first = run_script(tmp_path, "my_study.py")
     assert first.stdout.startswith("['finished']"), first.stdout
     again = run_script(tmp_path, "my_study.py")
     assert again.stdout == first.stdout and "another version" not in again.stderr
-    script.write_text(SCRIPT.format(function="FACTOR = -1"))
+    (tmp_path / "my_helper.py").write_text("FACTOR = -1")
     changed = run_script(tmp_path, "my_study.py")
     assert "was made with another version of my_study:score" in changed.stderr
     assert changed.stdout != first.stdout
     assert len(list((tmp_path / "results").glob("*.json.outdated"))) == 1
 
 
-def test_a_study_file_is_named_on_the_command_line(tmp_path):
+def test_study_file_runs_from_the_command_line(tmp_path):
     (tmp_path / "my_study.py").write_text(SCRIPT.format(function="FACTOR = 1"))
     command = ("-m", "gst_tutorial")
     done = run_script(tmp_path, *command, "run", "my_study.py", "--jobs", "2")
@@ -214,7 +207,7 @@ def test_a_study_file_is_named_on_the_command_line(tmp_path):
     ("name", "text", "error"),
     [("empty_study.py", "x = 1", "defines no gst.Study"), ("json.py", "x = 1", "another module is called 'json'")],
 )
-def test_a_file_without_a_study_is_refused(tmp_path, name, text, error):
+def test_file_without_a_study_is_refused(tmp_path, name, text, error):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=error):
         studies.find(str(tmp_path / name))
@@ -225,7 +218,7 @@ def test_a_file_without_a_study_is_refused(tmp_path, name, text, error):
 # --- the engine -------------------------------------------------------------------------------------------------------
 
 
-def test_a_stored_run_says_what_it_was_made_with_and_a_mixed_study_says_so(tmp_path):
+def test_study_that_mixes_versions_says_so(tmp_path):
     study = gst.Study("two", "?", {"none": OWN.replace(epochs=1)}, seeds=(0, 1))
     store = gst.ResultStore(tmp_path)
     gst.sweep(study, n_jobs=1, store=store)
@@ -237,7 +230,7 @@ def test_a_stored_run_says_what_it_was_made_with_and_a_mixed_study_says_so(tmp_p
     assert frame.attrs["mixed"] == {"torch": ["1.13", torch.__version__]}
 
 
-def test_a_run_that_the_system_kills_is_recorded_as_failed_and_the_study_ends(tmp_path):
+def test_run_that_the_system_kills_is_recorded_as_failed(tmp_path):
     arms = {"none": OWN.replace(epochs=1), "deadly": OWN.replace(model=own.dies, epochs=1)}
     frame = gst.sweep(gst.Study("deadly", "?", arms, seeds=(0, 1)), n_jobs=2, store=tmp_path)
     assert frame.set_index(["label", "seed"]).status.to_dict() == {
@@ -246,7 +239,7 @@ def test_a_run_that_the_system_kills_is_recorded_as_failed_and_the_study_ends(tm
     assert frame[frame.label == "deadly"].error.str.contains("ended the process of this run 2 times").all()
 
 
-def test_runs_in_threads_give_the_numbers_that_they_give_alone():
+def test_runs_in_threads_give_the_numbers_of_runs_alone():
     configs = [gst.RunConfig(n_train=100, n_test=100, epochs=2, milestones=(), seed=seed) for seed in range(4)]
     alone = [gst.run(config).final_accuracy for config in configs]
     together: dict[int, float] = {}

@@ -28,8 +28,14 @@ study = gst.Study("mine", "?", [gst.Arm(config, {"what": "mine"})], seeds=range(
 same = gst.Study("mine", "?", {"none": gst.RunConfig()})
 print(gst.sweep(study, store="results"), same)
 
+assert_type(config.epochs, int)
+assert_type(config.recipe, gst.Recipe)
+
+gst.RunConfig(epcohs=3)  # type: ignore[call-arg]
+config.epochs + "a"  # type: ignore[operator]
+gst.RunConfig(target="smalest")  # type: ignore[arg-type]
 gst.load(12)  # type: ignore[arg-type]
-gst.accuracy(model, data)  # type: ignore[call-arg, arg-type]
+gst.accuracy(model, 3)  # type: ignore[arg-type]
 gst.PruneSchedule("a", 2, 3)  # type: ignore[arg-type]
 gst.run("dose")  # type: ignore[arg-type]
 print(result.final_acuracy)  # type: ignore[attr-defined]

@@ -116,7 +116,7 @@ def test_the_slider_moved_by_mouse_and_keyboard_changes_the_answer(page):
     expect(answer).to_contain_text("8 of 16 filters pruned")
 
 
-def test_a_run_trained_from_the_page_is_drawn_beside_its_twin_and_five_seeds_give_an_interval(page):
+def test_run_trained_from_the_page_is_drawn_with_its_twin(page):
     train, more, stop = (
         page.get_by_role("button", name=name, exact=True) for name in ("Train", "Five more seeds", "Stop")
     )

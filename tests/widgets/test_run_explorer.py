@@ -123,7 +123,7 @@ def test_what_makes_no_difference_changes_nothing():
 def test_a_twin_has_the_same_seed_and_recipe_and_no_event():
     config = live.config_from({"seed": 3, "weight_decay": 0.1, "dropout": 0.5, "n_batches": 20}, HALF)
     twin = live.twin_of(config)
-    assert (twin.recipe, twin.task, twin.seed, twin.event_epochs) == (config.recipe, config.task, 3, ())
+    assert (twin.recipe, twin.seed, twin.event_epochs) == (config.recipe, 3, ())
     assert twin == gst.RunConfig(seed=3, weight_decay=0.1, dropout=0.5)
 
 
@@ -177,7 +177,7 @@ def test_each_role_has_a_look_of_its_own_and_a_grey_curve_its_number(ax):
     assert [text.get_text() for text in ax.texts] == ["3"]
 
 
-def test_the_table_has_a_row_per_run_the_gain_over_its_twin_and_no_markup_of_others(ax):
+def test_table_has_a_row_per_run_and_escapes_markup(ax):
     twin, run = result(0.5), result(0.58)
     shown = [
         live.shown_result("twin", "twin", twin),
@@ -220,7 +220,7 @@ def test_five_seeds_have_the_interval_that_the_statistics_give():
 # --- before anybody trains -------------------------------------------------------------------------------------------
 
 
-def test_the_first_picture_is_the_unstable_run_beside_the_gentle_one_and_their_twin():
+def test_first_picture_shows_unstable_gentle_and_unpruned_run():
     here = live.RunExplorer()
     assert [each.role for each in here.runs] == ["twin", "now", "beside"]
     twin, unstable, gentle = (each.result for each in here.runs)
@@ -232,7 +232,7 @@ def test_the_first_picture_is_the_unstable_run_beside_the_gentle_one_and_their_t
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_the_first_picture_of_every_chapter_is_recorded_and_stored_in_its_page(chapter):
+def test_first_picture_of_every_chapter_is_recorded_and_stored(chapter):
     """A page without a kernel shows it, and a kernel trains nothing for it."""
     notebook = nbformat.read(BOOK / f"{chapter}.ipynb", as_version=4)
     cell = next(cell for cell in notebook.cells if "run_explorer(" in cell.source and cell.cell_type == "code")
@@ -411,7 +411,7 @@ def test_a_knob_that_makes_no_difference_is_greyed_out():
     assert off() == {"prune_fraction", "target"}
 
 
-def test_choices_that_do_not_go_together_are_explained_and_cannot_be_trained():
+def test_conflicting_choices_are_explained_and_cannot_be_trained():
     here = explorer(HALF, ("intervention", "n_batches", "restore"))
     here.controls["n_batches"].value = 90
     assert not here.train_button.disabled
@@ -433,7 +433,7 @@ def test_a_value_that_the_base_refuses_is_not_offered_and_its_own_is():
     assert here.controls["dropout"].value == 0.25
 
 
-def test_a_knob_that_is_not_known_and_a_base_with_a_plan_for_each_layer_are_refused():
+def test_unknown_knob_and_layerwise_base_are_refused():
     with pytest.raises(ValueError, match=r"knobs='dosis' is not known"):
         live.run_explorer(("dosis",))
     with pytest.raises(TypeError, match=r"knobs='seed' must be a list of names"):

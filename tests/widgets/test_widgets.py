@@ -72,7 +72,7 @@ def test_an_exploration_measures_what_pruning_a_copy_measures(network):
 
 
 @pytest.mark.parametrize("score", pruning.SCORES)
-def test_every_value_of_every_control_is_answered_and_leaves_the_masks_alone(network, score):
+def test_every_control_value_is_answered_and_leaves_the_masks_alone(network, score):
     model, data = network
     before = masks(model)
     pairs = itertools.cycle(itertools.product(before, pruning.TARGETS))  # 12 of them, and 20 shares
@@ -85,7 +85,7 @@ def test_every_value_of_every_control_is_answered_and_leaves_the_masks_alone(net
     assert same(before, masks(model))
 
 
-def test_moving_a_control_changes_the_answer_and_reset_brings_the_first_back(network):
+def test_moving_a_control_changes_the_answer_and_reset_restores_it(network):
     model, data = network
     box = widgets.prune_explorer(model, data, n_examples=50)
     controls, first, before = children(box), answer(box).value, masks(model)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 import gst_tutorial as gst
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 from gst_tutorial.graph import make_prunable, trace
 from gst_tutorial.graph.running import borrowed
 from gst_tutorial.networks import NETWORKS

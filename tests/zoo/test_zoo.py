@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import gst_tutorial as gst
-from gst_tutorial.data._torchvision import torchvision
+from gst_tutorial.data import torchvision
 from gst_tutorial.graph.labels import CONVOLUTIONS
 from tests.zoo.exact import assert_exact, readers_that_see_zeros, shaken
 

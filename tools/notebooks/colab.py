@@ -18,6 +18,7 @@ import nbformat
 from nbclient import NotebookClient
 
 ARCHIVE = re.compile(r"https://github\.com/\S+/archive/\S+\.zip")
+SOLUTION = "# @title Solution"
 # In Colab the module is loaded before the first cell runs; elsewhere an empty one stands in for it.
 STUB = """
 import importlib.util, sys, types
@@ -50,7 +51,7 @@ def as_in_colab(notebook, source: str):
 
 def wrong_solutions(notebook) -> list[str]:
     """First lines of the solutions that did not pass their check."""
-    solutions = [cell for cell in notebook.cells if cell.source.startswith("# Solution") and "check(" in cell.source]
+    solutions = [cell for cell in notebook.cells if cell.source.startswith(SOLUTION) and "check(" in cell.source]
     printed = {cell.source.splitlines()[0]: "".join(o.get("text", "") for o in cell.outputs) for cell in solutions}
     return [name for name, text in printed.items() if not re.search("^Right[.]", text, flags=re.MULTILINE)]
 

@@ -4,9 +4,9 @@
     python -m tools.notebooks.grade submissions/*.ipynb --csv grades.csv --exercises 1.1 1.2 2.1
 
 Each notebook runs from top to bottom in an empty folder, without the outputs that it came with; a cell that fails or takes too
-long is noted, and the rest still runs. Cells that begin with `# Solution` came with the book and are left out. If a notebook
-checks an exercise more than once, the last time counts. The table has a row for each notebook and exercise: right, claimed, not
-yet, untouched or missing, with the sentence that the check gave; and a row for each cell that failed.
+long is noted, and the rest still runs. Solutions that came with the book (cells that begin with `# @title Solution`) are left
+out. If a notebook checks an exercise more than once, the last time counts. The table has a row for each notebook and exercise:
+right, claimed, not yet, untouched or missing, with the sentence that the check gave; and a row for each cell that failed.
 
 Of what a notebook says, only its answers are believed: they are graded again outside its kernel. An answer that is a function
 cannot leave the kernel, where a student could change the check: it is "claimed", and reading it tells whether it is right.
@@ -28,33 +28,48 @@ import threading
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 from nbclient import NotebookClient
 
 from gst_tutorial import RunConfig
 from gst_tutorial._arguments import error_text
-from gst_tutorial.book.exercises import _CHECKS
+from gst_tutorial.book.exercises import CHECKS
 from gst_tutorial.book.exercises import grade as graded
-from gst_tutorial.pruning import as_schedule
+from gst_tutorial.book.exercises.answers import NotAFunction, NotYet
+from gst_tutorial.schedules import as_schedule
+from gst_tutorial.statistics import Estimate
+from tools.notebooks.folding import is_solution
 
 COLUMNS = ("notebook", "exercise", "result", "sentence")
 SAID = "application/vnd.gst-tutorial.check+json"
-SOLUTION = "# Solution"
 GRACE = 10  # seconds in which a cell may still heed the interrupt
 WHOLE = 10  # times the time of a cell: what a notebook may take
 LARGEST = 10_000_000  # characters of outputs, and bytes of a notebook
 LONGEST = 500  # characters of a sentence in the table
-# Runs before the first cell: every check then leaves the answer in the outputs of the cell that called it.
+# Runs before the first cell: every check then leaves the answer in the outputs of the cell that called it, as JSON. What JSON
+# has no word for becomes a dictionary with one key, its kind; `_answer` makes the thing itself of it again.
 RECORDER = f"""
 import dataclasses
-import gst_tutorial
+import json
+
+import pandas
 from IPython.display import display
+
+import gst_tutorial.book.exercises
+from gst_tutorial.statistics import Estimate
 
 
 def check(exercise, answer):
     def plain(value):
         if isinstance(value, gst_tutorial.RunConfig):
             return {{"config": value.to_dict()}}
-        if isinstance(value, gst_tutorial.PruneSchedule) or type(value).__name__ == "EventEpochs":
+        if isinstance(value, Estimate):
+            return {{"estimate": plain(list(dataclasses.asdict(value).values()))}}
+        if isinstance(value, pandas.DataFrame):
+            return {{"frame": [[str(name), plain(value[name].tolist())] for name in value]}}
+        if isinstance(value, dict):
+            return {{"dict": [[plain(key), plain(each)] for key, each in value.items()]}}
+        if hasattr(value, "n_events") and hasattr(value, "epochs"):
             return {{"schedule": list(value.epochs)}}
         if isinstance(value, (list, tuple)):
             return [plain(each) for each in value]
@@ -65,7 +80,7 @@ def check(exercise, answer):
     solved, sentence = gst_tutorial.book.exercises.grade(exercise, answer)
     print(f"{{'Right' if solved else 'Not yet'}}. {{sentence}}")
     said = {{"exercise": exercise, "answer": plain(answer), "solved": solved, "sentence": sentence}}
-    display({{"{SAID}": said}}, raw=True)
+    display({{"{SAID}": json.dumps(said)}}, raw=True)
 
 
 gst_tutorial.book.exercises.check = check
@@ -130,23 +145,44 @@ def _kill(pid: int) -> None:
 
 
 def _answer(plain):
-    """An answer from what the recorder made of it."""
-    if isinstance(plain, dict):
-        if "config" in plain:
-            return RunConfig.from_dict(plain["config"])
-        if "schedule" in plain:
-            return as_schedule(plain["schedule"])
+    """The answer that the recorder wrote down as JSON."""
+    if isinstance(plain, list):
+        return [_answer(each) for each in plain]
+    if not isinstance(plain, dict):
+        return plain
+    ((kind, value),) = plain.items()
+    if kind == "config":
+        return RunConfig.from_dict(value)
+    if kind == "schedule":
+        return as_schedule(value)
+    if kind == "estimate":
+        return Estimate(*value)
+    if kind == "dict":
+        return {_answer(key): _answer(each) for key, each in value}
+    if kind == "frame":
+        return pd.DataFrame({name: [tuple(v) if isinstance(v, list) else v for v in _answer(c)] for name, c in value})
     return plain
+
+
+def _wants_function(exercise: str) -> bool:
+    try:
+        CHECKS[exercise](0)
+    except NotAFunction:
+        return True
+    except NotYet:
+        pass
+    return False
 
 
 def _verdict(said) -> tuple[str, str, str]:
     """(exercise, result, sentence) of what a kernel says that a check was asked. It may say anything."""
+    said = json.loads(said)
     exercise = said["exercise"]
-    if exercise not in _CHECKS:
-        raise ValueError(f"exercise={exercise!r} is none")
+    if exercise not in CHECKS:
+        raise ValueError(f"there is no exercise {exercise!r}")
     if said["answer"] is None:
         return exercise, "untouched", graded(exercise, None)[1]
-    if "the function itself" in graded(exercise, 0)[1]:  # what else than a function is given there
+    if _wants_function(exercise):
         return exercise, "claimed" if said["solved"] is True else "not yet", str(said["sentence"])
     solved, sentence = graded(exercise, _answer(said["answer"]))
     return exercise, "right" if solved else "not yet", sentence
@@ -157,7 +193,7 @@ def _graded(path: str, timeout: float, send) -> None:
     rows, failed = {}, []
     try:
         notebook = nbformat.read(path, as_version=4)
-        cells = [cell for cell in notebook.cells if not cell.source.startswith(SOLUTION)]
+        cells = [cell for cell in notebook.cells if not is_solution(cell)]
         for cell in cells:
             if cell.cell_type == "code":
                 cell.outputs = []  # what came with it is nobody's word
@@ -166,7 +202,9 @@ def _graded(path: str, timeout: float, send) -> None:
         return
     notebook.cells = [nbformat.v4.new_code_cell(RECORDER), *cells]
     stopped = run(notebook, timeout, lambda pid: send.send_bytes(json.dumps(pid).encode()))
-    for number, cell in enumerate(notebook.cells):  # the recorder is cell 0, so the student's first cell is 1
+    if any(output.output_type == "error" for output in notebook.cells[0].outputs):
+        stopped = f"the grader could not start: {notebook.cells[0].outputs[-1].evalue}"
+    for number, cell in enumerate(notebook.cells[1:], start=1):
         for output in cell.get("outputs", []):
             try:
                 if output.output_type == "error":
@@ -216,7 +254,7 @@ def grade(path: Path, exercises: list[str] | None = None, timeout: float = 120) 
             _kill(kernel)
     said, failed = {exercise: row(exercise, *rest) for exercise, *rest in found[0]}, found[1]
     chapters = {exercise.split(".")[0] for exercise in said}
-    wanted = exercises or [exercise for exercise in _CHECKS if exercise.split(".")[0] in chapters]
+    wanted = exercises or [exercise for exercise in CHECKS if exercise.split(".")[0] in chapters]
     rows = [
         said.get(exercise, row(exercise, "missing", "The notebook never checks this exercise.")) for exercise in wanted
     ]
@@ -233,7 +271,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--csv", type=Path, required=True, help="the table to write")
-    parser.add_argument("--exercises", nargs="+", choices=list(_CHECKS), metavar="N", help="numbers to report: 1.1 2.3")
+    parser.add_argument("--exercises", nargs="+", choices=list(CHECKS), metavar="N", help="numbers to report: 1.1 2.3")
     parser.add_argument("--timeout", type=float, default=120, help="seconds that one cell may take (default: 120)")
     arguments = parser.parse_args()
 

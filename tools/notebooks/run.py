@@ -5,7 +5,8 @@
     python -m tools.notebooks.run check book/*.ipynb       # say what is not tidy; exit 1 if anything is not
 
 Tidy means that a second run on the same machine changes nothing: no times of execution, no versions of the kernel, no
-state of live widgets (a static page could only show it as dead controls). How long the cells of a notebook took is written
+state of live widgets (a static page could only show it as dead controls). It also means that what the page folds is folded
+in JupyterLab and Colab (see folding.py). How long the cells of a notebook took is written
 into `run_times.json` beside it, from which `tools/pages/status.py` makes a page.
 """
 
@@ -25,10 +26,13 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat.validator import normalize
 
+from tools.notebooks.folding import code, fold
+
 RUN_TIMES = "run_times.json"
 PNG = r"(data:image/png;base64,)([A-Za-z0-9+/=]+)"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = {"tags", "mystnb", "slideshow", "jupyter", "cellView"}
+FIX = "run `python -m tools.notebooks.run tidy` on it"
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
@@ -96,22 +100,31 @@ def tidy(notebook):
             tags = cell.metadata.setdefault("tags", [])
             tags.extend({"nbval-ignore-output"} - set(tags))
         cell.outputs = tidy_outputs(cell)
+        fold(cell)
     return notebook
+
+
+def _folding(cell) -> tuple:
+    return cell.source, cell.metadata.get("jupyter"), cell.metadata.get("cellView")
 
 
 def problems(notebook) -> list[str]:
     """What keeps a notebook from being committed, in sentences."""
     found = []
-    if notebook != tidy(notebook):
-        found.append("holds metadata or widget state that changes from run to run: tidy it with `make notebooks`")
+    tidied = tidy(notebook)
+    for number, (cell, as_it_should_be) in enumerate(zip(notebook.cells, tidied.cells), start=1):
+        if _folding(cell) != _folding(as_it_should_be):
+            found.append(f"cell {number} is not folded in JupyterLab and Colab as its tags ask: {FIX}")
+    if not found and notebook != tidied:
+        found.append(f"contains metadata or widget state that changes from run to run: {FIX}")
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         tags = cell.metadata.get("tags", [])
         if cell.execution_count is None and "nbval-skip" not in tags:
-            found.append(f"cell {number} has not been run: {cell.source.splitlines()[0]!r}")
+            found.append(f"cell {number} has not been run: {code(cell).splitlines()[0]!r}")
         if any(output.output_type == "error" for output in cell.outputs) and "raises-exception" not in tags:
-            found.append(f"cell {number} stores an error: {cell.source.splitlines()[0]!r}")
+            found.append(f"cell {number} stores an error: {code(cell).splitlines()[0]!r}")
     return found
 
 

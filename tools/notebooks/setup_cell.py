@@ -16,6 +16,8 @@ from pathlib import Path
 
 import nbformat
 
+from tools.notebooks.folding import fold
+
 ROOT = Path(__file__).resolve().parents[2]
 # The published page leaves the cell out: its readers run nothing.
 TAGS = ["remove-cell"]
@@ -56,7 +58,7 @@ def source(repository: str, revision: str = revision()) -> str:
     pin, checksums = pinned(NOT_IN_COLAB)
     return "\n".join(
         [
-            "# In Colab, this cell installs the tutorial. Anywhere else it does nothing.",
+            "# @title Set up Colab (anywhere else this does nothing)",
             "import sys",
             "",
             'if "google.colab" in sys.modules:',
@@ -86,6 +88,7 @@ def write(path: Path, repository: str) -> bool:
         return False
     cell.source = source(repository)
     cell.metadata["tags"] = list(TAGS)
+    fold(cell)
     nbformat.write(notebook, path)
     return True
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gst_tutorial.interventions import INTERVENTIONS, usual_size
-from gst_tutorial.pruning import PAPER_SCORES, SCORES
+from gst_tutorial.interventions import INTERVENTIONS
+from gst_tutorial.scores import PAPER_SCORES, SCORES
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "cards.md"
 FIELDS = ("When", "Values", "Source")
@@ -23,7 +23,7 @@ HEAD = """# Scores and interventions
 
 A **score** says how important each filter is: `gst.filter_scores(model, layer, score=NAME)`, `RunConfig(score=NAME)`. An
 **intervention** is what an event does to the filters that it hits: `RunConfig(intervention=NAME, size=...)`. Either may be a
-function of your own, given as it is or as `"package.module:function"`; [chapter 9](09_your_own_network)
+function of your own, given as it is or as `"package.module:function"`; [chapter 10](10_your_own_network)
 writes a score.
 """
 
@@ -44,7 +44,7 @@ def page() -> str:
     parts = [HEAD, "## Scores\n", *(card(name, score) for name, score in (SCORES | PAPER_SCORES).items())]
     parts.append("## Interventions\n")
     for name, entry in INTERVENTIONS.items():
-        size = usual_size(name)
+        size = entry.usual_size
         parts.append(card(name, entry.apply, "" if size is None else f" Usual size: {size:g}."))
     return "\n".join(parts)
 

@@ -11,81 +11,210 @@ import math
 import sys
 from pathlib import Path
 
-from gst_tutorial.book.studies.claims import AGREES, BOUNDS, CLAIMS, NO_EFFECT, RULES, Result, evaluate, verdict_of
+from gst_tutorial.book.recorded import recorded_names
+from gst_tutorial.book.studies import history
+from gst_tutorial.book.studies.claims import (
+    AGREES,
+    BOUNDS,
+    CLAIMS,
+    CONTEXT,
+    CONTROL,
+    ENOUGH_SEEDS,
+    NEGLIGIBLE,
+    NO_EFFECT,
+    ONE_FAMILY,
+    OPPOSITE,
+    OTHER_ANALYSES,
+    RULES,
+    TOO_FEW,
+    Result,
+    evaluate,
+    fragility,
+    recorded,
+    verdict_of,
+)
+from gst_tutorial.statistics import mean_estimate, paired_differences
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 PAGE, PLOT = BOOK / "claims.md", BOOK / "figures" / "ledger.html"
+HALF = OTHER_ANALYSES["half the bound"]
+
+
+# ---- the page ----
 
 
 def ledger() -> str:
     """The page as Markdown."""
-    rows, sections = [], []
-    for key, (claim, chapter, tests) in CLAIMS.items():
-        results = evaluate(tests)
-        word, where = verdict_of(results), f"{{doc}}`{chapter}`"
-        count = f"{sum(r.outcome == AGREES for r in results)} of {len(results)}"
-        rows.append(f"| {key} | {claim} | **{word}** | {count} |")
-        table = [
-            "| what | study | estimate | 95% interval | seeds | p | predicted | outcome |",
-            "|---|---|---:|---|---:|---:|---|---|",
-        ]
-        sections.append(
-            f"## {key}: {word}\n\n{claim} Tested in {where}; {count} tests agree.\n\n"
-            + "\n".join(table + [_row(r) for r in results])
-        )
-    bound = f"{100 * BOUNDS['points']:.0f} point of accuracy (about the span of the paper's figure 3) or {BOUNDS['correlation']} in a correlation"
-    return "\n".join(
+    overview, sections = [], []
+    for key, claim in CLAIMS.items():
+        results = evaluate(claim.tests)
+        word, others = verdict_of(results), fragility(key)
+        short = f"**{word}**" + (" (fragile)" if others else "")
+        overview.append(f"| [{key}](claim-{key.lower()}) | {claim.text} | {claim.answers[word]} | {short} |")
+        sections.append(_section(key, results, word, others))
+    return "\n\n".join(
         [
             "# What the paper claims, and what we found",
-            "",
-            "*Each claim of the paper, the numbers in this book that speak to it, and a verdict that follows from them by rule.*",
-            "",
-            "This page is computed from the recorded results by `gst_tutorial/book/studies/claims.py`. Each test has one number per seed; its",
-            "interval is Student's t, its p-value that of a t test, corrected within the claim (Holm). *Controls* hold fixed what the",
-            "paper's protocol lets vary: the ends of pruning, the dose, what a hit does besides the drop. A test whose p-value is above",
-            f"0.05 is *open*, unless it shows that there is no effect beyond a bound: {bound}.",
-            "The printed intervals are not corrected; the outcomes are. Where a claim says *no gain of a point*, it agrees if a gain of a",
-            "point can be excluded; if not, a gain above zero is the opposite. Correlations are Kendall's, over the runs of one seed.",
-            "All of it is at the scale of this book: small networks, small data; but for C4 no other regularizer. Rows that do not name",
-            "photographs are about short signals and a head that reads every position; with one that reads means, most gains on",
-            "signals are gone ([section 8.4](08_real_images.ipynb)).",
-            "",
-            *(f"- **{word}**: {rule}." for word, rule in RULES.items()),
-            "",
-            "| id | claim | verdict | agree |",
-            "|---|---|---|---:|",
-            *rows,
-            "",
-            "## All tests in one plot",
-            "",
-            "```{raw} html",
-            ":file: figures/ledger.html",
-            "```",
-            "",
-            "## What becomes of the explanations",
-            "",
-            "The claims are the paper's. The book goes on to ask *why*; this is the same map as on the first page.",
-            "",
-            "```{raw} html",
-            ":file: figures/story.html",
-            "```",
-            "",
-            "\n\n".join(sections),
-            "",
+            "*Each claim of the paper, every number in this book that speaks to it, and a verdict that follows from those numbers by rule.*",
+            "| id | what the paper claims | what we found | verdict |\n|---|---|---|---|\n" + "\n".join(overview),
+            _how_to_read(),
+            "## All tests in one plot\n\n```{raw} html\n:file: figures/ledger.html\n```",
+            "## What becomes of the explanations\n\nThe claims are the paper's. The book goes on to ask *why* pruning helps; this is the "
+            "same map as on the first page.\n\n```{raw} html\n:file: figures/story.html\n```",
+            *sections,
+            _history(),
         ]
+    ) + "\n"  # fmt: skip
+
+
+def _how_to_read() -> str:
+    example = next(r for r in evaluate(CLAIMS["C1"].tests) if r.outcome == AGREES)
+    bound = f"{100 * BOUNDS['points']:.0f} percentage point of accuracy"
+    analyses = ", ".join([*OTHER_ANALYSES, ONE_FAMILY])
+    rules = "\n".join(f"- **{word}**: {rule}." for word, rule in RULES.items())
+    return f"""\
+## How to read it
+
+Each row below is one comparison. For example, the first row of C1 says: *{example.test.what}; {_estimate(example)}*. For every seed
+we trained one network of each kind from the same initial weights and took the difference in test accuracy; the row shows the
+mean over {example.estimate.n_seeds} seeds and its 95% confidence interval (Student's t). "Points" are percentage points of test accuracy.
+Where a row is about a correlation, we computed Kendall's tau over the runs of each seed.
+
+There are three kinds of rows, marked by their first words. Rows without a mark ask the question as
+the paper asks it. A *control* holds something fixed that
+the paper's protocol lets vary, such as the epoch of the last pruning event. Rows that are *not counted* give context: baselines
+outside the claim, and studies with fewer than {ENOUGH_SEEDS} seeds.
+
+Each row ends with an outcome. It compares the result with what the claim predicts, and it needs two p-values. The first asks whether
+there is an effect at all, the second whether the effect is smaller than a bound: {bound} (about the span of
+the paper's figure 3), or {BOUNDS["correlation"]} in a correlation. Both are corrected for the number of tests within the claim (Holm), and
+the printed intervals are not.
+
+- **{AGREES}**, **{OPPOSITE}**: there is an effect, in the predicted direction or against it.
+- **{NEGLIGIBLE}**: there is an effect, but too small to matter.
+- **{NO_EFFECT}**: we can exclude an effect as large as the bound.
+- **open**: neither. An open test is no evidence for the claim and none against it.
+
+Where a claim predicts *no gain of a point*, a row agrees if we can exclude such a gain, and shows the opposite only if the gain is
+significantly larger than a point. In brackets we add what the outcome would be with half the bound ({100 * BOUNDS["points"] / 2:g} points), if it differs.
+
+The verdict is the first line of this list that fits:
+
+{rules}
+
+A verdict is **fragile** if another reasonable analysis would change it. We try six: {analyses}.
+
+Everything here is at the scale of this book: small networks and little data. Except in C4, nothing else regularizes the networks, and
+unless a row says "photographs", the data are short signals, and the network's head reads every position. With a head that averages
+over positions most of the gains on signals disappear ([section 8.4](08_real_images.ipynb))."""
+
+
+def _section(key: str, results: list[Result], word: str, others: dict[str, str]) -> str:
+    claim = CLAIMS[key]
+    at_half = evaluate(claim.tests, HALF)
+    count = counted(results)
+    agree = sum(r.outcome == AGREES for r in count)
+    survives = "The verdict survives all six other analyses."
+    if others:
+        survives = (
+            "The verdict is fragile: "
+            + "; ".join(f"with {name} it is *{other}*" for name, other in others.items())
+            + "."
+        )
+    untested = f" Untested: {', '.join(claim.untested)}; no recorded study trains them." if claim.untested else ""
+    header = "| comparison | study | estimate | seeds | predicted | p: effect, within bound | outcome |\n|---|---|---|---:|---|---|---|"
+    rows = [_row(r, half) for r, half in zip(results, at_half, strict=True)]
+    parts = [
+        f"(claim-{key.lower()})=\n## {key}: {word}",
+        f"**Claim.** {claim.text} Tested in {{doc}}`{claim.chapter}`.",
+        f"**What we found.** {claim.answers[word]}",
+        f"{agree} of the {len(count)} tests that count agree.{untested} {survives}",
+        "\n".join([header, *rows]),
+        claim.note,
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _history() -> str:
+    """What the intervals do not show: how the studies came about."""
+    names = recorded_names()
+    first, _ = history.RECORDINGS["photographs"]
+    gains = paired_differences(recorded("photographs"), "random, 80%", "none")
+    early, late = (mean_estimate(part, "gain") for part in (gains[gains.index < first], gains[gains.index >= first]))
+    grown = ", ".join(f"`{name}` ({' → '.join(map(str, counts))})" for name, counts in history.RECORDINGS.items())
+    pilots = "\n".join(f"  - `{name}`: {said}." for name, said in history.PILOTS.items())
+    superseded = "\n".join(f"  - `{old}`, by `{new}`" for old, new in history.SUPERSEDED.items())
+    looks = sum(len(counts) - 1 for counts in history.RECORDINGS.values())
+    rows = sum(len(claim.tests) for claim in CLAIMS.values())
+    return f"""\
+## What the intervals do not show
+
+An interval assumes that its numbers were collected once, independently, by people who had not seen them. Where that is not so, you
+should know.
+
+- **How often we looked.** {len(names)} studies are recorded. {looks} times one of them was recorded again with more seeds after its results
+  had been seen, and this page asks {rows} questions of them. The corrections above are within a claim (and over all claims, in
+  one of the six other analyses); nothing corrects for chapters, figures and the studies that never became a row.
+- **Seeds added after a look** (number of seeds at each recording): {grown}. It can matter: on photographs, 80% pruned at random gained
+  {100 * early.value:+.2f} points over the first {early.n_seeds} seeds and {100 * late.value:+.2f} over the {late.n_seeds} that were added later.
+- **Predictions after a pilot.** The predictions of each explanation were written down before the study ran, but not always before
+  anything was known:
+{pilots}
+- **One split of the data.** In these studies every seed trains and tests on the same examples, so that their intervals say nothing about
+  other data of the same kind: {_listed(history.on_one_split())}.
+- **Shared runs.** {history.shared_runs()} runs belong to more than one study, most of them baselines. Two studies that share a
+  baseline are not independent.
+- **Tuning.** {_listed(history.tuning_studies())} chose hyper-parameters on seeds that are not reported, but by accuracy on test examples, not on
+  a validation set. Those of them that also appear under "one split" chose on the very examples that are reported.
+- **Superseded studies.** A recorded study is never deleted. When a later one asks its question better, it stays here:
+{superseded}"""
+
+
+def counted(results: list[Result]) -> list[Result]:
+    """The results that the verdict depends on."""
+    return [r for r in results if r.test.role != CONTEXT and r.outcome != TOO_FEW]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _row(r: Result, half: Result) -> str:
+    p = "–" if r.outcome == TOO_FEW else f"{_p(r.effect)}, {_p(r.within)}"
+    word = r.outcome if half.outcome == r.outcome else f"{r.outcome} [half the bound: {half.outcome}]"
+    return (
+        f"| {_what(r)} | `{r.test.study}` | {_estimate(r)} | {r.estimate.n_seeds} | {r.test.predicted} | {p} | {word} |"
     )
 
 
-SHORT = {NO_EFFECT: "no effect"}  # beside the band that shows the bound
+def _what(r: Result) -> str:
+    prefix = {CONTROL: "*control:* ", CONTEXT: "*not counted:* "}.get(r.test.role, "")
+    return prefix + r.test.what
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _estimate(r: Result) -> str:
+    scale, digits, unit = (100, 1, " points") if r.test.unit == "points" else (1, 2, "")
+    value, low, high = (f"{scale * x:+.{digits}f}" for x in (r.estimate.value, r.estimate.low, r.estimate.high))
+    return f"{value}{unit}, {low} to {high}"
+
+
+# ---- the plot ----
+
+
+SHORT = {NO_EFFECT: "no effect", NEGLIGIBLE: "too small"}  # next to the band that shows the bound
 
 
 def plot() -> str:
-    """Every test of the ledger as a row of one forest plot, in HTML: its letters are the page's, on every screen. The
-    roles are named, since narrow screens lay the rows out anew.
+    """Every counted test of the ledger as a row of one forest plot, as HTML, so that text keeps the page's font and size.
 
-    The two units share an axis: what still counts as no effect, a point of accuracy or a tenth in a correlation, is 1.
+    Rows have ARIA roles because narrow screens lay them out anew. Both units share an axis, on which the bound (a point of
+    accuracy, 0.1 in a correlation) is 1.
     """
-    found = {key: evaluate(tests) for key, (_, _, tests) in CLAIMS.items()}
+    found = {key: counted(evaluate(claim.tests)) for key, claim in CLAIMS.items()}
     ends = [
         end / BOUNDS[r.test.unit]
         for results in found.values()
@@ -104,8 +233,8 @@ def plot() -> str:
         value, left, right = (
             number / BOUNDS[r.test.unit] for number in (r.estimate.value, r.estimate.low, r.estimate.high)
         )
-        what = f"control: {r.test.what}" if r.test.control else r.test.what
-        words = html.escape(f"{_estimate(r)}, 95% interval {_interval(r)}")
+        what = f"control: {r.test.what}" if r.test.role == CONTROL else r.test.what
+        words = html.escape(_estimate(r))
         return (
             f'<tr role="row"><th role="rowheader" scope="row">{html.escape(what)}</th><td role="cell" class="gst-drawn"><span class="gst-strip" role="img" aria-label="{words}" '
             f'title="{words}" data-outcome="{r.outcome}"><i class="gst-none" style="{span(-1, 1)}"></i>'
@@ -115,40 +244,20 @@ def plot() -> str:
 
     blocks = "".join(
         f'<tbody role="rowgroup"><tr role="row" class="gst-claim"><th role="rowheader" colspan="3" scope="rowgroup"><b>{key}: {verdict_of(results)}.</b> '
-        f"{html.escape(CLAIMS[key][0])}</th></tr>\n{''.join(map(row, results))}</tbody>\n"
+        f"{html.escape(CLAIMS[key].text)}</th></tr>\n{''.join(map(row, results))}</tbody>\n"
         for key, results in found.items()
     )
     point, tenth = f"{100 * BOUNDS['points']:g} point of accuracy", f"{BOUNDS['correlation']:g} of a correlation"
     return f"""\
 <div class="gst-ledger tex2jax_ignore mathjax_ignore">
-<p class="gst-note">A row per test: estimate and 95% interval. One axis from {low} to {high}, where 1 is {point} or {tenth}; within the \
-grey band an effect counts as none. Filled and round: as the claim predicts. A cross: the opposite. A hollow square: neither.</p>
+<p class="gst-note">Each row is a test that counts, with its estimate and 95% interval. The axis runs from {low} to {high}, where 1 is {point} or {tenth}; \
+inside the grey band an effect counts as none. A filled circle agrees with the claim, a cross shows the opposite, a hollow square does neither.</p>
 <table role="table">
 <thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">test</th><th role="columnheader" scope="col" class="gst-drawn"><span class="gst-axis"><span>{low}</span><span>{high:+d}</span></span></th>\
 <th role="columnheader" scope="col" class="gst-word">outcome</th></tr></thead>
 {blocks}</table>
 </div>
 """
-
-
-def _row(r: Result) -> str:
-    what = f"control: {r.test.what}" if r.test.control else r.test.what
-    p = "< 0.001" if r.p < 0.001 else f"{r.p:.3f}"
-    return f"| {what} | `{r.test.study}` | {_estimate(r)} | {_interval(r)} | {r.estimate.n_seeds} | {p} | {r.test.predicted} | {r.outcome} |"
-
-
-def _scale(r: Result) -> tuple[float, int, str]:
-    return (100, 1, " points") if r.test.unit == "points" else (1, 2, "")
-
-
-def _estimate(r: Result) -> str:
-    scale, digits, unit = _scale(r)
-    return f"{scale * r.estimate.value:+.{digits}f}{unit}"
-
-
-def _interval(r: Result) -> str:
-    scale, digits, _ = _scale(r)
-    return f"{scale * r.estimate.low:+.{digits}f} to {scale * r.estimate.high:+.{digits}f}"
 
 
 if __name__ == "__main__":

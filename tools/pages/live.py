@@ -1,13 +1,12 @@
-"""What the experiment in the page reads: signals, a network in the middle of its training, recorded runs.
+"""What the experiment in the page reads: signals, networks in the middle of their training, recorded runs.
 
-python tools/pages/live.py            # write _web/live/made/ and book/figures/live_click.html
-python tools/pages/live.py --check    # exit 1 if signals or recorded runs there are not what the package gives
+python -m tools.pages.live            # write _web/live/made/
+python -m tools.pages.live --check    # exit 1 if signals or recorded runs there are not what the package gives
 
 Signals take 128 levels (half a level is 3.5% of their standard deviation) and are stored as differences, deflated:
-140 KB instead of 800. The network is trained here, so another processor writes other last digits; `--check` leaves it out.
+140 KB instead of 800. The networks are trained here, so another processor writes other last digits; `--check` leaves them out.
 """
 
-import html
 import json
 import sys
 import zlib
@@ -22,14 +21,22 @@ import gst_tutorial as gst
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "_web" / "live" / "made"
-FIGURE = ROOT / "book" / "figures" / "live_click.html"
 LEVELS = 128
 CURVE = 1000  # test signals behind every point of a curve in the page
 SEED = 0
 LAYERS = ("conv1", "conv2", "conv3", "conv4")
 # Still at the full learning rate, with 47 epochs to go: a cut has time to heal. 76% of the signals are right by then.
 EPOCHS_TRAINED = 13
+DECAY = 0.03  # of the switch, as in the study resets-and-decay
+#: The networks that the switches choose between: name of the files, model, weight decay.
+NETWORKS = (
+    ("trained", "conv1d", 0.0),
+    ("trained-decay", "conv1d", DECAY),
+    ("trained-averages", "conv1d_pooled", 0.0),
+    ("trained-decay-averages", "conv1d_pooled", DECAY),
+)
 CLOUDS = ("dose", "tradeoff", "tradeoff-aligned")
+RECORDED = (*CLOUDS, "anatomy", "head-by-data", "resets-and-decay")
 
 
 # --- signals ---------------------------------------------------------------------------------------------------------
@@ -81,7 +88,7 @@ def page_state(model: torch.nn.Module) -> dict[str, np.ndarray]:
         state[f"w{i}"] = named[layer].weight.permute(2, 1, 0).flatten(0, 1)  # (out, in, tap) -> (tap * in, out)
         state |= {f"g{i}": norm.weight, f"b{i}": norm.bias}
     head = named["head"]
-    state["wh"] = head.weight.unflatten(1, (64, 10)).permute(2, 1, 0).flatten(0, 1)  # (10, C * L) -> (L * C, 10)
+    state["wh"] = head.weight.unflatten(1, (64, -1)).permute(2, 1, 0).flatten(0, 1)  # (10, C * L) -> (L * C, 10)
     state["bh"] = head.bias
     for i in range(1, 5):
         state |= {f"m{i}": named[f"bn{i}"].running_mean, f"v{i}": named[f"bn{i}"].running_var}
@@ -98,7 +105,7 @@ def load_page_state(model: torch.nn.Module, state: dict[str, np.ndarray]) -> Non
         weight.copy_(tensors[f"w{i}"].reshape(3, weight.shape[1], -1).permute(2, 1, 0))
         for name, target in (("g", norm.weight), ("b", norm.bias), ("m", norm.running_mean), ("v", norm.running_var)):
             target.copy_(tensors[f"{name}{i}"].flatten())
-    named["head"].weight.copy_(tensors["wh"].reshape(10, 64, 10).permute(2, 1, 0).flatten(1))
+    named["head"].weight.copy_(tensors["wh"].reshape(-1, 64, 10).permute(2, 1, 0).flatten(1))
     named["head"].bias.copy_(tensors["bh"].flatten())
 
 
@@ -106,11 +113,11 @@ class Interrupted(Exception):
     """Training stopped where the page goes on."""
 
 
-def half_trained() -> tuple[torch.nn.Module, list[float]]:
-    """The book's network, seed 0, after `EPOCHS_TRAINED` epochs; accuracy on the first 1,000 test signals after each."""
+def half_trained(model_name: str, weight_decay: float) -> tuple[torch.nn.Module, list[float]]:
+    """A network, seed 0, after `EPOCHS_TRAINED` epochs; accuracy on the first 1,000 test signals after each."""
     dataset = gst.load()
-    model = gst.Experiment(gst.RunConfig(seed=SEED)).model
-    recipe = gst.Recipe()
+    model = gst.Experiment(gst.RunConfig(seed=SEED, model=model_name)).model
+    recipe = gst.Recipe(weight_decay=weight_decay)
     last_step = recipe.steps_per_epoch(len(dataset.y_train))
     curve = []
 
@@ -134,20 +141,30 @@ def pack_state(state: dict[str, np.ndarray]) -> tuple[bytes, dict[str, float]]:
     return zlib.compress(np.concatenate(integers).tobytes(), 9), scales
 
 
-def unpack_state(packed: bytes, scales: dict[str, float]) -> dict[str, np.ndarray]:
-    """The inverse of `pack_state`, up to half a unit of 16 bits; flat tensors."""
+def stored_network(name: str) -> torch.nn.Module:
+    """A network as the page has it, up to half a unit of 16 bits."""
+    about = json.loads((FOLDER / f"{name}.json").read_text())
+    return _as_in_page((FOLDER / f"{name}.bin").read_bytes(), about["scales"], about["head"])
+
+
+def _as_in_page(packed: bytes, scales: dict[str, float], head: str) -> torch.nn.Module:
+    model = gst.conv1d_net(pooled=head == "averages")
     integers = np.frombuffer(zlib.decompress(packed), "<i2")
-    shapes = {name: values.size for name, values in page_state(gst.conv1d_net()).items()}
+    shapes = {name: values.size for name, values in page_state(model).items()}
     ends = np.cumsum([shapes[name] for name in scales])
-    return {name: part * scales[name] for name, part in zip(scales, np.split(integers, ends[:-1]))}
+    load_page_state(model, {name: part * scales[name] for name, part in zip(scales, np.split(integers, ends[:-1]))})
+    return model.eval()
 
 
-def network_files() -> tuple[dict[str, bytes], torch.nn.Module]:
-    """The network in the middle of its training, by file name."""
-    model, curve = half_trained()
+def network_files(name: str, model_name: str, weight_decay: float) -> dict[str, bytes]:
+    """A network in the middle of its training, and what the page shows of it at first, by file name."""
+    model, curve = half_trained(model_name, weight_decay)
     packed, scales = pack_state(page_state(model))
-    about = {"seed": SEED, "epochs": EPOCHS_TRAINED, "curve": [round(a, 4) for a in curve], "scales": scales}
-    return {"trained.bin": packed, "trained.json": _json(about)}, model
+    head = "averages" if model_name.endswith("pooled") else "positions"
+    # The first picture shows what the page will compute, hence from weights as the page has them.
+    first = first_numbers(_as_in_page(packed, scales, head)) | {"curve": [round(a, 4) for a in curve]}
+    about = {"seed": SEED, "epochs": EPOCHS_TRAINED, "head": head, "scales": scales, "first": first}
+    return {f"{name}.bin": packed, f"{name}.json": _json(about)}
 
 
 # --- recorded runs ---------------------------------------------------------------------------------------------------
@@ -192,6 +209,58 @@ def _schedule(runs: pd.DataFrame) -> dict[str, pd.Series]:
     return {"first": first, "events": events, "last": first + (events - 1) * period}
 
 
+#: What a recorded run must be for the page to be able to repeat it: the book's network, data and recipe.
+PLAIN = {
+    "batch_size": 100,
+    "epochs": 60,
+    "width": 1.0,
+    "dropout": 0.0,
+    "filter_dropout": 0.0,
+    "label_noise": 0.0,
+    "sam_radius": 0.0,
+    "weight_noise": 0.0,
+    "label_smoothing": 0.0,
+    "restore": "no",
+}
+SIGNALS = (gst.RunConfig().data, "signals")  # a study with two kinds of data has a column of its own for them
+#: What tells the settings of such runs apart, with the names of settings.js.
+SETTING = {
+    "intervention": "intervention", "target": "target", "prune_fraction": "dose", "events": "events", "first": "first",
+    "last": "last", "learning_rate": "learningRate", "weight_decay": "weightDecay", "optimizer": "optimizer", "head": "head",
+}  # fmt: skip
+OURS = ("prune", "zero", "scale", "rescale", "redirect", "zero_inputs")  # the page's interventions
+
+
+def recorded() -> dict:
+    """Mean gain, in percentage points, of every recorded setting that the page can train, with its 95% interval."""
+    frames = []
+    for name in RECORDED:
+        runs = gst.recorded(name)
+        runs = runs[runs.status.eq("finished") & runs.data.isin(SIGNALS)]
+        for column, value in PLAIN.items():
+            runs = runs[runs[column] == value]
+        runs = runs[runs.n_train.isna() & runs["size"].isna() if "size" in runs else runs.n_train.isna()]
+        runs = runs.assign(head=runs.model.map({"conv1d": "positions", "conv1d_pooled": "averages"}))
+        twin = ["seed", "learning_rate", "weight_decay", "optimizer", "head"]
+        twins = runs[runs.method == "none"].set_index(twin).final_accuracy.rename("twin_accuracy")
+        hit = runs[runs.method.ne("none") & runs.n_events.gt(0) & runs.intervention.isin(OURS)]
+        hit = hit[hit.intervention.eq("prune") | hit.draws.eq("afresh")].join(twins, on=twin)
+        frames.append(hit.assign(gain=100 * (hit.final_accuracy - hit.twin_accuracy), study=name, **_schedule(hit)))
+    runs = pd.concat(frames, ignore_index=True)
+    rows = {}
+    for (_, *key), group in runs.groupby(["study", *SETTING], sort=False):
+        assert group.seed.is_unique, f"two recorded settings look alike to the page: {key}"
+        mean, n = group.gain.mean(), len(group)
+        half = stats.t.ppf(0.975, n - 1) * group.gain.std() / n**0.5
+        numbers = (group.instability.mean(), mean, mean - half, mean + half)
+        row = [*(_plain(value) for value in key), *(round(float(x), 3) for x in numbers), n]
+        # Two studies may hold one setting: the one with more networks counts.
+        if n > rows.get(tuple(key), [0])[-1]:
+            rows[tuple(key)] = row
+    columns = [*SETTING.values(), "instability", "gain", "low", "high", "seeds"]
+    return {"columns": columns, "rows": list(rows.values())}
+
+
 def _plain(value):
     return value.item() if hasattr(value, "item") else value
 
@@ -208,8 +277,10 @@ def profiles(model: torch.nn.Module) -> str:
     dataset = gst.load()
     x, y = dataset.x_test[:CURVE], dataset.y_test[:CURVE]
     model.eval()
-    active = model[:-2](x)  # (N, 64, 10), up to relu4: flatten and head are left out
-    head = model.head.weight.unflatten(1, (64, 10))  # (10, 64, 10)
+    active = model[: list(dict(model.named_children())).index("relu4") + 1](x)  # (N, 64, 10)
+    head = model.head.weight.unflatten(1, (64, -1))  # (10, 64, 10), or (10, 64, 1) for means
+    if head.shape[2] == 1:
+        active = active.mean(dim=2, keepdim=True)
     parts = torch.einsum("ncl,kcl->nck", active, head)  # (N, 64, 10)
     means = torch.stack([parts[y == k, :, k].mean(0) - parts[:, :, k].mean(0) for k in range(10)], dim=1)  # (64, 10)
     scale = means.abs().max(dim=1, keepdim=True).values.clamp_min(1e-9)
@@ -227,34 +298,24 @@ def first_numbers(model: torch.nn.Module) -> dict:
     return {"profiles": profiles(model), "accuracy": accuracy, "classes": [round(c, 3) for c in classes]}
 
 
-def first_state(first: dict) -> str:
-    """The container of the figure on the first page: the numbers stand in it, so that its first picture waits for nothing."""
-    return f"""<div data-gst-live="click" data-first="{html.escape(json.dumps(first, separators=(",", ":")))}">
-<p>A network of four convolutions has learned to tell ten kinds of signals apart for {EPOCHS_TRAINED} of 60 rounds, and is
-right on {100 * first["accuracy"]:.0f} of 100 signals that it has never seen. Its last layer has 64 filters. With scripts you
-could cut some of them here, and let it learn on.</p>
-</div>
-"""
-
-
 def _json(value) -> bytes:
     return (json.dumps(value, separators=(",", ":")) + "\n").encode()
 
 
+def data_files() -> dict[str, bytes]:
+    """Everything that is the same on every machine, by file name."""
+    return signal_files(gst.load()) | {"clouds.json": _json(clouds()), "recorded.json": _json(recorded())}
+
+
 if __name__ == "__main__":
-    files = signal_files(gst.load()) | {"clouds.json": _json(clouds())}
+    files = data_files()
     if "--check" in sys.argv[1:]:
         sys.exit(
             any(not (FOLDER / name).exists() or (FOLDER / name).read_bytes() != data for name, data in files.items())
         )
-    network, model = network_files()
-    # The first picture shows what the page will compute, hence from weights as the page has them.
-    load_page_state(model, unpack_state(network["trained.bin"], json.loads(network["trained.json"])["scales"]))
-    first = first_numbers(model)
-    network["first.json"] = _json(first)
+    for network in NETWORKS:
+        files |= network_files(*network)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, data in (files | network).items():
+    for name, data in files.items():
         (FOLDER / name).write_bytes(data)
         print(f"{FOLDER / name}  {len(data) / 1000:.1f} KB")
-    FIGURE.write_text(first_state(first), encoding="utf-8")
-    print(FIGURE)

@@ -32,6 +32,8 @@ FORMS = [
     rf"(?P<before>https://colab\.research\.google\.com/github/)(?P<owner>{OWNER})(?P<between>/)(?P<name>{NAME}?)(?=/)",
     rf"(?P<before>https://)(?P<owner>{OWNER})(?P<between>\.github\.io/)(?P<name>{NAME}?)(?=[\"'/\s)]|$)",
 ]
+# A link from a notebook to a page of the published book.
+PAGE = rf"(?P<before>https://)(?P<owner>{OWNER})(?P<between>\.github\.io/)(?P<name>{NAME}?)(?=/book/)"
 
 
 def files(root: Path) -> list[Path]:
@@ -40,10 +42,11 @@ def files(root: Path) -> list[Path]:
 
 
 def addresses(path: Path) -> list[re.Match]:
-    """Where a file names a repository in one of the forms above. In a notebook, only its setup cell counts."""
+    """Where a file names a repository in one of the forms above; in a notebook, its setup cell and links to this book."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
-        return list(re.finditer(FORMS[1], "\n".join(re.findall(r"%pip install.*", text)), flags=re.MULTILINE))
+        setup = "\n".join(re.findall(r"%pip install.*", text))
+        return [*re.finditer(FORMS[1], setup, flags=re.MULTILINE), *re.finditer(PAGE, text)]
     return [match for form in FORMS for match in re.finditer(form, text, flags=re.MULTILINE)]
 
 
@@ -66,13 +69,11 @@ def change(repository: str, root: Path = ROOT) -> list[Path]:
     owner, name = repository.split("/")
     changed = []
     for path in files(root):
-        if path.suffix == ".ipynb":
-            if setup_cell.write(path, repository):
-                changed.append(path)
-            continue
         text = path.read_text(encoding="utf-8")
-        new = text
-        for form in FORMS:
+        if path.suffix == ".ipynb":
+            setup_cell.write(path, repository)
+        new = path.read_text(encoding="utf-8")
+        for form in [PAGE] if path.suffix == ".ipynb" else FORMS:
             new = re.sub(form, lambda match: match["before"] + owner + match["between"] + name, new, flags=re.MULTILINE)
         if new != text:
             path.write_text(new, encoding="utf-8")

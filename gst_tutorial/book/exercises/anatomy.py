@@ -7,12 +7,12 @@ import re
 import torch
 from torch.nn import functional as F
 
-from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.answers import Check, function, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 
 
 def _unseen_shrink(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('6.2', unseen), without calling it.")
+    function(answer, "check('6.2', unseen)")
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(6, 4, 3, generator=generator)
     mean, var = torch.randn(6, generator=generator), torch.rand(6, generator=generator) + 0.5
@@ -50,7 +50,7 @@ def _own_study(answer) -> str:
 CHECKS: dict[str, Check] = {
     "6.1": Number(
         16.0,
-        0.1,
+        0,
         "The gradient is four times as large and the filter a quarter as long: the two multiply.",
         {
             4.0: "That is one of two effects. The gradient of a scale-free function also grows when the weights shrink.",

@@ -1,8 +1,7 @@
-"""What the checks of exercises share: accepting a number, a letter or an interval, and saying what is wrong with another.
+"""Building blocks of the exercises' checks: judge an interval, a study or a function, and explain what is wrong with it.
 
-A check is anything that takes an answer and returns the sentence that closes the exercise, or raises `NotYet` with what to
-look at again. `Number`, `Letter` and `Interval` are checks that are written as data; the others are functions, which may
-use `number`.
+A check is a function of an answer. It returns the sentence that closes the exercise, or raises `NotYet` with a hint. Numbers
+and choices are tables (see `tabled`), an `Interval` is data as well; other checks are functions.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -19,6 +18,7 @@ from scipy import stats
 from torch import nn
 
 from gst_tutorial import statistics
+from gst_tutorial.book.exercises.tabled import NotYet, a_number
 from gst_tutorial.data import Dataset
 from gst_tutorial.instability import correct, measure_instability
 from gst_tutorial.masks import PrunableLayer
@@ -27,51 +27,24 @@ from gst_tutorial.pruning import prune_filters
 Check = Callable[..., str]
 
 
-class NotYet(Exception):
-    """The answer is not right; the message says what to look at."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A check that accepts a number within `tolerance` of `expected`; each plausible wrong number has a sentence."""
-
-    expected: float
-    tolerance: float
-    right: str
-    wrong: dict[float, str] = field(default_factory=dict)
-
-    def __call__(self, answer) -> str:
-        number(answer, self.expected, self.tolerance, self.wrong)
-        return self.right
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A check that accepts one letter; each of the others has a sentence."""
-
-    expected: str
-    right: str
-    wrong: dict[str, str]
-
-    def __call__(self, answer) -> str:
-        given = str(answer).strip().strip("()").lower()
-        if given != self.expected:
-            letters = ", ".join(sorted([self.expected, *self.wrong]))
-            raise NotYet(self.wrong.get(given, f"Answer with one of the letters {letters}."))
-        return self.right
+class NotAFunction(NotYet):
+    """Raised if an exercise asks for a function and got something else. A grader cannot run one outside its notebook."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A check of a sweep of the reader's own: accepts an `Estimate` whose *interval* is as wide as it should be and meets one
-    that was measured on other seeds; the number alone says nothing.
+    """A check of an experiment that the user has run.
+
+    It accepts an `Estimate` whose *interval* has a plausible width and overlaps one that was measured on other seeds. A
+    number without its interval cannot be judged.
 
     Attributes:
         low, high: 95% interval of the same paired difference on the seeds that `measured` names.
         sd: its standard deviation over those seeds.
         right: the sentence that follows the verdict.
-        units: what to say of an answer that is far too large, such as one in points.
-        n_seeds: the fewest seeds.
+        units: the hint for an answer that is far too large, such as one in percentage points.
+        measured: the seeds on which `low`, `high` and `sd` were measured, in words.
+        n_seeds: the smallest number of seeds that is accepted.
     """
 
     low: float
@@ -108,23 +81,8 @@ class Interval:
         return f"{statistics.conclusion(answer).capitalize()}, and in agreement with {self.measured}. {self.right}"
 
 
-def number(answer, expected: float, tolerance: float, wrong: dict[float, str] | None = None) -> float:
-    """Return `answer` as a float if it is within `tolerance` of `expected`; `wrong` maps plausible numbers to sentences."""
-    if isinstance(answer, bool) or (not isinstance(answer, (int, float)) and not hasattr(answer, "__float__")):
-        raise NotYet(f"The answer should be a number, not {type(answer).__name__}.")
-    value = float(answer)
-    if math.isnan(value):
-        raise NotYet("The answer is NaN, which is no number: look for a division by zero or for missing values.")
-    for mistake, sentence in (wrong or {}).items():
-        if math.isclose(value, mistake, abs_tol=tolerance):
-            raise NotYet(sentence)
-    if not abs(value - expected) <= tolerance:
-        raise NotYet(f"{value:g} is not it, and it is none of the mistakes known here: write down each step.")
-    return value
-
-
 def verdict_fits(said, found: statistics.Estimate) -> None:
-    """See whether the reader's verdict, a word of `statistics.conclusion`, is what the interval says."""
+    """Raise `NotYet` unless the user's verdict, a word of `statistics.conclusion`, follows from the interval."""
     words = {word.removesuffix(" from zero") for word in statistics.CONCLUSIONS.values()}
     word = str(said).strip().lower().removesuffix(" from zero")
     if word not in words:
@@ -134,11 +92,12 @@ def verdict_fits(said, found: statistics.Estimate) -> None:
 
 
 def own_study(answer, a: str, b: str, n_seeds: int = 5) -> tuple[pd.DataFrame, statistics.Estimate]:
-    """The frame of a reader's own sweep, and its estimate of arm `a` minus arm `b`, which the reader's verdict must fit.
+    """Check a user's own sweep: return its frame and the estimate of arm `a` minus arm `b`.
 
     Args:
-        answer: (frame, verdict), the frame as of `gst.sweep` and what its interval says, a word of `statistics.conclusion`.
-        n_seeds: how many seeds both arms must have finished.
+        answer: (frame, verdict), the frame that `gst.sweep` returned and a word of `statistics.conclusion` that fits it.
+        a, b: labels of two arms.
+        n_seeds: number of seeds that both arms must have finished.
     """
     if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[0], pd.DataFrame):
         raise NotYet("The answer should be (frame, verdict): the frame that gst.sweep returned, and a text.")
@@ -158,7 +117,7 @@ def own_study(answer, a: str, b: str, n_seeds: int = 5) -> tuple[pd.DataFrame, s
 
 
 def same_in_arms(frame: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> None:
-    """Each arm's runs have these values of these columns, or `NotYet` says which has not."""
+    """Raise `NotYet` unless all runs of each arm have the given values in the given columns."""
     for arm, wanted in arms.items():
         runs = frame[frame.label == arm]
         for column, value in wanted.items():
@@ -169,17 +128,22 @@ def same_in_arms(frame: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def interval(found: statistics.Estimate, points: bool = True) -> str:
-    """An estimate with its interval, for a closing sentence: of accuracies in `points`, else as it is."""
+    """Write an estimate with its interval for a closing sentence; accuracies in percentage `points`."""
     scale, digits, unit = (100, 1, " points") if points else (1, 2, "")
     value, low, high = (f"{scale * each:+.{digits}f}" for each in (found.value, found.low, found.high))
     return f"{found.name}: {value}{unit} [{low}, {high}], {found.n_seeds} seeds"
 
 
-def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
-    """What the reader's score function gives for a layer, `(C,)`; `call` is how its exercise is checked."""
+def function(answer, call: str):
+    """Return `answer` if it can be called; `call` is how its exercise is checked."""
     if not callable(answer):
-        raise NotYet(f"The answer should be the function itself: {call}, without calling it.")
-    scores = answer(layer, None, None)
+        raise NotAFunction(f"The answer should be the function itself: {call}, without calling it.")
+    return answer
+
+
+def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
+    """Return the scores `(C,)` that a user-supplied function computes for a layer; `call` shows how to check it."""
+    scores = function(answer, call)(layer, None, None)
     if scores is None:
         raise NotYet("The function returns None so far.")
     scores, n = torch.as_tensor(scores), layer.mask.n_filters
@@ -191,12 +155,14 @@ def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
 
 
 def own_numbers(answer, again: Callable[[int], float], tolerance: float, wrong_way: str, n_seeds: int = 6):
-    """The estimate that a reader's own runs give, one number each; the reader's verdict must fit its interval.
+    """Check numbers from a user's own runs: return their mean with its interval.
 
     Args:
-        answer: ({seed: number}, verdict), the verdict a word or two of `statistics.conclusion`.
-        again: does the run of a seed once more and measures its number. The last seed is tried.
-        tolerance: how far the reader's number may be from that. wrong_way: what to say if its sign is turned.
+        answer: ({seed: number}, verdict), with a word of `statistics.conclusion` that fits the interval as verdict.
+        again: repeats the run of a seed and returns its number; it is called for the last seed.
+        tolerance: largest accepted difference between the two.
+        wrong_way: the hint for a number with the wrong sign.
+        n_seeds: the smallest number of seeds that is accepted.
     """
     if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[0], Mapping):
         raise NotYet("The answer should be (numbers by seed, verdict): ({0: ..., 1: ..., ...}, 'above zero').")
@@ -207,7 +173,7 @@ def own_numbers(answer, again: Callable[[int], float], tolerance: float, wrong_w
         )
     if not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in numbers):
         raise NotYet("The keys should be the seeds, whole numbers from 0 up.")
-    numbers = {seed: number(value, 0.0, math.inf) for seed, value in numbers.items()}
+    numbers = {seed: a_number(value) for seed, value in numbers.items()}
     if any(abs(value) > 1 for value in numbers.values()):
         raise NotYet("Each number lies between -1 and 1; accuracies are shares here, not percentages.")
     if len(set(numbers.values())) == 1:
@@ -227,7 +193,7 @@ def own_numbers(answer, again: Callable[[int], float], tolerance: float, wrong_w
 
 
 def instability_of(trained: nn.Module, data: Dataset, layer: str, prune_fraction: float, **choice) -> float:
-    """Instability on the test examples of pruning a copy of a network; `choice` as of `gst.prune_filters`."""
+    """Measure the instability on the test examples of pruning a copy of a network; `choice` as in `gst.prune_filters`."""
     model = copy.deepcopy(trained)
     with measure_instability(lambda: correct(model, data.x_test, data.y_test)) as event:
         prune_filters(model, layer, prune_fraction, **choice)
@@ -235,7 +201,7 @@ def instability_of(trained: nn.Module, data: Dataset, layer: str, prune_fraction
 
 
 def own_network(seed: int):
-    """The trained network of a seed as the exercises of chapters 1 and 2 ask for it, and its data."""
+    """Train the network that the exercises of chapters 1 and 2 ask for; return it and its data."""
     from gst_tutorial.config import RunConfig
     from gst_tutorial.experiment import run
 

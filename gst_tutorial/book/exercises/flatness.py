@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from gst_tutorial.book.exercises.answers import Check, Interval, Letter, Number
+import math
+
+from gst_tutorial.book.exercises.answers import Check, Interval
+from gst_tutorial.book.exercises.tabled import Letter, Number
 
 CHECKS: dict[str, Check] = {
     "5.1": Number(
         0.2,
-        0.005,
+        2,
         "Half of 0.1 squared times 40: the trace is the price of weight noise.",
         {
             0.4: "The second-order term has a factor of one half.",
@@ -18,7 +21,7 @@ CHECKS: dict[str, Check] = {
     ),
     "5.2": Number(
         10.0,
-        0.01,
+        0,
         "Nine times flatter, and not one prediction has changed.",
         {
             30.0: "Each of the two derivatives brings a factor of 3.",
@@ -28,12 +31,12 @@ CHECKS: dict[str, Check] = {
         },
     ),
     "5.3": Number(
-        0.0861,
-        0.001,
+        math.exp(-0.1) * (1 - math.exp(-0.1)),
+        3,
         "Close to the loss itself: as the loss goes to 0, so does the curvature.",
         {
-            0.9048: "That is the probability of the right class.",
-            0.0952: "That is 1 - p, the length of the first derivative.",
+            math.exp(-0.1): "That is the probability of the right class.",
+            1 - math.exp(-0.1): "That is 1 - p, the length of the first derivative.",
             0.09: "The loss is 0.1, not the probability of a mistake: p = exp(-0.1).",
             0.1: "That is the approximation for small losses; the question asks for three decimals.",
         },

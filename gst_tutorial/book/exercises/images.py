@@ -6,7 +6,8 @@ import functools
 
 import torch
 
-from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, instability_of, interval, own_numbers
+from gst_tutorial.book.exercises.answers import Check, instability_of, interval, own_numbers
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data import load
 from gst_tutorial.networks import trained_vgg11

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from scipy import stats
 
-from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, interval, own_network, own_numbers
+from gst_tutorial.book.exercises.answers import Check, interval, own_network, own_numbers
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.masks import evaluation_mode, prunable_layers
-from gst_tutorial.pruning import PruneSchedule, filter_scores
+from gst_tutorial.schedules import Schedule
+from gst_tutorial.scores import filter_scores
 
 
 def _stable_schedule(answer) -> str:
-    if not isinstance(answer, PruneSchedule):
+    if not isinstance(answer, Schedule):
         raise NotYet("The answer should be a gst.PruneSchedule(start, end, retrain_period).")
     if answer.start != 5 or answer.epochs[-1] != 23:
         raise NotYet(f"Its events are {answer.epochs}; the first should be 5 and the last 23.")
@@ -48,22 +50,24 @@ def _specialists(answer) -> str:
 CHECKS: dict[str, Check] = {
     "2.1": Number(
         (0.84 - 0.61) / 0.84,
-        0.005,
+        2,
         "27% of the accuracy was lost at that moment.",
         {
             0.23: "That is the drop in points. Divide by the accuracy before.",
             0.23 / 0.61: "Divide by the accuracy before the event, not after.",
             0.61 / 0.84: "That is the share that survived, the stability.",
         },
+        fraction=True,
     ),
     "2.2": Number(
         1 - 0.1 / 0.8,
-        0.005,
+        2,
         "Instability has a ceiling below 1, because guessing is sometimes right.",
         {
             1.0: "Even a network that guesses is right one time in ten.",
             0.7: "Divide the drop by 0.8.",
         },
+        fraction=True,
     ),
     "2.3": _stable_schedule,
     "2.4": Letter(

@@ -1,4 +1,4 @@
-"""Checks for the exercises of chapter 9, see `gst_tutorial.book.exercises`."""
+"""Checks for the exercises of chapter 10, see `gst_tutorial.book.exercises`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import torch
 
 from gst_tutorial.book.exercises.answers import (
     Check,
-    Letter,
-    NotYet,
-    Number,
+    function,
     instability_of,
     interval,
     own_network,
     own_numbers,
     scores_by,
 )
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 from gst_tutorial.networks.small import conv1d_net
 
@@ -36,7 +35,7 @@ def _folded_score(answer) -> str:
         layer.norm.running_var.copy_(torch.tensor([0.5, 4.0, 1.0, 0.01]))
         norms = layer.conv.weight.flatten(1).norm(dim=1)
         scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
-    scores = scores_by(answer, layer, "check('9.2', folded_score)")
+    scores = scores_by(answer, layer, "check('10.2', folded_score)")
     if scores.requires_grad:
         raise NotYet("The scores carry a gradient; detach them.")
     mistakes = {
@@ -59,8 +58,7 @@ def _folded_score(answer) -> str:
 
 
 def _geometric_schedule(answer) -> str:
-    if not callable(answer):
-        raise NotYet("The answer should be the function itself: check('9.3', geometric), without calling it.")
+    function(answer, "check('10.3', geometric)")
     if answer(1.0, 0.5) is None:
         raise NotYet("The function returns None so far.")
     if abs(float(answer(0.0, 0.5))) > 1e-6:
@@ -96,9 +94,9 @@ def _does_the_score_matter(answer) -> str:
 
 
 CHECKS: dict[str, Check] = {
-    "9.1": Number(
+    "10.1": Number(
         110_592,
-        0.5,
+        0,
         "36,864 weights of the filters themselves and 73,728 that read them: the readers are the larger part.",
         {
             36_864: "Those are the weights of the 64 filters; the next convolution reads 64 channels fewer, too.",
@@ -107,9 +105,9 @@ CHECKS: dict[str, Check] = {
             147_456: "That is the whole second convolution; only the half of it that reads the pruned filters goes.",
         },
     ),
-    "9.2": _folded_score,
-    "9.3": _geometric_schedule,
-    "9.4": Letter(
+    "10.2": _folded_score,
+    "10.3": _geometric_schedule,
+    "10.4": Letter(
         "b",
         "A sigmoid turns 0 into 1/2: the silent channel would speak a constant, and cutting it would change the output.",
         {
@@ -117,5 +115,5 @@ CHECKS: dict[str, Check] = {
             "c": "Dropout multiplies by 0 or by a constant: zeros stay zeros.",
         },
     ),
-    "9.5": _does_the_score_matter,
+    "10.5": _does_the_score_matter,
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gst_tutorial.book.exercises.answers import Check, Letter, NotYet, Number, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.answers import Check, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.config import RunConfig
 
 
@@ -16,7 +17,7 @@ def _careful_engineer(answer) -> str:
     for name, value in wanted.items():
         if getattr(recipe, name) != value:
             raise NotYet(f"{name}={getattr(recipe, name)!r}, but the exercise asks for {value!r}.")
-    if answer.intervention != "prune" or answer.events.at_init:
+    if answer.intervention != "prune" or answer.at_init:
         raise NotYet(f"intervention={answer.intervention!r} does not prune for good during training.")
     if answer.layers != ("conv4",) or answer.prune_fraction != 0.8:
         raise NotYet(f"layers={answer.layers}, prune_fraction={answer.prune_fraction}: 80% of conv4 is to go.")
@@ -40,17 +41,18 @@ CHECKS: dict[str, Check] = {
     "7.1": _careful_engineer,
     "7.2": Number(
         0.999**600,
-        0.005,
+        2,
         "After 600 steps about half is left: a filter that the data do not hold up fades.",
         {
             0.4: "Each step takes 0.1% of what is left at that moment, not of the first value: the factors multiply.",
             0.001: "That is what one step takes away, the learning rate times the decay. What is left after 600 steps?",
             0.999: "That is what one step leaves. 600 steps multiply that factor 600 times.",
         },
+        fraction=True,
     ),
     "7.3": Number(
         1.0,
-        0.02,
+        0,
         "A fifth of 5 points: the same relative benefit looks four times smaller where less is left to gain.",
         {
             4.0: "4 points would be most of the 5 that are wrong: a benefit counts relative to what is left to gain.",

@@ -6,36 +6,12 @@ import math
 
 import torch
 
-from gst_tutorial.book.exercises.answers import (
-    Check,
-    Letter,
-    NotYet,
-    Number,
-    interval,
-    own_network,
-    own_numbers,
-    scores_by,
-)
+from gst_tutorial.book.exercises.answers import Check, interval, own_network, own_numbers, scores_by
+from gst_tutorial.book.exercises.tabled import Counts, Letter, NotYet, Number
 from gst_tutorial.instability import accuracy
 from gst_tutorial.masks import prunable_layers
 from gst_tutorial.networks.small import conv1d_net
 from gst_tutorial.pruning import kept_filters, prune_filters, restore_filters
-
-
-def _count(answer) -> str:
-    expected = kept_filters(128, 0.7, 4)
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
-        raise NotYet("The answer should be a list of four whole numbers.")
-    answer = list(answer)
-    if len(answer) != 4:
-        raise NotYet(f"There are four events, so four numbers; you gave {len(answer)}.")
-    if answer[-1] == 38:
-        raise NotYet("0.3 x 128 is 38.4, and what is left is rounded up.")
-    if answer == [128 - kept for kept in expected]:
-        raise NotYet("These are the filters removed; the question asks for those left.")
-    if answer != expected:
-        raise NotYet("The last should be ceil(0.3 x 128); the way there is a straight line, each step rounded up.")
-    return "Four events, 39 filters left at the end."
 
 
 def _scale_score(answer) -> str:
@@ -74,11 +50,21 @@ def _own_targets(answer) -> str:
     return f"{interval(found).capitalize()}. {says}"
 
 
+_LEFT = kept_filters(128, 0.7, 4)
+
 CHECKS: dict[str, Check] = {
-    "1.1": _count,
+    "1.1": Counts(
+        tuple(_LEFT),
+        "Four events, 39 filters left at the end.",
+        {
+            (None, None, None, 38): "0.3 x 128 is 38.4, and what is left is rounded up.",
+            tuple(128 - left for left in _LEFT): "These are the filters removed; the question asks for those left.",
+        },
+        "The last should be ceil(0.3 x 128); the way there is a straight line, each step rounded up.",
+    ),
     "1.2": Number(
         2 / math.sqrt(2 * math.pi),
-        0.006,
+        2,
         "With beta = 0, E[BN] is |gamma| phi(0); the sign of gamma does not matter.",
         {
             -2 / math.sqrt(2 * math.pi): "The spread is |gamma|: an expected relu cannot be negative.",

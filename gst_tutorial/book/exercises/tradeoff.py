@@ -4,42 +4,52 @@ from __future__ import annotations
 
 import re
 
-from gst_tutorial.book.exercises.answers import Check, NotYet, Number, interval, number, own_study, same_in_arms
+from gst_tutorial.book.exercises.answers import Check, interval, own_study, same_in_arms
+from gst_tutorial.book.exercises.tabled import Measured, NotYet, Number
 from gst_tutorial.book.recorded import recorded
 from gst_tutorial.config import RunConfig
 from gst_tutorial.statistics import correlation, paired_difference, within_seed_correlation
 
 
-def _pairing(answer) -> str:
+def _pairing() -> Number:
     expected = 100 * paired_difference(recorded("tradeoff"), "random, period 12").value
-    wrong = {expected / 100: "In points, please: multiply by 100.", -expected: "Gain is pruned minus none."}
-    number(answer, expected, 0.01, wrong)
-    return "The mean of differences is the difference of means; pairing matters for the interval."
+    return Number(
+        expected,
+        2,
+        "The mean of differences is the difference of means; pairing matters for the interval.",
+        {expected / 100: "In points, please: multiply by 100.", -expected: "Gain is pruned minus none."},
+    )
 
 
-def _unfair(answer) -> str:
+def _unfair() -> Number:
     runs = recorded("dose")
     pruned = runs[runs.method == "prune"]
     part = pruned[pruned.dose.isin([0.8, 0.95])]
-    within = lambda frame: within_seed_correlation(frame, "instability", "final_accuracy").value  # noqa: E731
-    expected, pooled = within(part), correlation(part, "instability", "final_accuracy").value
-    wrong = {
-        pooled: "That pools all seeds. What one seed's runs have in common should play no part: correlate within a seed.",
-        -expected: "Look at the sign: which of the two doses is less stable, and which ends better?",
-        within(pruned): "That takes all doses. The colleague has 80% and 95% only.",
-        within_seed_correlation(
-            part, "instability", "final_accuracy", "pearson"
-        ).value: "That is Pearson's correlation.",
-        within(runs[(runs.method == "none") | runs.dose.isin([0.8, 0.95])]): "Leave the unpruned runs out.",
-    }
-    number(answer, expected, 0.005, wrong)
-    return "Negative. The colleague's runs lie on both sides of the optimum."
+
+    def within(frame, kind="kendall") -> float:
+        return within_seed_correlation(frame, "instability", "final_accuracy", kind).value
+
+    return Number(
+        within(part),
+        2,
+        "Negative. The colleague's runs lie on both sides of the optimum.",
+        {
+            correlation(
+                part, "instability", "final_accuracy"
+            ).value: "That pools all seeds. What one seed's runs have in "
+            "common should play no part: correlate within a seed.",
+            -within(part): "Look at the sign: which of the two doses is less stable, and which ends better?",
+            within(pruned): "That takes all doses. The colleague has 80% and 95% only.",
+            within(part, "pearson"): "That is Pearson's correlation.",
+            within(runs[(runs.method == "none") | runs.dose.isin([0.8, 0.95])]): "Leave the unpruned runs out.",
+        },
+    )
 
 
 def _control(answer) -> str:
     if not isinstance(answer, RunConfig):
         raise NotYet("The answer should be a gst.RunConfig.")
-    if answer.intervention != "prune" or answer.events.at_init or answer.prune_fraction != 0.8:
+    if answer.intervention != "prune" or answer.at_init or answer.prune_fraction != 0.8:
         raise NotYet(
             f"It should prune 0.8 permanently; yours has intervention={answer.intervention!r} and "
             f"prune_fraction={answer.prune_fraction}."
@@ -67,7 +77,7 @@ def _own_study(answer) -> str:
 CHECKS: dict[str, Check] = {
     "3.1": Number(
         10,
-        0.1,
+        0,
         "Epochs 30 to 39, at full learning rate; with period 2 there is none.",
         {
             11: "The last event comes after the training of epoch 29; which epochs are trained between that and epoch 40?",
@@ -75,8 +85,8 @@ CHECKS: dict[str, Check] = {
             12: "That is the period itself.",
         },
     ),
-    "3.2": _pairing,
-    "3.3": _unfair,
+    "3.2": Measured(_pairing),
+    "3.3": Measured(_unfair),
     "3.4": _control,
     "3.5": _own_study,
 }

@@ -1,6 +1,8 @@
-"""The book's figures: `style` says how things look, `plots` draw estimates, `slider` makes pictures that answer without a
-kernel, `prediction` asks for a guess before it tells (both stand on a `card`), `tables` folds numbers away. Each name is loaded
-when it is first asked for; importing this package loads no plotting library.
+"""The book's figures.
+
+`style` has one colour and marker for each concept, `plots` draws estimates with them. `slider`, `prediction` and `mechanisms`
+make figures that respond without a kernel, all on a `card`. A name is loaded when it is first used, so importing this package
+does not import matplotlib.
 """
 
 import importlib
@@ -17,10 +19,10 @@ _NAMES = {
         "means",
         "training_curve",
     ),
-    "card": ("show",),
+    "card": ("folded", "show"),
+    "mechanisms": ("mechanism",),
     "slider": ("figure_frames", "slider_figure"),
     "prediction": ("predict",),
-    "tables": ("folded",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

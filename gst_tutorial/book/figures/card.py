@@ -1,11 +1,13 @@
-"""What every figure that answers without a kernel has in common: its frame and colours, its texts checked and escaped.
+"""The card that every figure without a kernel is drawn on: its frame and colours, and checks of the texts it shows.
 
-Such a figure is one string of HTML with style and script in it. It needs no library and makes no request: it works in the
-built book, JupyterLab and Colab. `slider` and `predict` make them, `show` makes one the value of a notebook's cell.
+Such a figure is one string of HTML that carries its own style and script. It needs no library and makes no request, so it
+works in the built book, in JupyterLab and in Colab. `slider` and `prediction` make such strings; `show` displays one as the
+output of a notebook's cell. `folded` puts a table behind a line that opens it.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -15,28 +17,32 @@ from typing import TYPE_CHECKING
 from gst_tutorial import _arguments as check
 
 if TYPE_CHECKING:
+    import pandas as pd
     from IPython.display import HTML
 
-# What every figure carries with it. The style's colours: ink and soft reach a contrast of 4.5 on card, the others 3. Its
-# themes stand in this order: the system's wish, then what the page says (the book; JupyterLab; Colab), then paper. Rules
-# marked !important undo the light panel, the padding and the dimming of the book's dark theme.
-# A script binds every figure of its kind that is not bound yet: a cell that is run again brings a new figure of the same
-# name, and some notebooks run a script away from its place. Radio groups get a name of their own for the same reason.
+# About card.css: on the card's background, the colours named ink and soft have a contrast of at least 4.5, the others of at
+# least 3. Later rules override earlier ones, so the themes come in this order: the system's preference, the page's own
+# setting (the book, JupyterLab, Colab), print. Rules marked !important undo the light panel, the padding and the dimming
+# that the book's dark theme gives to every output.
+# About the scripts: running a cell again inserts a second figure with the same id, and some notebooks run a script away
+# from the figure it came with. A script therefore initializes every figure of its kind that has not been initialized yet,
+# and gives each group of radio buttons a name that no other group has.
 _HERE = Path(__file__).parent
 
-#: Attributes of every control, else JupyterLab takes the arrow keys and a reload keeps half of the state.
+#: Attributes of every control. Without the first, JupyterLab takes the arrow keys; without the second, a browser that
+#: reloads the page restores the controls but not the picture.
 KEYS = 'data-lm-suppress-shortcuts="true" autocomplete="off"'
-#: Attributes of every figure's class list, so that no page typesets a dollar sign in a label.
+#: Classes of every figure that keep MathJax from typesetting a dollar sign in a label.
 PLAIN_TEXT = "tex2jax_ignore mathjax_ignore"
 
 
 def sheet(*kinds: str) -> str:
-    """The style of a kind of figure: the card's rules, then its own. Without a kind, the card's."""
+    """CSS of the card, followed by that of each of these kinds of figure."""
     return "".join(_read(f"{kind}.css") for kind in ("card", *kinds))
 
 
 def script(kind: str) -> str:
-    """The script of a kind of figure."""
+    """JavaScript of a kind of figure."""
     return _read(f"{kind}.js")
 
 
@@ -45,19 +51,36 @@ def _read(name: str) -> str:
 
 
 def show(figure_html: str) -> HTML:
-    """The figure as the value of a notebook's cell."""
+    """Return the figure as an object that a notebook displays."""
     if not check.instance("figure_html", figure_html, str).lstrip().startswith("<"):
-        raise ValueError(f"figure_html={check.shown(figure_html)} must be HTML, as slider_figure gives it.")
+        raise ValueError(f"figure_html={check.shown(figure_html)} must be HTML, such as the result of slider_figure.")
     from IPython.display import HTML
 
     found = HTML()
-    found.data = figure_html  # HTML(figure_html) would read a file of that name
+    found.data = figure_html  # HTML(figure_html) would take a short string for the name of a file
     return found
 
 
+def folded(table: pd.DataFrame, summary: str) -> HTML:
+    """A table behind a line that opens it, such as `folded(statistics.verdicts(estimates, 100), "The numbers")`.
+
+    Args:
+        table: shown in full once it is open.
+        summary: the line that is always visible.
+
+    Raises:
+        TypeError: `table` is not a DataFrame, or `summary` not a string.
+        ValueError: `summary` is empty.
+    """
+    if not hasattr(table, "to_html"):
+        raise TypeError(f"table must be a DataFrame, not {type(table).__name__}.")
+    summary = html.escape(text("summary", summary))
+    return show(f"<details><summary>{summary}</summary>\n{table.to_html(border=0)}\n</details>")
+
+
 def embedded(data) -> str:
-    """`data` as JSON for a script element."""
-    # "<" would let a text end the script element; the other two keep the string valid inside XHTML.
+    """Return `data` as JSON that is safe inside a script element."""
+    # A "<" in a text could end the script element; escaping ">" and "&" as well keeps the page valid as XHTML.
     text = json.dumps(data, indent=0)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -65,14 +88,14 @@ def embedded(data) -> str:
 
 
 def identifier(name: str) -> str:
-    """Return `name` if it can be the id of a figure."""
+    """Return `name` if it is a valid id of a figure; raise a ValueError otherwise."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise ValueError(f"name={check.shown(name)} must be a letter followed by letters, digits, '-' or '_'.")
     return name
 
 
 def text(argument: str, value: str, *, empty: bool = False) -> str:
-    """Return `value` if it is a string that says something, or may be `empty`."""
+    """Return `value` if it is a string that is not blank; with `empty`, a blank one is accepted too."""
     if not isinstance(value, str):
         raise TypeError(f"{argument}={check.shown(value)} must be a string, not {type(value).__name__}.")
     if not value.strip() and not empty:
@@ -81,6 +104,6 @@ def text(argument: str, value: str, *, empty: bool = False) -> str:
 
 
 def texts(argument: str, values: Sequence[str]) -> list[str]:
-    """The strings as a list, if each of them says something."""
+    """Return the strings as a list if none of them is blank."""
     values = check.many(argument, values, "strings")
     return [text(f"{argument}[{i}]", value) for i, value in enumerate(values)]

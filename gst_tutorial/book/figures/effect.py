@@ -1,7 +1,7 @@
-"""What one event did to a network: a bar for the accuracy of all examples and one for each class, and which filters it took.
+"""Effect of one event on a network: bars for the accuracy on all examples and on each class, and the filters it pruned.
 
-Drawn as HTML and not by matplotlib: a slider that is being moved asks for a new one every few hundredths of a second, and
-letters stay readable at any width.
+We draw it as HTML instead of with matplotlib, because a slider that is being dragged needs a new picture every few
+hundredths of a second, and because letters stay legible at any width.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from gst_tutorial.book.figures.card import PLAIN_TEXT, sheet
 
-MOST_CLASSES = 20  # rows; of more classes, those that changed most
+MOST_CLASSES = 20  # rows; if there are more classes, those that changed most are shown
 
 
 def effect(
@@ -23,12 +23,14 @@ def effect(
     scores: np.ndarray,
     pruned: np.ndarray,
 ) -> str:
-    """The figure as HTML.
+    """Return the figure as HTML.
 
     Args:
-        sentence: what is said above the bars; text, which is escaped.
-        accuracy: of all examples, before and after, in [0, 1]. classes: (name, before, after) of each class.
-        scores: of all filters, `(C,)`. pruned: bool `(C,)`, after the event.
+        sentence: plain text above the bars; it is escaped.
+        accuracy: on all examples, before and after, in [0, 1].
+        classes: (name, before, after) of each class.
+        scores: of all filters, `(C,)`.
+        pruned: bool `(C,)`, after the event.
     """
     most = sorted(range(len(classes)), key=lambda i: -abs(classes[i][1] - classes[i][2]))[:MOST_CLASSES]
     shown = [classes[i] for i in sorted(most)]
@@ -51,7 +53,7 @@ def effect(
 
 
 def _row(name: str, before: float, after: float) -> str:
-    """A bar: what is left, then what was lost or won, and the two numbers in percent."""
+    """Return a bar: the accuracy that is left, then the part that was lost or won, and both numbers in percent."""
     low, high, change = min(before, after), max(before, after), "lost" if after < before else "won"
     moved = f'<i class="gst-{change}" style="left:{low:.2%};width:{high - low:.2%}"></i>' if high > low else ""
     digits = 1 if name == "all" else 0
@@ -63,7 +65,7 @@ def _row(name: str, before: float, after: float) -> str:
 
 
 def _strip(scores: np.ndarray, pruned: np.ndarray) -> str:
-    """A stroke per filter at its score: above the line those that stay, below it those that are pruned."""
+    """Return a stroke per filter at its score, above the line for filters that stay and below it for pruned ones."""
     low, high = float(scores.min()), float(scores.max())
     x = 1000 * (scores - low) / (high - low) if high > low else np.full(len(scores), 500.0)
     strokes = lambda which, path: "".join(f"M{at:.0f} {path}" for at in x[which])  # noqa: E731

@@ -1,5 +1,6 @@
-"""The book's plots, each drawn from a DataFrame, a result or estimates. They draw intervals and compute none: those come
-from `gst.statistics`. How things look stands in `style`.
+"""The book's plots, each drawn from a DataFrame, a result or estimates.
+
+A plot draws intervals but computes none: they come from `gst.statistics`. Colours and markers come from `style`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pandas as pd
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import statistics
-from gst_tutorial.book.figures.style import LOOKS, PALETTE, STYLE, look, look_name
+from gst_tutorial.book.figures.style import FILTERS, LOOKS, STYLE, look, look_name, shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from gst_tutorial.experiment import RunResult
 
-ZERO = {"color": "#767676", "linewidth": 0.8}  # the line where an effect is none
-FOREST_LETTERS = 48  # a line of a row's name: what fits into the width of the axes
+ZERO = {"color": "#767676", "linewidth": 0.8}  # the line that marks no effect
+UNDECIDED = "#595959"  # of an interval that contains zero
+FOREST_LETTERS = 25  # in a line of a row's name: a third of a figure that is 5 inches wide
 
 
 def _axes(ax: Axes | None, size: tuple[float, float] = (5.0, 3.4)) -> Axes:
@@ -37,10 +39,12 @@ def _axes(ax: Axes | None, size: tuple[float, float] = (5.0, 3.4)) -> Axes:
 
 
 def training_curve(result: RunResult, ax: Axes | None = None, name: str | None = None) -> Axes:
-    """Test accuracy in percent after every epoch, with each event's vertical drop drawn at its epoch.
+    """Plot test accuracy in percent after every epoch, with a vertical drop at each event.
 
     Args:
-        name: a key of `LOOKS`; None takes the look, and the label, of what the run's config does.
+        result: of a run.
+        ax: axes to draw on; None makes new ones.
+        name: the look (a key of `LOOKS`) and label; None takes those of the intervention in the run's config.
     """
     if name is None:
         from gst_tutorial.studies.study import method_of
@@ -52,10 +56,10 @@ def training_curve(result: RunResult, ax: Axes | None = None, name: str | None =
 def curve(
     epochs: pd.DataFrame, events: pd.DataFrame, ax: Axes | None = None, name: str = "none", label: str | None = None
 ) -> Axes:
-    """As `training_curve`, from the frames of `RunResult.epochs` and `RunResult.events`."""
+    """Plot the same as `training_curve`, from the frames `RunResult.epochs` and `RunResult.events`."""
     ax = _axes(ax)
     points = {float(row.epoch): 100 * row.test_accuracy for row in epochs.dropna(subset=["test_accuracy"]).itertuples()}
-    for event in events.itertuples():  # before and after an event are two points at nearly the same place
+    for event in events.itertuples():  # two points at nearly the same epoch make the line vertical
         points[event.epoch - 1e-3] = 100 * event.accuracy_before
         points[float(event.epoch)] = 100 * event.accuracy_after
     x = sorted(points)
@@ -68,15 +72,17 @@ def curve(
 def accuracy_against_instability(
     frame: pd.DataFrame, ax: Axes | None = None, by: str = "label", names: bool = False
 ) -> Figure:
-    """A point per run (instability, final test accuracy) and, larger, the mean of each arm with its 95% interval.
+    """Plot final test accuracy against instability: a small point per run, a large one with its 95% interval per arm.
 
     Args:
         frame: a row per run with `instability`, `final_accuracy`, the column `by`, and the factors `method` and `target`,
-            which give an arm its look.
-        names: write each arm's name beside its mean.
+            which decide an arm's colour and marker.
+        ax: axes to draw on; None makes new ones.
+        by: the column that says which arm a run belongs to.
+        names: whether to write each arm's name next to its mean.
 
     Raises:
-        ValueError: an arm whose factors have no look.
+        ValueError: `LOOKS` has no entry for the factors of an arm.
     """
     check.frame("frame", frame, by=by)
     for column in ("instability", "final_accuracy"):
@@ -92,7 +98,7 @@ def accuracy_against_instability(
         ax.scatter(
             runs.instability, 100 * runs.final_accuracy, s=9, alpha=0.35, color=color, marker=marker, linewidths=0
         )
-        if arm in found:  # not where every run failed
+        if arm in found:  # an arm all of whose runs failed has no mean
             x, e = runs.instability.mean(), found[arm]
             ax.errorbar(
                 x, 100 * e.value, yerr=_error([e], 100), color=color, marker=marker, ms=6, mec="white", capsize=2
@@ -101,14 +107,14 @@ def accuracy_against_instability(
                 ax.annotate(arm, (x, 100 * e.value), textcoords="offset points", xytext=(5, 4), fontsize=8)
     _legend(ax, used)
     ax.set(
-        xlabel="instability: share of test accuracy lost at an event (mean over events)",
+        xlabel="instability: fraction of test accuracy lost at an event (mean over events)",
         ylabel="final test accuracy (%)",
     )
     return ax.figure
 
 
 def _legend(ax: Axes, names: set[str]) -> None:
-    """A marker for each of these keys of `LOOKS`."""
+    """Draw a legend with a marker for each of these keys of `LOOKS`."""
     from matplotlib.lines import Line2D
 
     present = [(name, LOOKS[name]) for name in LOOKS if name in names]
@@ -118,7 +124,7 @@ def _legend(ax: Axes, names: set[str]) -> None:
 
 
 def _error(estimates: list[statistics.Estimate], scale: float) -> np.ndarray:
-    """Lengths of error bars below and above, `(2, n)`."""
+    """Return the lengths of the error bars below and above each estimate, `(2, n)`."""
     return scale * np.array([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
 
 
@@ -131,7 +137,7 @@ def means(
     label: str | None = None,
     scale: float = 1.0,
 ) -> Axes:
-    """Mean of column `y` at each value of column `x`, with its 95% interval (`statistics.means`), as one line."""
+    """Plot the mean of column `y` at each value of column `x` as one line with 95% intervals (`statistics.means`)."""
     check.frame("frame", frame, x=x, y=y)
     check.one_of("name", name, LOOKS)
     check.real("scale", scale, 0, open_low=True)
@@ -146,14 +152,18 @@ def means(
 def forest(
     estimates: Mapping[Hashable, statistics.Estimate], ax: Axes | None = None, scale: float = 1.0, unit: str = ""
 ) -> Axes:
-    """A row per estimate, from the top: its name and value, below them its interval, a line at zero and, at the right, what
-    it shows, in a word. Names stand above the intervals, so that the letters are large enough on a telephone.
+    """Plot estimates as rows: on the left the name, then the 95% interval around a dot, on the right both as numbers.
+
+    A filled dot marks an interval that excludes zero, a hollow grey one an interval that contains it.
 
     Args:
-        estimates: by the name to write at the row. scale: 100 for points of accuracy. unit: of the axis below.
+        estimates: from the name of a row, which is wrapped if it is long, to its estimate; the first is on top.
+        ax: axes to draw on; None makes new ones, as high as the rows need.
+        scale: factor from the estimates to the numbers shown; 100 for percentage points of accuracy.
+        unit: label of the horizontal axis.
 
     Raises:
-        ValueError: no estimates.
+        ValueError: there are no estimates.
     """
     for key, e in check.instance("estimates", estimates, Mapping).items():
         check.instance(f"estimates[{key!r}]", e, statistics.Estimate)
@@ -161,33 +171,50 @@ def forest(
     check.instance("unit", unit, str)
     if not estimates:
         raise ValueError("estimates is empty: a forest plot needs at least one row.")
-    names = [textwrap.wrap(str(name), FOREST_LETTERS) for name in estimates]
-    bottoms = np.cumsum([len(lines) + 1.3 for lines in names])  # in lines of text
-    ax = _axes(ax, (5.0, 0.65 + 0.19 * bottoms[-1]))
-    for lines, bottom, e in zip(names, bottoms, estimates.values()):
-        color = {1: PALETTE["blue"], -1: PALETTE["vermilion"], 0: "#595959"}[e.sign]
-        filled = {"markerfacecolor": color if e.sign else "white"}  # hollow: not told apart from zero
-        marker, at = {1: ">", -1: "<", 0: "o"}[e.sign], bottom - 0.8
-        ax.errorbar(scale * e.value, at, xerr=_error([e], scale), marker=marker, color=color, capsize=3, ms=6, **filled)
-        right = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 10}
-        name = {**right, "xytext": (0, 0), "va": "top"}
-        ax.annotate("\n".join(lines), (0, bottom - len(lines) - 1.25), **name)
-        ax.annotate(statistics.conclusion(e), (1, at), **right, xytext=(8, 0), va="center", color=color)
-        digits = 1 if scale > 1 else 2
-        value = f"{round(scale * e.value, digits) + 0.0:+.{digits}f}"  # no "-0.0"
-        ax.annotate(value, (1, bottom - len(lines) - 1.25), **{**name, "xytext": (8, 0)}, color=color)
+    names = ["\n".join(textwrap.wrap(str(name), FOREST_LETTERS)) for name in estimates]
+    heights = np.array([max(2, name.count("\n") + 1) + 0.7 for name in names])  # lines of text, and a gap
+    rows = np.cumsum(heights) - heights / 2
+    ax = _axes(ax, (5.0, 0.95 + 0.16 * heights.sum()))
+    for row, e in zip(rows, estimates.values()):
+        style = {"color": "black"} if e.sign else {"color": UNDECIDED, "markerfacecolor": "white"}
+        ax.errorbar(scale * e.value, row, xerr=_error([e], scale), marker="o", capsize=3, ms=6, **style)
+        _beside(ax, row, _numbers(e, scale))
+    _beside(ax, -0.9, "value\n[95% interval]", color=UNDECIDED)
     ax.axvline(0, **ZERO)
     ax.grid(False, axis="y")
-    ax.set_yticks([])
+    ax.margins(x=0.08)
+    ax.set_yticks(rows, names, linespacing=1.05)
+    ax.tick_params(axis="y", length=0, labelsize=10)
     ax.spines["left"].set_visible(False)
-    ax.set(ylim=(bottoms[-1] + 0.1, 0), xlabel=unit)
+    ax.set(ylim=(heights.sum(), 0), xlabel=unit)
     return ax
+
+
+def _numbers(e: statistics.Estimate, scale: float) -> str:
+    """Write an estimate and, on a second line, its interval."""
+    digits = 1 if scale > 1 else 2
+    rounded = (round(scale * x, digits) + 0.0 for x in (e.value, e.low, e.high))  # adding 0.0 turns -0.0 into 0.0
+    value, low, high = (f"{x:+.{digits}f}".replace("-", "\u2212") for x in rounded)
+    return f"{value}\n[{low}, {high}]"
+
+
+def _beside(ax: Axes, row: float, text: str, **style) -> None:
+    """Write into the column to the right of the axes, level with `row`."""
+    place = {"xytext": (10, 0), "textcoords": "offset points", "xycoords": ("axes fraction", "data")}
+    ax.annotate(text, (1, row), **place, va="center", fontsize=10, linespacing=1.05, annotation_clip=False, **style)
 
 
 def gains_against_instability(
     table: pd.DataFrame, ax: Axes | None = None, name: str = "none", label: str | None = None
 ) -> Axes:
-    """Paired gain over no pruning, in points, against mean instability; `table` comes from `statistics.gains`."""
+    """Plot the paired gain over no pruning, in percentage points, against mean instability.
+
+    Args:
+        table: a row per arm with its gain and interval, as `gst.statistics.gains` returns it.
+        ax: axes to draw on; None makes new ones.
+        name: the look, a key of `LOOKS`.
+        label: in the legend; None takes `name`.
+    """
     for column in ("instability", "gain", "low", "high"):
         check.frame("table", table, table=column)
     check.one_of("name", name, LOOKS)
@@ -201,20 +228,21 @@ def gains_against_instability(
 
 
 def gain_against_width(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Gain of pruning in points against the network's width, a line per size of the training set, with intervals.
+    """Plot the gain of pruning against the network's width, one line with intervals per size of the training set.
 
     Args:
-        table: as `gst.statistics.gains_by_width` returns it; up to four sizes of the training set.
+        table: as `gst.statistics.gains_by_width` returns it, with up to four sizes of the training set.
+        ax: axes to draw on; None makes new ones.
     """
     for column in ("gain", "low", "high"):
         check.frame("table", table, table=column)
     ax = _axes(ax)
     sizes = list(table.groupby(level="n_train"))
-    for i, ((n, part), name) in enumerate(zip(sizes, ("smallest", "random", "largest", "zero"))):
+    for i, (n, part) in enumerate(sizes):
         error = 100 * np.vstack([part.gain - part.low, part.high - part.gain])
-        # Side by side, so that intervals can be told apart.
+        # Shift each line a little sideways, so that intervals at the same width do not cover each other.
         widths = part.index.get_level_values("width") * 1.03 ** (i - (len(sizes) - 1) / 2)
-        ax.errorbar(widths, 100 * part.gain, yerr=error, capsize=3, label=f"{n:,} training examples", **look(name))
+        ax.errorbar(widths, 100 * part.gain, yerr=error, capsize=3, label=f"{n:,} training examples", **shade(i))
     ax.axhline(0, **ZERO)
     ticks = sorted(set(table.index.get_level_values("width")))
     ax.set(xscale="log", xlabel="width of the network", ylabel="gain of pruning (points)")
@@ -225,10 +253,12 @@ def gain_against_width(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def filter_scores(scores, chosen, ax: Axes | None = None) -> Axes:
-    """Scores of a layer's filters in ascending order; the chosen ones hatched in another colour.
+    """Plot the scores of a layer's filters as bars in ascending order, those that are pruned hatched.
 
     Args:
-        scores: `(C,)`. chosen: bool `(C,)`, True where the filter is pruned.
+        scores: `(C,)`.
+        chosen: bool `(C,)`, True where the filter is pruned.
+        ax: axes to draw on; None makes new ones.
     """
     scores, chosen = check.numbers_of("scores", scores), np.asarray(chosen)
     if chosen.dtype != bool or chosen.shape != scores.shape or not len(scores):
@@ -238,14 +268,14 @@ def filter_scores(scores, chosen, ax: Axes | None = None) -> Axes:
     scores, chosen = scores[order], chosen[order]
     from matplotlib.collections import PolyCollection
 
-    def bars(which: np.ndarray, **style) -> None:  # one collection: drawn several times as fast as a patch per bar
+    def bars(which: np.ndarray, label: str) -> None:  # one collection draws several times as fast as a patch per bar
         corners = [((i - 0.4, 0), (i - 0.4, scores[i]), (i + 0.4, scores[i]), (i + 0.4, 0)) for i in which.nonzero()[0]]
-        ax.add_collection(PolyCollection(corners, **style))
+        ax.add_collection(PolyCollection(corners, label=label, **FILTERS[label]))
 
-    bars(~chosen, facecolor=PALETTE["blue"], label="kept")
-    bars(chosen, facecolor="white", edgecolor=PALETTE["vermilion"], hatch="////", label="pruned")
+    bars(~chosen, "kept")
+    bars(chosen, "pruned")
     ax.autoscale_view()
     ax.set_ylim(bottom=min(0.0, float(scores.min())))
     ax.set(xlabel="filter, by rank of its score", ylabel="score")
-    ax.legend(fontsize=8, loc="upper left")  # ascending: free; looking for the best place takes time
+    ax.legend(fontsize=8, loc="upper left")  # free, since scores ascend; "best" would be slow
     return ax

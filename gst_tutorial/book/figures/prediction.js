@@ -91,24 +91,24 @@
       const rows = list();
       item(rows, "guess", `Your guess: ${data.options[chosen]}. ${chosen === data.answer ? "That is what was measured." : ""}`);
       item(rows, "measured", `Measured: ${data.measured}.`);
-      if (data.usual !== null) item(rows, "usual", `The usual guess: ${data.options[data.usual]}. ${stop(data.model)}`);
+      if (data.usual !== null) item(rows, "usual", `A tempting guess: ${data.options[data.usual]}. ${stop(data.model)}`);
     };
     const tellPlace = () => {
       const rows = list(), [i] = guess(), [{ at, ends, text }] = data.truth;
       const inside = ends[0] !== null && data.at[i] >= ends[0] && data.at[i] <= ends[1];
       item(rows, "guess", `Your guess: ${data.stops[i]}${inside || data.at[i] === at ? ", which agrees with what was measured" : ""}.`);
       item(rows, "measured", `Measured: ${text}.`);
-      if (data.usual.length) item(rows, "usual", `The usual guess: ${data.usual[0].text}. ${stop(data.model)}`);
+      if (data.usual.length) item(rows, "usual", `A tempting guess: ${data.usual[0].text}. ${stop(data.model)}`);
     };
     const tellCurve = () => {
       const rows = list(), chosen = guess();
       item(rows, "guess", "Your curve (dashed)");
       item(rows, "measured", "Measured (solid)");
-      if (data.usual.length) item(rows, "usual", `The usual guess (dotted): ${stop(data.model)}`);
+      if (data.usual.length) item(rows, "usual", `A tempting guess (dotted): ${stop(data.model)}`);
       const table = make("table", "", "", output);
       if (data.caption) make("caption", "", data.caption, table);
       const head = make("tr", "", "", make("thead", "", "", table));
-      const columns = [data.x_label, "your guess", "measured", ...(data.usual.length ? ["usual guess"] : [])];
+      const columns = [data.x_label, "your guess", "measured", ...(data.usual.length ? ["tempting guess"] : [])];
       for (const column of columns) make("th", "", column, head).scope = "col";
       const body = make("tbody", "", "", table);
       data.names.forEach((name, i) => {
@@ -120,6 +120,16 @@
       });
     };
     const say = (text) => { output.textContent = text; };
+    // The verdict's page lists all guesses. They stay in this browser, and a browser that keeps nothing loses nothing else.
+    const remember = (guessed) => {
+      const measured = choose ? data.measured : curve ? "see the figure" : data.truth[0].text;
+      const question = find(".gst-title").lastChild.textContent.trim();
+      try {
+        const kept = JSON.parse(localStorage.getItem("gst-guesses") || "{}");
+        kept[root.id] = { page: location.pathname.split("/").pop(), question, guessed, measured };
+        localStorage.setItem("gst-guesses", JSON.stringify(kept));
+      } catch { /* storage is switched off */ }
+    };
     button.addEventListener("click", () => {
       if (told) return;
       const chosen = inputs.findIndex((input) => input.checked);
@@ -142,6 +152,7 @@
         (curve ? tellCurve : tellPlace)();
       }
       make("p", "", data.explanation, output);
+      remember(choose ? data.options[chosen] : curve ? "a curve" : data.stops[guess()[0]]);
     });
 
     if (!choose) {

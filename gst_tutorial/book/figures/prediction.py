@@ -1,10 +1,10 @@
-"""Commit before reveal: the reader guesses, says so, and only then sees what was measured beside the guess. ::
+"""Questions that ask for a guess first and then show what was measured next to it. ::
 
     predict("Half of the filters go. Which network ends higher?", {"pruned": gain, "left alone": 0.0}, name="guess-end",
             usual="left alone", model="Fewer filters, less capacity", explanation="...")
 
-What was measured comes from the numbers of the call: estimates or floats. The page holds them, folded, from the start, so
-that a reader without scripts (or on paper) finds question and answer as text. What kind of question it is follows from them:
+The measured numbers are arguments of the call: estimates or floats. The page contains them from the start, folded, so that
+question and answer can be read as text without scripts or in print. The numbers decide the kind of question:
 
 - numbers by name: which of the bars is the tallest?
 - one number, with `options`: in which of these ranges does it lie?
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 SHEET = card.sheet("prediction")
 SCRIPT = card.script("prediction")
-MOST_STOPS = 400  # of one slider; finer than a pixel on a telephone is no finer guess
-MOST_POINTS = 8  # of a curve; each has a slider of its own
+MOST_STOPS = 400  # of one slider; on a telephone, more would be finer than a pixel
+MOST_POINTS = 8  # of a curve, since each has its own slider
 
 
 def predict(
@@ -55,31 +55,34 @@ def predict(
     number: str = "+.1f",
     caption: str = "",
 ) -> HTML:
-    """A question to the reader, who commits to an answer before the page lays it beside what was measured.
+    """Build a question that shows what was measured only after the reader has committed to a guess.
 
     Args:
         question: one sentence that can be answered by a guess.
-        truth: what was measured: estimates (drawn with their intervals) or floats. By name: which option is the largest?
-            One number: a range (`options`) or a place (`axis`). By number, at least 2 and at most 8: a curve over them.
+        truth: the measured values, as estimates (drawn with their intervals) or floats. A mapping from names asks which
+            option is the largest; one number asks for a range (`options`) or a place (`axis`); a mapping from 2 to 8
+            numbers asks for a curve over them.
         name: the id of the figure on its page, as in `slider_figure`.
-        explanation: why it is so, in one sentence, shown with the answer.
-        options: with one number, the answers to choose among, each with its range, ends in the unit of the text (after
-            `scale`): {"falls": (-100, -1), "stays": (-1, 1)}. The right one is the one that holds the number.
-        pick: with numbers by name, which is right: the "largest" or the "smallest".
+        explanation: one sentence that says why, shown with the answer.
+        options: with one number, the answers to choose among, each with its range in the unit of the text (after
+            `scale`): {"falls": (-100, -1), "stays": (-1, 1)}. The right one is the one whose range contains the number.
+        pick: with numbers by name, whether the "largest" or the "smallest" is right.
         axis: with a place or a curve, the ends of the axis of guesses, in the unit of the text.
-        step: between two guesses on the axis; None takes a round one that gives 20 to 50.
-        usual: what the usual wrong model predicts, in the shape of an answer: an option, a number, a number per x.
-        model: that model in a few words, needed with `usual`: "Fewer filters, less capacity".
-        label: the name of the guessed number, needed with `axis`. x_label, x_unit: of the curve's x.
-        scale: factor from `truth` to the text: 100 for points of accuracy. unit: behind each number: " points".
+        step: between two guesses on the axis; None takes a round number that gives 20 to 50 steps.
+        usual: the prediction of a common wrong model, in the form of an answer: an option, a number, or a number per x.
+        model: that model in a few words, required with `usual`: "Fewer filters, less capacity".
+        label: the name of the guessed number, required with `axis`.
+        x_label, x_unit: name and unit of the curve's x.
+        scale: factor from `truth` to the text; 100 for percentage points of accuracy.
+        unit: text after each number: " points".
         number: format of a number in the text, as in f"{3.14:+.1f}".
-        caption: the line below.
+        caption: the line below the figure.
 
     Returns:
         IPython's `HTML`, the value of a cell: one self-contained string (its `data`), escaped, equal for equal arguments.
 
     Raises:
-        ValueError, TypeError: names the argument, before anything is made.
+        ValueError, TypeError: an argument does not fit the others.
 
     >>> predict("Up or down?", 0.02, name="guess", explanation="It was measured.",
     ...         options={"up": (0, 100), "down": (-100, 0)}, scale=100, unit=" points").data[:7]
@@ -112,7 +115,7 @@ def predict(
 
 
 class _Words:
-    """Numbers as the reader sees them."""
+    """Formats numbers for the text, with `scale` and `unit`."""
 
     def __init__(self, scale: float, unit: str, number: str):
         try:
@@ -128,7 +131,7 @@ class _Words:
         return f"{self.bare(value)}{self.unit}"
 
     def read(self, argument: str, value: Number) -> dict:
-        """Value and interval in the unit of the text, and the words for both."""
+        """Return value and interval in the unit of the text, and as text."""
         ends, seeds = (None, None), 0
         if hasattr(value, "low"):
             ends, seeds, value = (value.low, value.high), value.n_seeds, value.value
@@ -153,7 +156,7 @@ def _unused(kind: str, **arguments) -> None:
 
 
 def _choose(options: list[str], answer: int, usual, data: dict) -> tuple[str, dict]:
-    """The radio buttons, and what the script needs of them."""
+    """Return the radio buttons and the data that the script needs for them."""
     card.texts("options", options)
     if len(options) < 2:
         raise ValueError(f"options={options!r} must be at least 2.")
@@ -230,7 +233,7 @@ def _points(truth: Mapping[float, Number]) -> dict[float, Number]:
 
 
 def _axis(kind: str, truth: Mapping, axis, step, usual, label: str, say: _Words, x_label: str, x_unit: str):
-    """A place (one point, x is None) or a curve: a slider per point."""
+    """Build a place (one point, whose x is None) or a curve, with a slider per point."""
     if axis is None:
         raise ValueError("axis is missing: a curve needs the ends of the axis of guesses, (low, high).")
     low, high = _ends("axis", axis)
@@ -310,7 +313,7 @@ def _usual(kind: str, truth: Mapping, usual) -> list[float]:
 
 
 def _stops(low: float, high: float, step: float | None) -> list[float]:
-    """The guesses that the slider can stop at."""
+    """Return the guesses at which the slider can stop."""
     if step is None:
         wanted = (high - low) / 50
         power = 10 ** math.floor(math.log10(wanted))
@@ -323,14 +326,14 @@ def _stops(low: float, high: float, step: float | None) -> list[float]:
 
 
 def _intervals(found: list[dict]) -> str:
-    """What stands in brackets in the table of a curve, if anything does."""
+    """Explain the brackets in the table of a curve; empty if there are none."""
     seeds = sorted({each["seeds"] for each in found if "seeds" in each})
     several = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else "".join(map(str, seeds))
     return f"In brackets: 95% intervals, {several} seeds." if seeds else ""
 
 
 def _share(value: float, low: float, high: float) -> float:
-    """How far along the axis, 0 to 1."""
+    """Return the position of a value along the axis, 0 to 1."""
     return round(min(max((value - low) / (high - low), 0.0), 1.0), 4) if high > low else 0.0
 
 
@@ -347,7 +350,7 @@ def _figure(question, name, explanation, model, caption, controls, data, measure
     e = html.escape
     data |= {"model": model, "explanation": explanation}
     listed = f"<p>Choose: {e(' / '.join(data['options']))}.</p>" if data["kind"] == "choose" else ""
-    wrong = f"<p>The usual guess: {e('; '.join(expected))}. {e(_sentence(model))}</p>" if expected else ""
+    wrong = f"<p>A tempting guess: {e('; '.join(expected))}. {e(_sentence(model))}</p>" if expected else ""
     return f"""\
 <figure class="gst-predict gst-card {card.PLAIN_TEXT}" id="{name}" aria-label="{e("Predict: " + question)}">
 <style>

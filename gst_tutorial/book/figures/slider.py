@@ -1,12 +1,12 @@
-"""Figures that answer without a kernel: pictures, a slider and a few lines of script in one HTML string. ::
+"""Figures that respond without a kernel: pictures, a slider and a few lines of script in one HTML string. ::
 
     frames = figure_frames(draw, shares)              # draw(figure, share) -> None, called once per share
     show(slider_figure(frames, labels=["a tenth", "half", "nearly all"], texts=[...], name="fig-dose",
                        title="...", control_label="share of filters removed"))
 
-The string needs no library and makes no request: it works in the built book, JupyterLab and Colab. Without scripts
-(on paper, in a notebook that is not trusted yet) one picture and its sentence are there and the controls are not.
-Pictures are SVG images in `data:` addresses: they cannot clash with each other or the page, and "save image" works.
+The string needs no library and makes no request, so it works in the built book, in JupyterLab and in Colab. Without scripts
+(in print, or in a notebook that is not trusted yet) it shows one picture and its sentence, and no controls. Pictures are SVG
+images in `data:` addresses: they cannot interfere with each other or with the page, and "save image" works.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHEET = card.sheet("slider")
 SCRIPT = card.script("slider")
 
 _SVG = "{http://www.w3.org/2000/svg}"
-# Fonts of matplotlib's formulas that no reader has: a prime set in cmsy10 would show as a zero.
+# Fonts of matplotlib's formulas that browsers do not have: a prime set in cmsy10 would appear as a zero.
 _FORMULA_FONT = re.compile(r"(cm(?:b|ex|mi|r|ss|sy|tt)\d+|STIX\w+|DejaVu Sans Display)")
 _GEOMETRY = {"d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "points", "transform", "width", "height"}
 
@@ -49,23 +49,26 @@ def slider_figure(
     start: int = 0,
     caption: str = "",
 ) -> str:
-    """One self-contained HTML figure whose slider chooses among pictures of equal size.
+    """Build one self-contained HTML figure whose slider chooses among pictures of equal size.
 
     Args:
         frames: one matplotlib Figure or SVG string per label; with `second`, a mapping from each choice to such a list.
         labels: the name of each slider position, in plain words ("half"); they must differ.
-        texts: what each picture shows, one sentence per state, in the shape of `frames`. It stands under the picture and
-            is read aloud when the state changes, so a reader who cannot see the picture loses nothing.
+        texts: one sentence per state that says what the picture shows, in the shape of `frames`. It appears below the
+            picture, and screen readers read it aloud when the state changes.
         name: the id of the figure on its page: a letter, then letters, digits, "-" or "_". One page, one figure per name.
-        title: the heading. control_label: the name of the slider. second: the name of the choice. caption: the line below.
+        title: the heading.
+        control_label: the name of the slider.
+        second: the name of a second control, which chooses among the keys of `frames`.
         start: the slider position shown first; the choice shown first is the first key.
+        caption: the line below the figure.
 
     Returns:
-        HTML. Any text may hold any character: all of it is escaped. Equal arguments give an equal string. With
-        prefers-reduced-motion the play button reads "Next" and moves one position per press.
+        HTML in which every text is escaped. Equal arguments give an equal string. If the browser prefers reduced motion,
+        the play button reads "Next" and moves one position per press.
 
     Raises:
-        ValueError, TypeError: names the argument, before anything is drawn.
+        ValueError, TypeError: an argument does not fit the others; nothing is drawn.
     """
     card.text("title", title)
     card.text("control_label", control_label)
@@ -106,7 +109,7 @@ def slider_figure(
 
     e = html.escape
     keys = card.KEYS
-    said = {True: ' style="visibility:hidden"', False: ""}  # the name under the thumb is not said twice
+    said = {True: ' style="visibility:hidden"', False: ""}  # not repeated where it would equal the name under the thumb
     radios = "".join(
         f'<label><input type="radio" name="{name}-choice" value="{i}" {keys}{" checked" * (i == 0)}>{e(choice)}</label>'
         for i, choice in enumerate(choices)
@@ -144,10 +147,11 @@ the slider that shows the others needs scripts.</p></noscript>
 def figure_frames(
     draw: Callable[[Figure, Any], object], values: Iterable, *, size: tuple[float, float] = (5.0, 3.2)
 ) -> list[str]:
-    """One SVG picture per value: `draw(figure, value)` draws on an empty figure of `size` inches in the house style.
+    """Draw one SVG picture per value: `draw(figure, value)` draws on an empty figure of `size` inches in the book's style.
 
-    Make axes with `figure.subplots()`. Give every picture the same limits, or the reader sees the axes move and not the
-    data. On a 360 px wide telephone a 5 inch figure has letters about 9.5 px high; stack two panels, do not widen.
+    Make axes with `figure.subplots()`. Give every picture the same limits; otherwise the axes seem to move instead of the
+    data. On a telephone 360 px wide, a 5-inch figure has letters about 9.5 px high, so stack two panels rather than widen
+    the figure.
     """
     check.function("draw", draw)
     values = check.many("values", values, "values")
@@ -163,17 +167,19 @@ def figure_frames(
     frames = []
     with matplotlib.rc_context(house_style(size[0])):
         for value in values:
-            figure = Figure(figsize=size, layout="constrained")  # unknown to pyplot: nothing to close
+            figure = Figure(
+                figsize=size, layout="constrained"
+            )  # not registered with pyplot, so there is nothing to close
             try:
                 draw(figure, value)
-            except TypeError as error:  # most often: a function of another number of arguments
+            except TypeError as error:  # most often, a function with another number of arguments
                 raise TypeError(f"draw={check.shown(draw)} failed for {check.shown(value)}: {error}") from error
             frames.append(_svg(figure))
     return frames
 
 
 def _rows(argument: str, given, length: int, second: str | None) -> tuple[list[str], list[list]]:
-    """The choices of the second control and, for each, its list of `length` items; one unnamed choice without it."""
+    """Return the choices of the second control and a list of `length` items for each; one unnamed choice without it."""
     if isinstance(given, Mapping) != (second is not None):
         shape = "a mapping from each choice to a list" if second is not None else "a list"
         raise ValueError(
@@ -202,14 +208,14 @@ def _svg(figure: Figure) -> str:
     import matplotlib
 
     buffer = io.StringIO()
-    # Letters stay letters (small, sharp, found by the browser's fonts); ids and dates must not differ between runs.
+    # Keep letters as text, which is small and sharp in the browser's fonts; fix ids and date, so that reruns are identical.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gst-tutorial", "savefig.bbox": None}):
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
     return buffer.getvalue()
 
 
 def picture(frame: Frame, where: str) -> tuple[str, tuple[int, int]]:
-    """The `data:` address of one picture and its (width, height) in px, with everything left out that does not show."""
+    """Return the `data:` address of one picture, without anything invisible, and its (width, height) in px."""
     if not isinstance(frame, str) and not hasattr(frame, "savefig"):
         raise TypeError(f"{where} must be a matplotlib figure or a string of SVG, not {type(frame).__name__}.")
     try:
@@ -224,8 +230,10 @@ def picture(frame: Frame, where: str) -> tuple[str, tuple[int, int]]:
     for element in root.iter():
         style = element.get("style", "")
         if missing := _FORMULA_FONT.search(style):
-            raise ValueError(f"{where} has a formula in {missing[1]}, a font that readers lack: write it in Unicode.")
-        if "'DejaVu Sans'" in style:  # formulas name no other font
+            raise ValueError(
+                f"{where} has a formula in {missing[1]}, a font that browsers do not have: write it in Unicode."
+            )
+        if "'DejaVu Sans'" in style:  # the only font that matplotlib names for formulas
             element.set("style", re.sub(r"'DejaVu Sans'(?=\s*(;|$))", "'DejaVu Sans', Verdana, sans-serif", style))
         letters = element.tag in (f"{_SVG}text", f"{_SVG}tspan", f"{_SVG}style")
         element.text = element.text if letters else None

@@ -1,8 +1,9 @@
-"""Results that travel with the package: a CSV per study and a JSON that says where they come from."""
+"""Recorded results that come with the package: for each study a CSV file, and a JSON file with its provenance."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable
@@ -21,14 +22,14 @@ _STATE = ("status", "error")
 
 
 def recorded_names() -> list[str]:
-    """Names of the studies whose results are in the package."""
+    """Return the names of the studies whose results come with the package."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
 def recorded(name: str, kind: str = "runs") -> pd.DataFrame:
-    """Recorded results of a study.
+    """Return the recorded results of a study.
 
-    The files hold results only; what each run is (factors, config) is joined by its hash from the study of that name.
+    The files contain results only; factors and config of each run are joined, by the run's hash, from the study's definition.
 
     Args:
         name: see `gst.recorded_names()`.
@@ -37,37 +38,86 @@ def recorded(name: str, kind: str = "runs") -> pd.DataFrame:
 
     Returns:
         DataFrame; `.attrs["provenance"]` is a dict: study, sentence, seeds, config hash of the whole study, versions of
-        the package, Python, torch and numpy, processor, duration in seconds of processor time, date.
+        the package, Python, torch and numpy, processor, duration in seconds of processor time, date, and a checksum of
+        each file.
 
     Raises:
-        ValueError: a study that is not recorded, or not with that kind; suggests the nearest.
+        ValueError: a study that is not recorded, or not with that kind (with the nearest name); or a file that was changed
+            or damaged since it was recorded.
     """
     import pandas as pd
 
     from gst_tutorial.studies import get
 
-    check.one_of("name", name, recorded_names())
-    provenance = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    provenance = provenance_of(name)
     if isinstance(kind, str) and kind == "runs":
-        rows = pd.read_csv(FOLDER / f"{name}.csv", keep_default_na=False, na_values=[""], dtype={"error": str})
+        text = _checked_text(f"{name}.csv", provenance)
+        rows = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], dtype={"error": str})
         rows = rows.assign(error=rows.error.fillna(""))
         records = {row["hash"]: _record(row) for row in rows.to_dict("records")}
         frame = get(name).replace(seeds=provenance["seeds"]).frame(records)
     else:
         check.one_of("kind", kind, ["runs", *provenance["curves"]])
-        frame = pd.read_csv(FOLDER / f"{name}-{kind}.csv")
+        frame = pd.read_csv(io.StringIO(_checked_text(f"{name}-{kind}.csv", provenance)))
     frame.attrs["provenance"] = provenance
     return frame
 
 
+def provenance_of(name: str) -> dict:
+    """Return what is recorded about a study's results: see `recorded`.
+
+    Raises:
+        ValueError: a study that is not recorded (with the nearest name), or a damaged file.
+    """
+    check.one_of("name", name, recorded_names())
+    path = FOLDER / f"{name}.json"
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+        is_whole = provenance["checksum"].pop(path.name) == _checksum(as_json(provenance))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise _damaged(path)
+    return provenance
+
+
+def _checked_text(file: str, provenance: dict) -> str:
+    """Return the text of a recorded CSV file; a ValueError says that it is not as it was recorded."""
+    try:
+        text = (FOLDER / file).read_text(encoding="utf-8")  # line ends as "\n", however git checked them out
+    except UnicodeDecodeError:
+        raise _damaged(FOLDER / file) from None
+    if _checksum(text) != provenance["checksum"].get(file):
+        raise _damaged(FOLDER / file)
+    return text
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(
+        f"The recorded file {path} was changed or damaged: its checksum does not match. Restore it by `git checkout "
+        f"{path.name}` in its folder, or by installing the package again."
+    )
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def with_checksum(provenance: dict, texts: dict[str, str]) -> dict:
+    """Return the provenance with the checksums of its CSV files, given as texts by file name, and of all of that."""
+    provenance = {**provenance, "checksum": {file: _checksum(text) for file, text in texts.items()}}
+    own = {f"{provenance['study']}.json": _checksum(as_json(provenance))}
+    return {**provenance, "checksum": own | provenance["checksum"]}
+
+
 def _record(row: dict) -> dict:
-    """A row of a recorded file in the shape that a store keeps."""
+    """Return a row of a recorded file in the shape of a store's record."""
     result = {name: value for name, value in row.items() if name not in (*_STATE, "label", "seed", "hash")}
     return {"result": result, **{name: row[name] for name in _STATE}}
 
 
 def check_record(study: Study, folder: Path = FOLDER) -> None:
-    """Refuse, before a sweep, what `record` would refuse after it.
+    """Raise, before a sweep, the errors that `record` would raise after it.
 
     Raises:
         ValueError: a name that is no file name, or fewer seeds than are recorded already.
@@ -123,7 +173,8 @@ def record(study: Study, records: dict[str, dict], folder: Path = FOLDER) -> Pat
             name: _one_or_all(each[name] for each in made) for name in ("gst_tutorial", "python", "torch", "numpy")
         },
     }
-    files[folder / f"{study.name}.json"] = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+    provenance = with_checksum(provenance, {file.name: text for file, text in files.items()})
+    files[folder / f"{study.name}.json"] = as_json(provenance)
     for file, text in files.items():
         temporary = file.with_suffix(".part")
         temporary.write_text(text, encoding="utf-8")
@@ -131,11 +182,16 @@ def record(study: Study, records: dict[str, dict], folder: Path = FOLDER) -> Pat
     return path
 
 
+def as_json(provenance: dict) -> str:
+    """Return the text of a study's JSON file."""
+    return json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+
+
 def _one_or_all(values: Iterable[str]) -> str:
-    """The value that all runs share; of a study that mixes several, all of them."""
+    """Return the value that all runs share, or all values joined by "and"."""
     return " and ".join(sorted(set(values)))
 
 
 def config_hash(hashes: Iterable[str]) -> str:
-    """One hash for all runs of a study."""
+    """Return one hash for all runs of a study."""
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:16]

@@ -6,8 +6,9 @@ Reported seeds are 0 to 19. Whatever had to be chosen (a strength, a learning ra
 from __future__ import annotations
 
 from gst_tutorial.book.studies import paper
-from gst_tutorial.config import INIT, RunConfig
-from gst_tutorial.pruning import TARGETS, PruneSchedule
+from gst_tutorial.config import RunConfig
+from gst_tutorial.pruning import TARGETS
+from gst_tutorial.schedules import INIT, PruneSchedule
 from gst_tutorial.studies.study import Arm, Study
 from gst_tutorial.training import Recipe
 
@@ -375,7 +376,7 @@ def evenly(start: int, end: int, n_events: int) -> tuple[int, ...]:
 
 
 def dose_way_end() -> Study:
-    """How much, how abruptly, how late: filters drawn at random, first event after epoch 5."""
+    """Dose, number of events and last event varied separately: random filters, first event after epoch 5."""
     arms = [Arm(SPLITS, {"way": "none"})]
     for dose in (0.2, 0.4, 0.6, 0.8, 0.9):
         config = RANDOM_80.replace(prune_fraction=dose)
@@ -626,6 +627,57 @@ def width() -> Study:
     return Study("width", "From which width and training-set size on does pruning help?", arms)
 
 
+# --- the first two studies on photographs, in which pruning helped nowhere; later studies supersede them -----------------
+
+SMALL = RunConfig(
+    data="folder:cifar10-jpeg",
+    n_train=5000,
+    n_test=2000,
+    model="vgg11",
+    width=0.25,
+    recipe=Recipe("adam", 1e-3, batch_size=100, epochs=16, milestones=(7, 15)),
+    evaluate_every=16,
+)
+LAST_CONV = SMALL.replace(layers=("conv8",), schedule=PruneSchedule(1, 5, 2))  # three events
+
+
+def cifar10_small() -> Study:
+    """The paper's protocol and the controls of chapters 3 and 4, with the paper's epochs scaled by 16 / 325.
+
+    The unstable runs keep the paper's number of events (period 2 instead of 40); the stable ones prune after every epoch.
+    """
+    every = lambda period: paper.every(period, starts=(1,) * 4, ends=(7, 7, 7, 13))  # noqa: E731
+    measured = {"measures": ("curvature",)}
+    config = SMALL.replace(
+        layers=paper.VGG.layers, prune_fraction=paper.VGG.prune_fraction, schedule=every(2), **measured
+    )
+    arms = paper.figure_2(config, {"S": (1, 2), "R": (2,), "L": (2,)}, every)
+    last = LAST_CONV.replace(**measured)
+    for period in (1, 4):
+        config = last.replace(intervention="prune", schedule=PruneSchedule(1, 5, period))
+        arms.append(Arm(config, {"design": "same ends", "period": period}))
+    for dose in (0.4, 0.8):
+        arms.append(Arm(last.replace(intervention="prune", prune_fraction=dose), {"design": "dose", "dose": dose}))
+    jolt = last.replace(intervention="zero", draws="afresh", target="random", schedule=PruneSchedule(1, 13, 2))
+    for share in (0.25, 0.75):
+        arms.append(Arm(jolt.replace(prune_fraction=share), {"design": "jolts", "dose": share}))
+    question = "CIFAR-10 (JPEG copy), small: does the tradeoff hold on photographs?"
+    return Study("cifar10-small", question, arms, FIVE_SEEDS)
+
+
+def cifar10_width() -> Study:
+    """Three widths and two sizes of the training set. A batch is a fiftieth of the set, so all runs take as many steps."""
+    arms = []
+    for n in (1250, 5000):
+        for width in (1 / 16, 1 / 8, 1 / 4):
+            config = LAST_CONV.replace(n_train=n, width=width, batch_size=n // 50)
+            pruned = config.replace(intervention="prune", prune_fraction=0.6)
+            for way, each in {"none": config, "pruned": pruned}.items():
+                arms.append(Arm(each, {"n_train": n, "width": width, "pruning": way}))
+    question = "CIFAR-10 (JPEG copy), small: from which width and size on does pruning help?"
+    return Study("cifar10-width", question, arms, FIVE_SEEDS)
+
+
 def studies() -> list[Study]:
     """All of them."""
     return [
@@ -633,5 +685,5 @@ def studies() -> list[Study]:
         regularizers_tuning(), regularizers(), flatness(), flatness_corrected(), anatomy_tuning(), anatomy(),
         dose_way_end(), resets_and_decay(), flatness_cause(), dose_splits(), tradeoff_splits(), pipelines_tuning(),
         pipelines(), pipelines_doses(), width(), photographs_tuning(), photographs(), photographs_boundary(),
-        head_by_data(),
+        head_by_data(), cifar10_small(), cifar10_width(),
     ]  # fmt: skip

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from gst_tutorial.config import INIT, RunConfig
-from gst_tutorial.pruning import PruneSchedule
+from gst_tutorial.config import RunConfig
+from gst_tutorial.schedules import INIT, PruneSchedule, Schedule
 from gst_tutorial.studies.study import Arm, Study
 from gst_tutorial.training import Recipe
 
@@ -38,11 +38,11 @@ RESNET18 = VGG.replace(
 )
 
 
-def every(period: int, starts=(3, 4, 5, 6), ends=(150, 150, 150, 275)) -> tuple[PruneSchedule, ...]:
+def every(period: int, starts=(3, 4, 5, 6), ends=(150, 150, 150, 275)) -> tuple[Schedule, ...]:
     return tuple(PruneSchedule(start, end, period) for start, end in zip(starts, ends))
 
 
-def resnet_every(period: int, starts=(7, 8, 9, 10)) -> tuple[PruneSchedule, ...]:
+def resnet_every(period: int, starts=(7, 8, 9, 10)) -> tuple[Schedule, ...]:
     return every(period, starts, ends=(150, 150, 170, 275))
 
 

@@ -1,4 +1,4 @@
-"""What both widgets answer with: a picture or an error as HTML, and what to install where there are no controls."""
+"""Answers of both widgets as HTML: a picture, an error, or what to install where there are no controls."""
 
 from __future__ import annotations
 

@@ -27,9 +27,12 @@ N_SCORED = 200  # training examples that the score "activation" looks at
 
 @dataclasses.dataclass(frozen=True)
 class Exploration:
-    """What `explore` found: the event's `Instability`, every filter's score `(C,)`, which filters are pruned after the
-    event and which were before it, bool `(C,)` each, and the accuracy of each class before and after, `(2, n_classes)`,
-    NaN for a class without a test example."""
+    """Result of `explore`.
+
+    It has the event's `Instability`, the score of every filter `(C,)`, the filters pruned after the event and before it,
+    bool `(C,)` each, and the accuracy of each class before and after, `(2, n_classes)`; NaN for a class without a test
+    example.
+    """
 
     event: Instability
     scores: torch.Tensor
@@ -87,7 +90,7 @@ def _shares(flags: torch.Tensor, y: torch.Tensor, n_classes: int) -> torch.Tenso
 
 
 def answer_html(model: nn.Module, data: Dataset, n_examples: int = 1000, **choice) -> str:
-    """What `prune_explorer` shows for a `layer`, `prune_fraction`, `score` and `target`; errors included."""
+    """Return the HTML that `prune_explorer` shows for a `layer`, `prune_fraction`, `score` and `target`, or for an error."""
     try:
         found = explore(model, data, **choice, n_examples=n_examples)
         return exploration_html(found, getattr(data, "classes", None))

@@ -1,8 +1,7 @@
-"""Train a run from controls: the reader turns a chapter's knobs, and sees the run beside its twin that nobody pruned.
+"""Train a run from controls: `run_explorer` draws it with its twin, the same run without pruning.
 
-`KNOBS` is the table of controls: what each is called, which values it has and how one enters a config. What they mean
-together (`config_from`) and the pictures (`runs_html`, `intervals_html`) are plain functions; `RunExplorer` only connects
-them. Training has a thread of its own, so that the kernel can still hear the stop button.
+`RunExplorer` connects the controls (knobs.py) and the pictures (run_pictures.py). It trains in a thread, so that the kernel
+can still hear the stop button.
 """
 
 from __future__ import annotations
@@ -11,469 +10,47 @@ import dataclasses
 import functools
 import html
 import math
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.book.figures.style import PALETTE, STYLE
-from gst_tutorial.book.recorded import recorded
-from gst_tutorial.book.widgets.answers import box_with_still, card_html, clear, error_html, new_axes, picture_html
+from gst_tutorial.book.widgets.answers import box_with_still, error_html, new_axes
 from gst_tutorial.book.widgets.answers import controls as ipywidgets
-from gst_tutorial.config import Events, RunConfig
-from gst_tutorial.data import dataset as data
+from gst_tutorial.book.widgets.knobs import (
+    BASE,
+    FIRST,
+    KNOBS,
+    SEEDS,
+    USUAL,
+    config_from,
+    fits,
+    name_of,
+    plan_words,
+    twin_of,
+    why_not,
+)
+from gst_tutorial.book.widgets.run_pictures import (
+    SHARPNESS,
+    Pairs,
+    Shown,
+    intervals_html,
+    recorded_run,
+    runs_html,
+    shown_result,
+)
+from gst_tutorial.config import RunConfig
 from gst_tutorial.experiment import Experiment, RunResult
-from gst_tutorial.pruning import TARGETS, PruneSchedule
-from gst_tutorial.statistics import Estimate, mean_estimate
+from gst_tutorial.schedules import Schedule
 from gst_tutorial.studies import cost
 from gst_tutorial.studies.study import Study
 
 DRAW_EVERY = 5  # epochs; a picture takes about as long as half an epoch of training
-SEEDS = range(40)
 MORE = 5  # seeds that one press of a button adds
-MOST_DRAWN = 4  # earlier curves in grey; more could not be told apart, and the table has them all
-SHARPNESS = "test_matched_normalized_trace"  # of `measure_sharpness`
 WAITING = "Choose, then press Train."
-BASE = RunConfig(intervention="prune", prune_fraction=0.9, schedule=PruneSchedule(5, 40, 9))
-
-
-# --- the controls ----------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Knob:
-    """A control.
-
-    Attributes:
-        label: what stands before it.
-        values: its values, by the words in which they are offered.
-        enter: function of (config, value): what changes in the config, by the name of the field.
-        read: function of a config: the value that is in it.
-        counts: function of a config: whether the knob makes a difference to it.
-        said: how a value is said in the name of a run, with `{}` for its words; empty: not at all.
-        quiet: whether the name of a run leaves out the value that the base has.
-    """
-
-    label: str
-    values: Mapping[str, Any]
-    enter: Callable[[RunConfig, Any], dict]
-    read: Callable[[RunConfig], Any]
-    counts: Callable[[RunConfig], bool] = lambda config: True
-    said: str = "{}"
-    quiet: bool = False
-
-
-def _field(label: str, name: str, values: Iterable, words: str = "{}", **others) -> Knob:
-    """The knob of one field of the config."""
-    return Knob(
-        label,
-        {words.format(value): value for value in values},
-        lambda config, value: {name: value},
-        lambda config: getattr(config, name),
-        **others,
-    )
-
-
-# What a jolt does, in the words of chapter 6: intervention, size, and the layers if they are not the usual ones.
-JOLTS = {
-    "zero": ("zero", None, None),
-    "shrink": ("scale", 0.25, None),
-    "shrink, unseen": ("rescale", 0.25, None),
-    "grow": ("scale", 4.0, None),
-    "grow, unseen": ("rescale", 4.0, None),
-    "redirect": ("redirect", None, None),
-    "noise": ("gaussian", None, None),
-    "noise, same norm": ("gaussian_same_norm", None, None),
-    "zero the head's inputs": ("zero_inputs", None, ("head",)),
-    "reset the moments": ("reset_moments", None, None),
-    "prune": ("prune", None, None),
-}
-
-
-def _does(config: RunConfig, intervention: str, size: float | None = None, layers: tuple | None = None) -> dict:
-    """What an intervention changes in a config. Pruning is for good: it has no batches and gives nothing back."""
-    for_good = {"draws": "new", "n_batches": 1, "restore": "no"} if intervention == "prune" else {}
-    return {"intervention": intervention, "size": size, "layers": layers or config.events.layers, **for_good}
-
-
-def _jolt_of(config: RunConfig) -> str | None:
-    changes = {name: config.replace(**_does(config, *jolt)).events for name, jolt in JOLTS.items()}
-    return next((name for name, events in changes.items() if events == config.events), None)
-
-
-_aims = lambda config: config.intervention != "reset_moments"  # noqa: E731  at some filters and not at others
-_lasts = lambda config: config.events.temporary  # noqa: E731
-
-KNOBS = {
-    "intervention": Knob(
-        "intervention",
-        {name: name for name in ("prune", "zero", "silence", "gaussian")},
-        lambda config, value: _does(config, value),
-        lambda config: config.intervention,
-    ),
-    "jolt": Knob(
-        "jolt",
-        {name: name for name in JOLTS},
-        lambda config, value: _does(config, *JOLTS[value]),
-        _jolt_of,
-    ),
-    "optimizer": Knob(
-        "optimizer",
-        {"Adam": ("adam", 2e-3), "AdamW": ("adamw", 2e-3), "SGD": ("sgd", 0.1)},
-        lambda config, value: dict(zip(("optimizer", "learning_rate"), value)),
-        lambda config: (config.optimizer, config.learning_rate),
-    ),
-    "learning_rate": _field(
-        "learning rate", "learning_rate", (1e-3, 2e-3, 5e-3, 1e-2, 2e-2), "{:g}", said="learning rate {}", quiet=True
-    ),
-    "weight_decay": _field(
-        "weight decay", "weight_decay", (0.0, 3e-3, 1e-2, 3e-2, 0.1, 0.3), "{:g}", said="decay {}", quiet=True
-    ),
-    "augment": Knob(
-        "augmentation",
-        {"no": "none", "shift and noise": "shift_noise"},
-        lambda config, value: {"augment": value},
-        lambda config: config.augment,
-        lambda config: data.kind_of(config.data) == "signals",
-        said="augmentation: {}",
-        quiet=True,
-    ),
-    "dropout": _field("dropout", "dropout", (0.0, 0.3, 0.5, 0.7), "{:g}", said="dropout {}", quiet=True),
-    "sam_radius": _field("SAM's radius", "sam_radius", (0.0, 0.05, 0.1, 0.2), "{:g}", said="SAM {}", quiet=True),
-    "prune_fraction": _field(
-        "dose", "prune_fraction", (0.05, 0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 0.9, 0.95), "{:.0%}", counts=_aims
-    ),
-    "target": _field("target", "target", TARGETS, counts=_aims),
-    "end": Knob(
-        "window ends",
-        {f"epoch {end}": end for end in (23, 31, 35, 40)},
-        lambda config, value: {"schedule": dataclasses.replace(config.schedule, end=value)},
-        lambda config: config.schedule.end,
-        said="to {}",
-    ),
-    "retrain_period": Knob(
-        "an event every",
-        {"epoch" if n == 1 else f"{n} epochs": n for n in (1, 2, 4, 6, 9, 12, 18)},
-        lambda config, value: {"schedule": dataclasses.replace(config.schedule, retrain_period=value)},
-        lambda config: config.schedule.retrain_period,
-        said="every {}",
-    ),
-    "n_batches": Knob(
-        "hit lasts",
-        {"1 batch" if n == 1 else f"{n} batches": n for n in (1, 10, 20, 40, 90)},
-        lambda config, value: {"n_batches": value},
-        lambda config: config.n_batches,
-        _lasts,
-        quiet=True,
-    ),
-    "restore": Knob(
-        "given back",
-        {"nothing": "no", "weights": "values", "their length": "norm"},
-        lambda config, value: {"restore": value},
-        lambda config: config.restore,
-        _lasts,
-        said="given back: {}",
-        quiet=True,
-    ),
-    "flatness": Knob(
-        "sharpness",
-        {"not measured": (), "measured at the end": ("sharpness",)},
-        lambda config, value: {"measures": value},
-        lambda config: config.measures,
-        said="",
-    ),
-    "seed": _field("seed", "seed", SEEDS, said="seed {}"),
-}
-USUAL = ("intervention", "prune_fraction", "target", "retrain_period", "seed")
-FIRST = {"unstable: two events": {"retrain_period": 18}, "gentle: eighteen events": {"retrain_period": 2}}
-
-
-def config_from(settings: Mapping[str, Any], base: RunConfig = BASE) -> RunConfig:
-    """The run that the controls ask for.
-
-    Args:
-        settings: a value by the name of its knob. They enter in the order of `KNOBS`; one that makes no difference to
-            what those before it say is left out, so that two settings of the same meaning are the same run.
-        base: everything that they leave open.
-
-    Raises:
-        ValueError: a name that is no knob, or values that do not fit each other.
-    """
-    for name in settings:
-        check.one_of("knobs", name, KNOBS)
-    config = base.replace(evaluate_every=1)
-    for name, knob in KNOBS.items():
-        if name in settings and knob.counts(config):
-            config = config.replace(**knob.enter(config, settings[name]))
-    return config
-
-
-def twin_of(config: RunConfig) -> RunConfig:
-    """The same run with nobody pruning: same seed, same recipe."""
-    return config.replace(events=Events())
-
-
-def why_not(config: RunConfig) -> str:
-    """A sentence that says why these choices do not go together; empty if they do."""
-    gap = config.schedule.retrain_period
-    if len(config.event_epochs) < 2:
-        gap = config.epochs
-    gap = min(gap, config.epochs - 1 - config.event_epochs[-1])
-    batches = gap * config.recipe.steps_per_epoch(config.n_train or data.source(config.data).n_train)
-    if config.restore != "no" and config.n_batches > batches:
-        return (
-            f"A hit of {config.n_batches} batches lasts beyond the next event, {batches} batches later, so nothing could "
-            "be given back. Choose a shorter hit, or give back nothing."
-        )
-    return ""
-
-
-def plan_words(config: RunConfig) -> str:
-    """What happens in this run, in a sentence."""
-    epochs = config.event_epochs
-    events = (
-        f"{len(epochs)} events, the last after epoch {epochs[-1]}"
-        if epochs[1:]
-        else f"1 event, after epoch {epochs[0]}"
-    )
-    if not _aims(config):
-        return f"{events}."
-    every = config.draws == "afresh"
-    share = config.prune_fraction if every else config.prune_fraction / len(epochs)
-    what = "inputs" if config.intervention == "zero_inputs" else "filters"
-    return (
-        f"{events}; each {'prunes' if config.intervention == 'prune' else 'hits'} {100 * share:.3g}% of the {what} of "
-        + (f"{' and '.join(config.layers)}.")
-    )
-
-
-def _fits(knob: Knob, config: RunConfig, value: Any) -> bool:
-    """Whether a value of a knob can enter this config at all; where not, it is not offered."""
-    try:
-        config.replace(**knob.enter(config, value))
-    except ValueError:
-        return False
-    return True
-
-
-def name_of(config: RunConfig, knobs: Sequence[str], base: RunConfig = BASE, seed: bool = True) -> str:
-    """A run in the words of these knobs, those that make a difference to it."""
-    words = []
-    for name in knobs:
-        knob, value = KNOBS[name], KNOBS[name].read(config)
-        told = knob.said and knob.counts(config) and (seed or name != "seed")
-        if told and not (knob.quiet and value == knob.read(base)):
-            words.append(knob.said.format(_words(knob, value)))
-    return ", ".join(words)
-
-
-def _words(knob: Knob, value: Any) -> str:
-    return next((words for words, each in knob.values.items() if each == value), str(value))
-
-
-# --- what is shown ---------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass
-class Shown:
-    """A curve and a row of the table.
-
-    Attributes:
-        name: in words.
-        role: how it looks, a key of `ROLES`.
-        epochs, events: frames as of `RunResult`.
-        config: of the run.
-        result: of a run that has ended; None while it trains.
-        twin: the result of its twin, if that is known.
-    """
-
-    name: str
-    role: str
-    epochs: pd.DataFrame
-    events: pd.DataFrame
-    config: RunConfig
-    result: RunResult | None = None
-    twin: RunResult | None = None
-
-    @property
-    def gain(self) -> float | None:
-        """Final accuracy minus that of the twin."""
-        if self.result is None or self.twin is None or self.role == "twin":
-            return None
-        return self.result.final_accuracy - self.twin.final_accuracy
-
-
-ROLES = {
-    "twin": {"color": PALETTE["black"], "linestyle": (0, (5, 1, 1, 1)), "linewidth": 1.4},
-    "now": {"color": PALETTE["vermilion"], "linestyle": "-", "linewidth": 2.2},
-    "beside": {"color": PALETTE["blue"], "linestyle": (0, (4, 1.5)), "linewidth": 1.8},
-    "earlier": {"color": "#8c8c8c", "linestyle": "-", "linewidth": 1.1},
-}
-
-
-def shown_result(name: str, role: str, result: RunResult, twin: RunResult | None = None) -> Shown:
-    """A run that has ended, as it is shown."""
-    return Shown(name, role, result.epochs, result.events, result.config, result, twin)
-
-
-def draw_runs(ax, shown: Sequence[Shown], n_epochs: int) -> str:
-    """Draw training curves on `ax`; returns what they show, in a sentence.
-
-    Args:
-        shown: the last one is drawn on top.
-        n_epochs: of the axis.
-    """
-    from gst_tutorial.book.figures import plots
-
-    clear(ax)
-    said, n_earlier = [], 0
-    for each in shown:
-        if each.epochs.test_accuracy.notna().any():
-            plots.curve(each.epochs, each.events, ax, "none", each.name)
-            ax.lines[-1].set(**ROLES[each.role])
-            last = each.epochs.dropna(subset=["test_accuracy"]).iloc[-1]
-            said.append(
-                f"{each.name}: {last.test_accuracy:.1%} after epoch {int(last.epoch)}, with {len(each.events)} events"
-            )
-            if each.role == "earlier":  # grey lines look alike: a number stands on each
-                at = each.epochs.dropna(subset=["test_accuracy"]).iloc[-1 - 6 * n_earlier % len(each.epochs)]
-                point = (at.epoch, 100 * at.test_accuracy)
-                above = {"textcoords": "offset points", "xytext": (0, 2), "ha": "right"}
-                ax.annotate(each.name.split(":")[0], point, **above, fontsize=9, fontweight="bold", color="#595959")
-                n_earlier += 1
-    ax.set(xlim=(0, max(1, n_epochs - 1)), ylim=(0, 100), xlabel="epoch", ylabel="test accuracy (%)")
-    return f"Training curves. {'; '.join(said) or 'Nothing trained yet'}."
-
-
-def runs_html(ax, shown: Sequence[Shown], earlier: Sequence[Shown] = (), n_epochs: int = 60) -> str:
-    """Curves and, beside them, a table with the numbers at their end.
-
-    Args:
-        ax: see `draw_runs`. shown: the curves that are in colour. earlier: those before them, in grey; the latest are drawn.
-    """
-    drawn = earlier[-MOST_DRAWN:]
-    text = draw_runs(ax, [*drawn, *shown], n_epochs)
-    rows = [*shown, *reversed(earlier)]
-    measured = any(each.result is not None and SHARPNESS in each.result.measures for each in rows)
-    names = ["", "run", "instability", "accuracy", "gain (points)", *["sharpness"] * measured]
-    head = "".join(
-        f'<th scope="col">{name}</th>' if name else "<td></td>" for name in names
-    )  # the first column is the curve's colour
-    body = "".join(_row(each, measured, any(each is one for one in (*drawn, *shown))) for each in rows)
-    table = (
-        f'<table style="--gst-numbers:{len(names) - 2}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        if rows
-        else ""
-    )
-    return card_html(
-        f'<div class="gst-sides"><div>{picture_html(ax.figure, text)}</div><div>{table}</div></div>', _style()
-    )
-
-
-def _row(shown: Shown, measured: bool, drawn: bool) -> str:
-    cells = ["", html.escape(shown.name), "", "", ""]
-    if drawn:
-        style = ROLES[shown.role]
-        dashes = "" if isinstance(style["linestyle"], str) else " ".join(f"{2 * n:g}" for n in style["linestyle"][1])
-        cells[0] = (
-            f'<svg viewBox="0 0 28 14" aria-hidden="true"><path d="M0 7H28" stroke="{style["color"]}" '
-            f'stroke-width="{1.3 * style["linewidth"]:.1f}" stroke-dasharray="{dashes}"/></svg>'
-        )
-    result = shown.result
-    if result is not None:
-        cells[2:4] = [f"{result.instability:.3f}" if len(result.events) else "", f"{result.final_accuracy:.1%}"]
-        cells[4] = "" if shown.gain is None else f"{100 * shown.gain:+.1f}".replace("-", "\N{MINUS SIGN}")
-    if measured:
-        sharpness = math.nan if result is None else result.measures.get(SHARPNESS, math.nan)
-        cells.append("" if math.isnan(sharpness) else f"{sharpness:.1f}")
-    marked = ' class="gst-now"' if shown.role == "now" else ""
-    return f"<tr{marked}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-@functools.cache
-def _style() -> str:
-    return Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-
-
-@functools.cache
-def recorded_run(config: RunConfig) -> RunResult | None:
-    """The run as it was recorded for the widgets (study "explorers"), with its curve; None if it was not."""
-    from gst_tutorial.studies import get
-
-    try:
-        frame, epochs, events = (recorded("explorers", kind) for kind in ("runs", "epochs", "events"))
-        arm = next(arm for arm, each in get("explorers").runs if each.hash == config.hash)
-    except (ValueError, StopIteration):
-        return None
-    row = frame[frame["hash"] == config.hash].iloc[0]
-    epochs, events = (part[part.label == arm.label].reset_index(drop=True) for part in (epochs, events))
-    sharpness = row.get(SHARPNESS, math.nan)
-    return RunResult(
-        config=config,
-        **{name: float(row[name]) for name in ("final_accuracy", "best_accuracy", "train_accuracy", "instability")},
-        events=events,
-        epochs=epochs,
-        measures={} if math.isnan(sharpness) else {SHARPNESS: float(sharpness)},
-        seconds=float(row.seconds),
-    )
-
-
-@dataclasses.dataclass
-class Pairs:
-    """The runs of one setting with several seeds, each beside its twin: (run, twin) by seed."""
-
-    name: str
-    by_seed: dict[int, tuple[RunResult, RunResult]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def gain(self) -> Estimate:
-        """Mean paired gain, with its interval. At least 3 seeds."""
-        gains = [run.final_accuracy - twin.final_accuracy for run, twin in self.by_seed.values()]
-        return mean_estimate(np.array(gains), self.name)
-
-    @property
-    def sharpness(self) -> Estimate | None:
-        """Mean of log(sharpness / that of the twin); None unless both were measured with at least 3 seeds."""
-        both = [[each.measures.get(SHARPNESS, math.nan) for each in pair] for pair in self.by_seed.values()]
-        logs = [math.log(run / twin) for run, twin in both if run > 0 and twin > 0]
-        return mean_estimate(np.array(logs), self.name) if len(logs) >= 3 else None
-
-
-def intervals_html(settings: Iterable[Pairs]) -> str:
-    """A forest plot of the mean paired gain of every setting with at least 3 seeds; empty if there is none."""
-    settings = [pairs for pairs in settings if len(pairs.by_seed) >= 3]
-    if not settings:
-        return ""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    from gst_tutorial.book.figures import plots
-
-    estimates = {f"{pairs.name} ({len(pairs.by_seed)} seeds)": pairs.gain for pairs in settings}
-    lines = sum(len(textwrap.wrap(name, plots.FOREST_LETTERS)) + 1.3 for name in estimates)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.8, 0.75 + 0.19 * lines), layout="constrained")
-        ax = plots.forest(estimates, figure.add_subplot(), 100, "gain over the twin nobody pruned (points)")
-    low, high = ax.get_xlim()
-    ax.set_xlim(min(low, -0.5), max(high, 0.5))  # so that the line at zero has two sides
-    said = "; ".join(
-        f"{name}: {100 * e.value:+.1f} points, 95% interval {100 * e.low:+.1f} to {100 * e.high:+.1f}"
-        for name, e in estimates.items()
-    )
-    words = [
-        f"{pairs.name}: sharpness {math.exp(e.value):.2f} times its twin's, 95% interval {math.exp(e.low):.2f} to "
-        f"{math.exp(e.high):.2f}."
-        for pairs in settings
-        if (e := pairs.sharpness) is not None
-    ]
-    notes = "".join(f'<p class="gst-note">{html.escape(each)}</p>' for each in words)
-    return card_html(f"{picture_html(figure, f'Mean gains over the twin. {said}.')}{notes}", _style())
 
 
 @functools.cache
@@ -528,7 +105,11 @@ class RunExplorer:
         self.knobs = tuple(check.one_of("knobs", name, KNOBS) for name in check.many("knobs", knobs, "names"))
         if not isinstance(base, RunConfig):
             raise TypeError(f"base={base!r} must be a gst.RunConfig.")
-        if not isinstance(base.schedule, PruneSchedule) or not isinstance(base.prune_fraction, float):
+        if (
+            not isinstance(base.schedule, Schedule)
+            or not base.schedule.is_regular
+            or not isinstance(base.prune_fraction, float)
+        ):
             raise ValueError(
                 "base needs one schedule of regular events and one prune_fraction; the controls vary them."
             )
@@ -591,7 +172,7 @@ class RunExplorer:
         value = knob.read(start)
         if name == "seed":
             return widgets.IntSlider(min=min(SEEDS[0], value), max=max(SEEDS[-1], value), value=value, **look)
-        options = [(words, each) for words, each in knob.values.items() if _fits(knob, start, each)]
+        options = [(words, each) for words, each in knob.values.items() if fits(knob, start, each)]
         if value not in knob.values.values():
             options.insert(0, ("as given" if value is None or isinstance(value, tuple) else str(value), value))
         return widgets.Dropdown(options=options, value=value, **look)
@@ -777,19 +358,19 @@ class RunExplorer:
 
     def _show_plan(self, change=None, status: bool = True) -> None:
         """Say what the chosen run is and how long it takes here; grey out what makes no difference to it."""
-        sentence, fits = "", False
+        sentence, fitting = "", False
         try:
             config = self.config
             for name, control in self.controls.items():
                 control.disabled = not KNOBS[name].counts(config)
             sentence = why_not(config)
-            fits = not sentence
+            fitting = not sentence
             sentence = sentence or plan_words(config)
         except Exception as error:  # a choice that the table does not foresee: it is said, and not raised
             sentence = str(error)
         self.plan.value = f"<p>{html.escape(sentence)}</p>"
-        self.train_button.disabled = self.more_button.disabled = self.training or not fits
-        if status and fits and not self.training:
+        self.train_button.disabled = self.more_button.disabled = self.training or not fitting
+        if status and fitting and not self.training:
             self._say(f"{WAITING} {self._time_words(config)}")
 
     def _time_words(self, config: RunConfig) -> str:
@@ -816,7 +397,7 @@ def run_explorer(
 
     Args:
         knobs: names of the controls, in the order in which they are shown: keys of
-            `gst_tutorial.book.widgets.run_explorer.KNOBS`.
+            `gst_tutorial.book.widgets.knobs.KNOBS`.
         base: everything that they leave open.
         first: what is shown before anybody trains: the values of knobs, by the name of the run. The controls start at the
             first of them. A run that is not recorded is trained on the first press.
