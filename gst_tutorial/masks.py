@@ -126,7 +126,7 @@ def expect_mask(conv: nn.Module, inputs, output: torch.Tensor) -> None:
     """Note that a masked convolution ran, so that its mask has to be applied; runs before `apply_masks`."""
     mask = conv.has_mask[0]
     if not torch.compiler.is_compiling() and output.device == mask.mask.device:  # else: a replica of DataParallel
-        mask.applied = set()
+        mask.applied = mask.applied or set()
 
 
 def check_masks(model: nn.Module, inputs, output) -> None:
@@ -136,6 +136,7 @@ def check_masks(model: nn.Module, inputs, output) -> None:
     for mask in model.has_masks:
         applied, mask.applied = mask.applied, None
         if applied is not None and not any(path <= applied for path in mask.paths) and not _all_ones(mask.mask):
+            prunable_layers(model)  # raises an error that says so if the mask was lost
             raise RuntimeError(
                 f"Layer {mask.conv_name!r} is pruned and ran, but its mask was not applied: the forward pass took a path "
                 f"that the example of make_prunable did not take. Give an example of each path with example_inputs=[...]."

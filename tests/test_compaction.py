@@ -249,12 +249,17 @@ def test_what_mixes_channels_before_the_reader_is_refused_by_name(module, reason
         compact(chain(nn.ReLU(), module))
 
 
-@pytest.mark.parametrize("module", [nn.Sigmoid(), nn.Softplus(), nn.BatchNorm1d(4), nn.Linear(12, 2)], ids=repr)
+@pytest.mark.parametrize("module", [nn.Sigmoid(), nn.Softplus(), nn.BatchNorm1d(4)], ids=repr)
 def test_what_turns_zeros_into_something_else_is_masked_too_and_cut(module):
     model = chain(nn.ReLU(), module)
     small = compact(model)
     assert small.conv.out_channels == small.reader.in_channels == 3
     assert largest_difference(model, small, torch.randn(3, 1, 12)) < TOLERANCE
+
+
+def test_a_linear_layer_along_a_signal_keeps_its_channels():
+    with pytest.raises(ValueError, match="taken apart by view"):
+        compact(chain(nn.Linear(12, 2)))
 
 
 def test_pooling_over_flattened_channels_is_refused():

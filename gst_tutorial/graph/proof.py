@@ -35,12 +35,24 @@ def prove(model: nn.Module, run: Run, layers: dict[str, PrunableLayer], plan: Pl
         layer.mask.mask[torch.randperm(n, generator=generator)[: n // 2].to(layer.mask.mask.device)] = 0
     shake(model)
     for i, (example, training) in enumerate(plan.paths):
-        run_path = functools.partial(run, example, training)
+        run_path = functools.partial(_run_with_own_buffers, model, run, example, training)
         with _checked_readers(model, layers, plan, i):
             _check_gradients(run_path, layers, generator)
         _check_influence(run_path, layers)
     for layer in layers.values():
         layer.mask.mask[:] = 1
+
+
+def _run_with_own_buffers(model: nn.Module, run: Run, example: Any, training: bool) -> Any:
+    """Run on copies of all buffers: in training, statistics and a spectral norm's vectors differ from run to run."""
+    buffers = [(m, name, t) for m in model.modules() for name, t in m._buffers.items() if t is not None]
+    for module, name, tensor in buffers:
+        module._buffers[name] = tensor.clone()
+    try:
+        return run(example, training)
+    finally:
+        for module, name, tensor in buffers:
+            module._buffers[name] = tensor
 
 
 def _failed(layer: str, what: str) -> RuntimeError:

@@ -423,7 +423,7 @@ def test_the_networks_of_the_package_state_what_following_the_data_finds(name):
     norms = {name: layer.norm for name, layer in layers.items()}
     make_prunable.remove_masks(model)
     with borrowed(model) as run:
-        plan = trace.follow(model, run, torch.randn(2, *shape))
+        plan = trace.follow(model, run, [torch.randn(2, *shape)])
     assert plan.skipped == layers.skipped
     assert {name: tuple(site.module for site in found.sites) for name, found in plan.placements.items()} == stated
     assert {name: model.get_submodule(found.norm) for name, found in plan.placements.items()} == norms
@@ -487,8 +487,6 @@ def test_a_mask_that_nothing_applies_is_an_error_not_a_sparsity(change):
     ):
         with pytest.raises(ValueError, match=r"The mask of layer 'conv[12]' is lost.*before make_prunable"):
             read()
-    with pytest.raises(ValueError, match="is lost"), gst.measure_instability(lambda: float(model(X).argmax() >= 0)):
-        pass
 
 
 def test_a_network_without_masks_has_no_sparsity():
