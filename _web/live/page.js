@@ -32,7 +32,10 @@ export async function mountOne(/** @type {Element} */ root) {
     await mount(/** @type {HTMLElement} */ (root));
     /** @type {any} */ (root).dataset.live = "";
   } catch (error) {
-    root.replaceChildren(...words);
+    /** @type {HTMLElement} */ (root).dataset.dead = ""; // no button is shown that would do nothing
+    const note = document.createElement("p");
+    note.textContent = "Part of this page did not arrive, so the figure does not answer. Reload the page to try again.";
+    root.replaceChildren(...words, note);
     console.warn(error);
   }
 }
