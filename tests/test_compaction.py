@@ -77,7 +77,7 @@ class Functional(nn.Module):
 
 NETWORKS = {
     "conv1d_net": (lambda: gst.conv1d_net(dropout=0.3, filter_dropout=0.2), (1, 40)),
-    "conv2d_net": (gst.conv2d_net, (1, 8, 8)),
+    "conv2d_net": (gst.networks.conv2d_net, (1, 8, 8)),
     "vgg11": (lambda: image_models.vgg11(width=0.25), (3, 32, 32)),
     "functions instead of modules": (lambda: gst.make_prunable(Functional(), torch.randn(2, 1, 20, 20)), (1, 20, 20)),
 }

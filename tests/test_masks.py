@@ -230,7 +230,7 @@ def test_the_default_network_has_four_convolutions_and_19114_parameters(net, bat
 
 @pytest.mark.parametrize("size", [(1, 8, 8), (3, 32, 32), (3, 7, 9)])
 def test_the_image_network_takes_images_of_any_size(size):
-    model = gst.conv2d_net(n_classes=4, input_shape=size)
+    model = gst.networks.conv2d_net(n_classes=4, input_shape=size)
     assert model(torch.randn(5, *size)).shape == (5, 4)
     assert list(gst.prunable_layers(model)) == ["conv1", "conv2", "conv3", "conv4"]
 
