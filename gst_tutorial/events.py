@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gst_tutorial import masks, pruning, seeding
+from gst_tutorial.aftermath import Aftermath
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.hits import Hits
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
@@ -41,6 +42,9 @@ class Events:
         self._targets = seeding.generator(config.seed, "random targets")
         self._noise = seeding.generator(config.seed, "noise")
         self.layers: dict[str, PrunableLayer] = layers_hit(config, model)
+        self.aftermath: Aftermath | None = None
+        if "aftermath" in config.measures:
+            self.aftermath = Aftermath(model, dataset, config.layers, self.steps_per_epoch)
         self._chosen: dict[str, torch.Tensor] = {}
         self._hits: Hits | None = None
         if config.intervention != "none":
@@ -68,6 +72,8 @@ class Events:
     def __call__(self, epoch: int, step: int) -> None:
         if self._hits is not None:
             self._hits(epoch, step)
+        if self.aftermath is not None:
+            self.aftermath(epoch, step)
         if step < self.steps_per_epoch:
             return
         due = self.config.due(epoch)
@@ -82,12 +88,16 @@ class Events:
 
     def _event(self, epoch: int, due: list[Due]) -> PruningEvent:
         """Hit the layers that are due, and measure the accuracy before and after."""
+        if self.aftermath is not None:
+            self.aftermath.before_event()
         with measure_instability(lambda: correct(self.model, self.dataset)) as found:
-            n_filters = sum(self._hit(each) for each in due)
+            hit = {each.layer: self._hit(each) for each in due}
+        if self.aftermath is not None:
+            self.aftermath.after_event(epoch, hit)
         return PruningEvent(
             epoch=epoch,
             layers="+".join(each.layer for each in due),
-            n_filters=n_filters,
+            n_filters=sum(map(len, hit.values())),
             sparsity=self._sparsity(),
             accuracy_before=found.accuracy_before,
             accuracy_after=found.accuracy_after,
@@ -95,11 +105,11 @@ class Events:
             standard_error=found.standard_error,
         )
 
-    def _hit(self, due: Due) -> int:
-        """Hit one layer as its event says. Returns the number of filters (or inputs) hit."""
+    def _hit(self, due: Due) -> torch.Tensor:
+        """Hit one layer as its event says. Returns the filters (or inputs) hit, int64 `(n,)`."""
         units, kept = self._choose(due)
         self._hits.begin(self._site(due.layer, units, kept))
-        return len(units)
+        return units
 
     def _choose(self, due: Due) -> tuple[torch.Tensor, torch.Tensor]:
         """Indices of the units that this event hits, and of those that no event so far has chosen; int64 each."""
@@ -151,6 +161,7 @@ class Events:
             "targets": self._targets.get_state(),
             "noise": self._noise.get_state(),
             "chosen": self._chosen,
+            "aftermath": None if self.aftermath is None else self.aftermath.state_dict(),
             "hits": None if self._hits is None else self._hits.state_dict(),
         }
 
@@ -161,6 +172,8 @@ class Events:
         self._chosen = {name: chosen.to(self.config.device) for name, chosen in state["chosen"].items()}
         if self._hits is not None:
             self._hits.load_state_dict(state["hits"], self._site)
+        if self.aftermath is not None:
+            self.aftermath.load_state_dict(state["aftermath"])
         self._targets.set_state(state["targets"])
         self._noise.set_state(state["noise"])
 

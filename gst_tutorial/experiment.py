@@ -182,10 +182,13 @@ class Experiment:
         import pandas as pd
 
         train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
-        measures = measured(self.config.measures, self.model, self.dataset)
+        of_network = [name for name in self.config.measures if name != "aftermath"]  # that one is of the events
+        measures = measured(of_network, self.model, self.dataset)
         epochs = pd.DataFrame(self.epochs).assign(train_loss=losses)
         columns = [field.name for field in dataclasses.fields(PruningEvent)]
         events = pd.DataFrame([dataclasses.asdict(event) for event in self.events], columns=columns)
+        if self._recorder.aftermath is not None:
+            events = events.join(pd.DataFrame(self._recorder.aftermath.columns(losses)))
         return RunResult(
             config=self.config,
             final_accuracy=float(epochs.test_accuracy.iloc[-1]),

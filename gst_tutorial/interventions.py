@@ -23,6 +23,7 @@ from torch import nn
 from gst_tutorial import _arguments as check
 from gst_tutorial import references
 from gst_tutorial.masks import PrunableLayer
+from gst_tutorial.step_lengths import StepLengths
 from gst_tutorial.steps import WeightNoise
 from gst_tutorial.weights import add_gaussian, norms, random_weights, scale_weights, set_norms
 
@@ -113,19 +114,78 @@ def rescale(site: Site, size: float = 0.25) -> None:
     Values: 0.25 (studies `anatomy`, `flatness-cause`).
     Source: ours; for the step length van Laarhoven, *L2 regularization versus batch and weight normalization*, 2017.
     """
-    norm = site.layer.norm
+    _rescale_units(site.layer, site.units, size)
+
+
+def _rescale_units(layer: PrunableLayer, units: torch.Tensor, size: float) -> None:
+    norm = layer.norm
     if norm is None or norm.running_mean is None:
-        raise ValueError(f"intervention='rescale' needs batch norm behind layer {site.layer.name!r}.")
+        raise ValueError(f"intervention='rescale' needs batch norm behind layer {layer.name!r}.")
     check.real("size", size, 0, check.MOST, open_low=True)  # a filter of length 0 has no direction to keep
-    scale_weights(site.layer, site.units, size)
-    norm.running_mean[site.units] *= size
+    scale_weights(layer, units, size)
+    norm.running_mean[units] *= size
     # (z - mean) / sqrt(var + eps) must stay: size^2 (var + eps) is the new var + eps.
-    variance = size**2 * (norm.running_var[site.units] + norm.eps) - norm.eps
+    variance = size**2 * (norm.running_var[units] + norm.eps) - norm.eps
     if (variance < 0).any():
         raise ValueError(
-            f"size={size!r} is too small for layer {site.layer.name!r}: a running variance would fall below zero."
+            f"size={size!r} is too small for layer {layer.name!r}: a running variance would fall below zero."
         )
-    norm.running_var[site.units] = variance
+    norm.running_var[units] = variance
+
+
+def rescale_compensated(site: Site, size: float = 0.25) -> StepLengths:
+    """Shrink as `rescale` does, and from then on multiply the filters' steps by `size`, too. A step then turns a filter by
+    the angle by which it would have turned the long one. The filters of the event before get their length and steps back.
+
+    When: as the control of `rescale`: short filters without long steps.
+    Values: 0.25 (study `aftermath`).
+    Source: ours. Adam's averages are rescaled with the gradient, which grows by 1 / size.
+    """
+    steps = StepLengths.of(site.optimizer)
+    factors = steps.factors_of(site.layer)
+    for units, factor in (((factors != 1).nonzero().squeeze(1), 1 / size), (site.units, size)):
+        _rescale_units(site.layer, units, factor)
+        factors[units] *= factor
+        averages = site.optimizer.state.get(site.weight, {})
+        for name, power in (("exp_avg", 1), ("exp_avg_sq", 2), ("momentum_buffer", 1)):
+            if name in averages:
+                averages[name][units] /= factor**power
+    return steps
+
+
+def lengthen_steps(site: Site, size: float = 4.0) -> StepLengths:
+    """Multiply each step of the filters by `size` until the layer's next event. No weight changes at the event.
+
+    When: steps should get longer without a shrink.
+    Values: 4, 16 and 64 (study `aftermath`).
+    Source: ours.
+    """
+    steps = StepLengths.of(site.optimizer)
+    factors = steps.factors_of(site.layer)
+    factors[:] = 1
+    factors[site.units] = size
+    return steps
+
+
+def raise_learning_rate(site: Site, size: float = 10.0) -> StepLengths:
+    """Multiply the next step of *all* parameters by `size`; with `n_batches`, each of as many steps.
+
+    When: the whole network should be shaken, without a choice of filters.
+    Values: 10 for 10 batches (study `aftermath`).
+    Source: compare Lewkowycz et al., *The large learning rate phase of deep learning: the catapult mechanism*, 2020.
+    """
+    steps = StepLengths.of(site.optimizer)
+    steps.next_step = size
+    return steps
+
+
+def placebo(site: Site) -> None:
+    """Change nothing. Its events are measured like any other's: the twin of a run with events.
+
+    When: the time after an event should be compared with the same time without one.
+    Values: no size.
+    Source: ours.
+    """
 
 
 def gaussian(site: Site, size: float = 1.0) -> None:
@@ -291,6 +351,23 @@ INTERVENTIONS = {
         sentence="The filters stay as they are; the last layer forgets what it had made of some of its inputs.",
         look=("sky", "H", "-."),
     ),
+    "rescale_compensated": Intervention(
+        rescale_compensated,
+        unit="the filters' weights",
+        words={"shrink, steps compensated": None},
+        look=("purple", "^", ":"),
+    ),
+    "lengthen_steps": Intervention(
+        lengthen_steps, unit="the filters' steps", words={"longer steps": None}, look=("purple", "v", ":")
+    ),
+    "raise_learning_rate": Intervention(
+        raise_learning_rate,
+        hits="optimizer",
+        unit="the learning rate",
+        words={"learning rate times 10": None},
+        look=("black", "v", ":"),
+    ),
+    "placebo": Intervention(placebo, look=("black", "o", "-")),
     "reset_moments": Intervention(
         reset_moments, hits="optimizer", words={"reset the moments": None}, look=("black", "8", ":")
     ),

@@ -14,7 +14,9 @@ INIT = "init"  # instead of a schedule: prune before training
 def _increasing(argument: str, epochs: Any) -> tuple[int, ...]:
     epochs = tuple(check.integer(argument, epoch, 0, check.MOST) for epoch in check.many(argument, epochs, "epochs"))
     if not epochs:
-        raise ValueError("schedule=(): the schedule is empty, so nothing would happen. Use intervention='none' for that.")
+        raise ValueError(
+            "schedule=(): the schedule is empty, so nothing would happen. Use intervention='none' for that."
+        )
     if any(a >= b for a, b in itertools.pairwise(epochs)):
         raise ValueError(f"schedule={check.shown(epochs)} must be epochs that increase.")
     return epochs

@@ -15,6 +15,7 @@ from gst_tutorial.data.augment import AUGMENTATIONS
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.instability import check_logits
 from gst_tutorial.masks import prunable_layers
+from gst_tutorial.step_lengths import UnitFilters
 from gst_tutorial.weights import add_gaussian
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Step:
         # The compiled function shares the model's tensors, so masks and noise set by callbacks reach it.
         self.forward = _compiled(model, device) if recipe.compiled else model
         self.generators = {"augmentation": seeding.generator(seed, "augmentation", device)}
-        self.callbacks: list[Callback] = []
+        self.callbacks: list[Callback] = [UnitFilters(model)] if recipe.unit_filters else []
         if recipe.weight_noise:
             noise = self.generators["weight noise"] = seeding.generator(seed, "weight noise")
             n_steps = recipe.steps_per_epoch(len(self.labels))

@@ -59,6 +59,7 @@ class Recipe:
             Hutter, ICLR 2017), counted from the end of the warm-up; `milestones` and `gamma` then have no effect.
         warmup_epochs: w: epoch i of the first w uses (i + 1) / (w + 1) of the learning rate.
         clip_norm: longest gradient of a batch, over all parameters; longer ones are shortened to it. 0: off.
+        unit_filters: keep every prunable filter at length 1, see `gst_tutorial.step_lengths.UnitFilters`.
         loss: "cross_entropy", or your own function of logits `(B, n_classes)` and labels `(B,)`.
 
     Raises:
@@ -84,6 +85,7 @@ class Recipe:
     warmup_epochs: Index = 0
     clip_norm: NonNegative = 0.0
     loss: Annotated[Named, named(lambda: ("cross_entropy",))] = "cross_entropy"
+    unit_filters: bool = False
 
     def __post_init__(self):
         if self.annealing == "cosine":  # milestones and gamma have no effect then: one meaning, one hash

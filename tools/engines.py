@@ -97,12 +97,12 @@ class Tab:
         """What went wrong on the page since it was opened."""
         return json.loads(self.js("JSON.stringify(window.gstErrors)"))
 
-    def wait(self, condition: str) -> None:
+    def wait(self, condition: str, seconds: float = timeout) -> None:
         """Wait until an expression is true on the page."""
-        deadline = time.monotonic() + self.timeout
+        deadline = time.monotonic() + seconds
         while not self.js(f"Boolean({condition})"):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {self.timeout} s: {condition}")
+                raise TimeoutError(f"not within {seconds} s: {condition}")
             time.sleep(0.2)
 
     def place(self, selector: str) -> tuple[float, float, float, float]:

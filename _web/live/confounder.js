@@ -1,12 +1,13 @@
 /**
- * Move the pruning events along the training (chapter 3): 90% of the last layer goes, and only the events move. Instability,
- * epochs left and gain, from the recorded runs where there are such runs; trained on the spot where there are none.
+ * Move the pruning events along the training (chapter 3): 90% of the last layer is removed, and only the events move. Two tracks
+ * compare the schedule with the one before. Instability and gain come from recorded runs where there are some, and are trained in
+ * the page where there are none.
  */
 import { loadJson } from "./data.js";
 import { scatter } from "./charts.js";
 import { timeline } from "./timeline.js";
-import { EPOCHS, epochsLeft, eventEpochs } from "./schedule.js";
-import { DEFAULTS, MOST_EVENTS, TARGETS, valid } from "./settings.js";
+import { EPOCHS, MILESTONES, epochsLeft, eventEpochs } from "./schedule.js";
+import { DEFAULTS, LAST_EPOCH, MOST_EVENTS, TARGETS, valid } from "./settings.js";
 import { signed } from "./statistics.js";
 import { duration, pace, points } from "./commentary.js";
 import { switches } from "./switches.js";
@@ -16,43 +17,88 @@ import { el, range, select } from "./dom.js";
 const DOSE = 0.9;
 const COLUMNS = ["first", "last", "events", "target", "dose", "instability", "gain", "low", "high", "seeds"];
 
+/** The first preset is the paper's protocol with a period of two epochs; each other one changes one thing of its neighbour. */
+const PRESETS = /** @type {[string, {first: number, last: number, events: number}][]} */ ([
+  ["18 small, until 39", { first: 5, last: 39, events: 18 }],
+  ["19 small, until 23", { first: 5, last: 23, events: 19 }],
+  ["2 big, until 23", { first: 5, last: 23, events: 2 }],
+  ["3 big, until 23", { first: 5, last: 23, events: 3 }],
+  ["3 big, until 29", { first: 5, last: 29, events: 3 }],
+]);
+
+const plural = (/** @type {number} */ n, /** @type {string} */ thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
+
+/** A schedule as a strip on the scale of the timeline: its events, and the epochs left at the full learning rate. */
+function track(/** @type {string} */ colour) {
+  const words = el("p", { class: "gst-note", style: "margin:0" });
+  const strip = el("div", { "aria-hidden": "true", style: "position:relative;height:14px;margin:0 14px;border-bottom:1px solid var(--gst-line)" });
+  const place = (/** @type {number} */ epoch) => (100 * epoch) / LAST_EPOCH;
+  return {
+    element: el("div", { class: "gst-track", style: "margin-top:.4rem" }, words, strip),
+    set(/** @type {string} */ name, /** @type {{first: number, last: number, events: number}} */ { first, last, events }) {
+      const when = eventEpochs(first, last, events), end = when[when.length - 1], left = epochsLeft(when);
+      words.textContent = `${name}: ${plural(when.length, "event")}, the last after epoch ${end}; ${plural(left, "epoch")} left at the full learning rate`;
+      strip.replaceChildren(
+        el("span", { style: `position:absolute;bottom:0;height:8px;left:${place(end)}%;width:${left ? place(MILESTONES[0]) - place(end) : 0}%;background:var(${colour});opacity:.3` }),
+        ...when.map((epoch) => el("span", { style: `position:absolute;bottom:0;height:14px;width:3px;margin-left:-1.5px;left:${place(epoch)}%;background:var(${colour})` })),
+      );
+    },
+  };
+}
+
+/** What is different between two schedules, in words. */
+function difference(/** @type {any} */ before, /** @type {any} */ now) {
+  const [events, last] = [before, now].map(({ first, last, events }) => eventEpochs(first, last, events)).reduce((a, b) =>
+    /** @type {any} */ ([[a.length, b.length], [a[a.length - 1], b[b.length - 1]]]));
+  const found = [];
+  // 18 events every two epochs and 19 every epoch are the same thing to the eye, but not to the letter.
+  const alike = Math.max(...events) <= 1.1 * Math.min(...events);
+  if (!alike) found.push("the number of events");
+  if (before.first !== now.first) found.push("the first event");
+  if (last[0] !== last[1]) found.push("the last event");
+  if (before.target !== now.target) found.push("which filters are removed");
+  if (!found.length) return "";
+  return `Changed: ${found.length > 1 ? `${found.slice(0, -1).join(", ")} and ${found[found.length - 1]}` : `only ${found[0]}`}${alike && events[0] !== events[1] ? " (and the number of events by one)" : ""}. `;
+}
+
 /** @param {HTMLElement} root */
 export function mount(root) {
-  let settings = valid({ ...DEFAULTS, target: "smallest", dose: DOSE, events: 2, first: 5, last: 23 });
+  let settings = valid({ ...DEFAULTS, target: "smallest", dose: DOSE, ...PRESETS[0][1] });
+  let before = settings;
   /** @type {any[]} */
   let recorded = [];
   /** @type {Map<string, {instability: number, gain: number}>} */
   const trained = new Map();
-  let busy = false;
+  let busy = false, touched = false;
   const keyOf = (/** @type {any} */ s) => [s.first, s.last, s.events, s.target, s.weightDecay ?? 0, s.head ?? DEFAULTS.head].join(" ");
 
-  const change = (/** @type {any} */ some) => { settings = valid({ ...settings, ...some }); showRecorded(); update(); };
+  const change = (/** @type {any} */ some) => { settings = valid({ ...settings, ...some }); touched = true; picture.hidden = numbers.hidden = false; showRecorded(); update(); };
+  // A press compares with the setting before it; a drag, which passes many, with the one where it began.
+  const press = (/** @type {any} */ some) => { before = settings; change(some); };
+  const begin = () => { before = settings; };
   const line = timeline((first, last) => change({ first, last }));
   const events = range("events", 1, MOST_EVENTS, 1, String, (value) => change({ events: value }));
   const target = select("which filters", TARGETS.map((name) => [name, name === "random" ? "at random" : `${name} weights`]), (value) => change({ target: value }));
-  const stops = /** @type {[string, any][]} */ ([
-    ["18 small, late", { first: 5, last: 39, events: 18 }],
-    ["2 big, early", { first: 5, last: 23, events: 2 }],
-    ["19 small, early", { first: 5, last: 23, events: 19 }],
-    ["2 big, late", { first: 4, last: 40, events: 2 }],
-  ]);
-  const presets = stops.map(([name, some]) => el("button", { type: "button", "aria-pressed": "false", onclick: () => change(some) }, name));
+  const presets = PRESETS.map(([name, some]) => el("button", { type: "button", "aria-pressed": "false", onclick: () => press(some) }, name));
+  const tracks = { now: track("--gst-hit"), before: track("--gst-cloud") };
   const facts = Object.fromEntries(["instability", "epochs left", "gain"].map((name) => [name, el("dd", {}, "–")]));
-  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Drag the two handles, or press one of the four buttons.");
+  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Press one of the five settings, or drag the two handles.");
   const train = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train this one here");
   const boxes = ["instability", "epochs left"].map((name) => el("div", { class: "gst-chart", role: "img", "aria-label": `Gain against ${name}: recorded settings, and yours` }));
+  // There is nothing to see in these before the reader has asked for an answer, so they come with it.
+  const numbers = el("div", { hidden: true }, el("dl", { class: "gst-facts" }, ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", {}, name), value))));
+  const picture = el("div", { hidden: true }, el("div", { class: "gst-clouds" }, ...boxes.map((box, i) =>
+    el("section", {}, el("p", { class: "gst-head" }, `Gain against ${i ? "epochs left" : "instability"}`), box))),
+    el("p", { class: "gst-note" }, "Grey: recorded settings, mean of twenty seeds. Orange: yours; a hollow one is a single pair, trained here. Epochs left: at the full learning rate, after the last event."));
   const recipe = switches((some) => { if (!busy) change(some); });
   const figure = el("figure", { class: "gst-live gst-confounder", "aria-label": "Move the pruning events along the training" },
-    el("p", { class: "gst-title" }, "The same 90% of filters, pruned at other times. What makes the gain?"),
+    el("p", { class: "gst-title" }, "The same 90% of the filters, removed at other times: what makes the gain?"),
     el("div", { class: "gst-presets", role: "group", "aria-label": "Settings" }, ...presets),
-    line.element,
+    line.element, tracks.now.element, tracks.before.element,
     el("div", { class: "gst-fields" }, events.field, target.field),
     recipe.field,
-    el("dl", { class: "gst-facts" }, ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", {}, name), value))),
-    text,
-    el("div", { class: "gst-clouds" }, ...boxes.map((box, i) => el("section", {}, el("p", { class: "gst-head" }, `Gain against ${i ? "epochs left" : "instability"}`), box))),
-    el("div", { class: "gst-controls" }, train),
-    el("p", { class: "gst-note" }, "Grey: recorded settings, each the mean of twenty seeds. Orange: yours; a hollow diamond is a single pair, trained here. Epochs left: how many epochs at the full learning rate follow the last event."));
+    numbers, text, picture,
+    el("div", { class: "gst-controls" }, train));
   root.replaceChildren(figure);
 
   const cloud = { key: "recorded", colour: "--gst-cloud", marker: /** @type {"circle"} */ ("circle"), size: 3.5 };
@@ -78,27 +124,32 @@ export function mount(root) {
     text.textContent = `The recorded runs could not be loaded (${error.message}). The next touch tries again.`;
   }));
 
+  for (const part of [line.element, events.field, target.field]) part.addEventListener("focusin", begin);
+  line.element.addEventListener("pointerdown", begin, { capture: true });
   for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => showRecorded(), { passive: true });
 
   function update() {
     line.set(settings.first, settings.last, settings.events);
     events.set(settings.events);
     target.control.value = settings.target;
+    tracks.now.set("Now", settings);
+    tracks.before.set("Before", before);
+    tracks.before.element.hidden = !difference(before, settings);
     recipe.set(settings);
     presets.forEach((button, i) => button.setAttribute("aria-pressed",
-      String(Object.entries(stops[i][1]).every(([name, value]) => settings[/** @type {keyof typeof settings} */ (name)] === value))));
+      String(Object.entries(PRESETS[i][1]).every(([name, value]) => settings[/** @type {keyof typeof settings} */ (name)] === value))));
     const when = eventEpochs(settings.first, settings.last, settings.events), left = epochsLeft(when);
     facts["epochs left"].textContent = String(left);
-    if (!asked) return;
+    if (!touched) return;
     const row = recorded.find((each) => keyOf(each) === keyOf({ ...settings, last: when[when.length - 1], events: when.length }));
     const single = trained.get(keyOf(settings));
     const found = row ?? single;
     facts.instability.textContent = found ? found.instability.toFixed(2) : "–";
     facts.gain.textContent = found ? `${signed(found.gain)} points` : "–";
-    text.textContent = row
+    text.textContent = difference(before, settings) + (row
       ? `Recorded: ${row.seeds} pairs, mean gain ${signed(row.gain)} points (95% interval ${signed(row.low)} to ${signed(row.high)}) at instability ${row.instability.toFixed(2)}, with ${left} epochs left.`
-      : single ? `Trained here: ${points(single.gain)} at instability ${single.instability.toFixed(2)}, with ${left} epochs left. One pair is one pair.`
-        : recorded.length ? "This one was not recorded. You can train a pair here." : text.textContent;
+      : single ? `Trained here: ${points(single.gain)} at instability ${single.instability.toFixed(2)}, with ${left} epochs left. This is a single pair of networks, so chance plays a large part.`
+        : recorded.length ? "This one was not recorded. You can train a pair here." : "");
     charts.forEach((/** @type {any} */ chart, /** @type {number} */ i) => {
       const dot = (/** @type {any} */ each, /** @type {number} */ epochs) => ({ x: i ? epochs : each.instability, y: each.gain, low: each.low, high: each.high });
       chart.set("mine", row ? [dot(row, left)] : []);

@@ -423,24 +423,50 @@ def test_the_figure_and_its_controls_are_whole_within_the_first_screen(browser, 
 # --- the forms for chapters ------------------------------------------------------------------------------------------
 
 
-def test_moved_events_show_the_recorded_answer_or_say_there_is_none(browser, address):
+def test_every_preset_of_the_timeline_has_a_recorded_answer(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
         figure = form(here, "timeline")
+        figure.get_by_role("button", name="2 big").wait_for()
+        assert not figure.locator(".gst-chart").first.is_visible()  # nothing blank before the first touch
         answers = {}
-        for name in ("18 small, late", "2 big, early", "19 small, early"):
-            figure.get_by_role("button", name=name).click()
+        for button in figure.locator(".gst-presets button").all():
+            button.click()
             here.page.wait_for_function(
-                "document.querySelector('.gst-confounder output').textContent.startsWith('Recorded')"
+                "document.querySelector('.gst-confounder output').textContent.includes('Recorded')"
             )
-            answers[name] = figure.locator("dd").all_inner_texts()
+            answers[button.inner_text()] = figure.locator("dd").all_inner_texts()
         instability, left, gain = zip(*answers.values())
-        assert left == ("0", "16", "16")
-        assert float(instability[1]) > 2 * float(instability[2])  # big steps hit harder than small ones
-        assert len(set(gain)) == 3
-        figure.get_by_role("button", name="2 big, late").click()
-        assert text_of(figure).startswith("This one was not recorded")
-        assert figure.locator("dd").all_inner_texts() == ["–", "0", "–"]
+        assert left == ("0", "16", "16", "16", "10")
+        assert float(instability[2]) > 2 * float(instability[1])  # big steps hit harder than small ones
+        points = [float(each.split()[0].replace("\N{MINUS SIGN}", "-")) for each in gain]
+        assert points[0] < 0 < min(points[1:])  # what ends late loses, whatever the size of its steps
+        assert here.problems == []
+
+
+def test_timeline_says_what_changed_since_the_setting_before(browser, address):
+    with visit(browser, address) as here:
+        here.open(LIVE)
+        figure = form(here, "timeline")
+        figure.get_by_role("button", name="2 big").wait_for()
+        changes = []
+        for button in figure.locator(".gst-presets button").all()[1:]:
+            button.click()
+            here.page.wait_for_function(
+                "document.querySelector('.gst-confounder output').textContent.startsWith('Changed')"
+            )
+            changes.append(text_of(figure).split(".")[0])
+        assert changes == [
+            "Changed: only the last event (and the number of events by one)",
+            "Changed: only the number of events",
+            "Changed: only the number of events",
+            "Changed: only the last event",
+        ]
+        now, before = figure.locator(".gst-track").all_inner_texts()
+        assert now.startswith("Now: 3 events, the last after epoch 29; 10 epochs left")
+        assert before.startswith("Before: 3 events, the last after epoch 23; 16 epochs left")
+        figure.get_by_role("slider", name="last event").press("ArrowRight")
+        assert "was not recorded" in text_of(figure)
         assert here.problems == []
 
 
@@ -524,7 +550,7 @@ def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser,
             near(here, form(here, "click"))
             form(here, "click").get_by_role("button", name="Cut half").click()
         if page in (LIVE, CHAPTER_3):
-            form(here, "timeline").get_by_role("button", name="2 big, early").click()
+            form(here, "timeline").get_by_role("button", name="2 big, until 23").click()
         if page == LIVE:
             here.page.locator(".gst-experiment").hover()
             here.page.wait_for_selector("[data-gst-live=experiment][data-recorded]")

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from bs4 import BeautifulSoup
@@ -18,6 +19,7 @@ ONE = """<html><head></head><body><article class="bd-article"><section id="start
 </h1><details><summary>Answer</summary>folded</details><a href="#end">down</a><p id="end">end</p>
 <div class="cell tag_hide-input"><details class="hide"><summary>Show</summary>code</details><p>figure</p></div>
 <div class="cell tag_hide-cell"><details class="hide"><summary>Show</summary>solution</details></div>
+<p>On the book’s page, filters can be cut:</p><div data-gst-live="click"><p>a live figure</p></div>
 </section></article></body></html>"""
 
 
@@ -46,13 +48,20 @@ def test_folds_are_open_and_hidden_parts_are_left_out(built):
     assert all(details.has_attr("open") for details in page.find_all("details"))
     for shown in ("folded", "solution", "figure"):
         assert shown in page.get_text()
-    for hidden in ("code", "Show", "not printed"):
+    for hidden in ("code", "Show", "not printed", "On the book", "a live figure"):
         assert hidden not in page.body.get_text()
 
 
-def test_every_page_of_the_book_but_the_reference_is_printed(root):
+def test_students_edition_has_no_solutions_and_no_teaching_page(built, root):
+    students = BeautifulSoup(make_pdf.joined(built, TOC, "1.0", "students"), "html.parser")
+    assert "solution" not in "".join(article.get_text() for article in students.find_all("article")[1:])
     toc = (root / "_toc.yml").read_text()
-    assert set(re.findall(r"book/[\w-]+", toc)) - set(make_pdf.order(toc)) == {"book/api"}
+    assert set(make_pdf.order(toc, "teachers")) - set(make_pdf.order(toc, "students")) == {"book/teaching"}
+
+
+def test_every_page_but_the_reference_and_the_live_one_is_printed(root):
+    toc = (root / "_toc.yml").read_text()
+    assert set(re.findall(r"book/[\w-]+", toc)) - set(make_pdf.order(toc)) == {"book/api", "book/live"}
 
 
 def test_book_that_was_not_built_is_refused(tmp_path):
@@ -64,11 +73,14 @@ def test_book_that_was_not_built_is_refused(tmp_path):
 def test_chromium_prints_a_page_for_the_title_and_for_every_part(built, tmp_path, root):
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
     (tmp_path / "toc.yml").write_text(TOC)
     command = [sys.executable, "-m", "tools.publish.pdf", built, tmp_path, "--toc", tmp_path / "toc.yml"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (pdf,) = tmp_path.glob("*.pdf")
-    data = pdf.read_bytes()
-    assert data.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type /Page\b", data)) == 3
+    for pdf in (tmp_path / f"gst-tutorial-{version}-{edition}.pdf" for edition in ("teachers", "students")):
+        data = pdf.read_bytes()
+        assert data.startswith(b"%PDF")
+        assert len(re.findall(rb"/Type /Page\b", data)) == 3
+        places = make_pdf.first_pages(data)
+        assert (places["index"], places["01_one"], places["01_one--end"]) == (2, 3, 3)

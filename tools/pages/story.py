@@ -115,7 +115,7 @@ def dose_by_way(figure):
     """Gain against dose, at initialization and in two events."""
     runs = claims.recorded("dose-way-end")
     runs = runs[runs.end.isna() | (runs.end == 23)]
-    ax = _small(figure)
+    ax = _small(figure, "dose", "gain")
     for way in ("at init", "2 events"):
         table = statistics.gains(runs[runs.way.isin(["none", way])])
         error = 100 * abs(table[["low", "high"]].sub(table.gain, axis=0).to_numpy().T)
@@ -127,7 +127,7 @@ def drop_by_way(figure):
     """Gain against instability at each dose: two events and nineteen joined."""
     runs = claims.recorded("dose-way-end")
     runs = runs[(runs.end == 23) | (runs.way == "none")]
-    ax = _small(figure)
+    ax = _small(figure, "instability", "gain")
     table = statistics.gains(runs[runs.way.isin(["none", "2 events", "19 events"])])
     for dose, part in table.groupby("dose"):
         if dose < 0.9:
@@ -143,7 +143,7 @@ def intervals(results: list[Result]) -> Callable:
     """A row per test: its interval, its outcome in colour and marker."""
 
     def draw(figure):
-        ax = _small(figure)
+        ax = _small(figure, "", "")
         for row, r in enumerate(results):
             scale = claims.BOUNDS[r.test.unit]  # of both units: 1 is what still counts as none
             ends = [[(r.estimate.value - r.estimate.low) / scale], [(r.estimate.high - r.estimate.value) / scale]]
@@ -152,14 +152,18 @@ def intervals(results: list[Result]) -> Callable:
             marker = {AGREES: "o", OPPOSITE: "X"}.get(r.outcome, "s")
             ax.errorbar(r.estimate.value / scale, row, xerr=ends, marker=marker, ms=6, color=color, capsize=1, **filled)
         ax.axvline(0, **plots.ZERO)
-        ax.set(ylim=(len(results) - 0.5, -0.5), yticks=[])
+        ax.set(ylim=(len(results) - 0.5, -0.5), yticks=[], xticks=[0])
+        ax.set_xticklabels(["no effect"], fontsize=12)
+        ax.tick_params(labelbottom=True)
         ax.spines["left"].set_visible(False)
 
     return draw
 
 
-def _small(figure):
+def _small(figure, x: str, y: str):
     ax = figure.subplots()
+    ax.set_xlabel(x, fontsize=12)
+    ax.set_ylabel(y, fontsize=12)
     ax.tick_params(labelbottom=False, labelleft=False, length=0)
     ax.grid(False)
     return ax

@@ -1,4 +1,4 @@
-"""How the recorded studies came about: what was superseded, looked at early, tried before, and shares runs or data.
+"""History of the recorded studies: what was superseded, looked at early, tried before, and shares runs or data.
 
 A reader who weighs an interval needs to know these things, and none of them can be seen in it.
 """
