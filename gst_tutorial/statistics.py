@@ -419,11 +419,11 @@ def optimum(frame: pd.DataFrame, dose: str, value: str = "gain") -> Estimate:
     return Estimate(f"best {dose}", float(best(seeds)), float(found.low), float(found.high), len(values))
 
 
-CONCLUSIONS = {1: "above zero", -1: "below zero", 0: "not told apart from zero"}
+CONCLUSIONS = {1: "above zero", -1: "below zero", 0: "not distinguishable from zero"}
 
 
 def conclusion(estimate: Estimate) -> str:
-    """The verdict in a word or two: "above zero", "below zero" or "not told apart"."""
+    """The verdict in a word or two: "above zero", "below zero" or "not distinguishable from zero"."""
     return CONCLUSIONS[check.instance("estimate", estimate, Estimate).sign].removesuffix(" from zero")
 
 

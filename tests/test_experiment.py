@@ -271,7 +271,7 @@ def test_reduced_precision_changes_digits_not_what_is_learned_and_leaves_weights
 
 def test_the_cheap_measures_are_the_same_numbers_that_the_whole_set_gives():
     trained = run_once(measures=("curvature",))
-    whole = gst.measure_flatness(trained.model, trained.dataset, 256, 256, k=5)
+    whole = gst.flatness.measure_flatness(trained.model, trained.dataset, 256, 256, k=5)
     alone = {
         f"{split}_{name}"
         for split in ("train", "test")

@@ -232,7 +232,7 @@ def test_power_is_how_often_the_paired_t_test_finds_the_effect():
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.01, 0.03, "above zero"), (-0.03, -0.01, "below zero"), (-0.01, 0.03, "not told apart from zero")],
+    [(0.01, 0.03, "above zero"), (-0.03, -0.01, "below zero"), (-0.01, 0.03, "not distinguishable from zero")],
 )
 def test_the_verdict_follows_from_the_interval(low, high, words):
     assert words in s.verdict(s.Estimate("a against b", (low + high) / 2, low, high, 20))

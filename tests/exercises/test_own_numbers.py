@@ -28,10 +28,10 @@ def test_own_numbers_are_judged_by_their_interval(own):
     exercise, last = own
     cases = {
         ("below zero", "above zero")[last > 0]: [last * share for share in (0.8, 0.9, 1.0, 1.1, 1.2)],
-        "not told apart": [-last, last / 2, -last / 2, last / 3, -last],
+        "not distinguishable": [-last, last / 2, -last / 2, last / 3, -last],
     }
     for verdict, others in cases.items():
-        for said in ("below zero", "above zero", "not told apart"):
+        for said in ("below zero", "above zero", "not distinguishable"):
             solved, sentence = grade(exercise, (numbers(last, others), said))
             assert solved == (said == verdict), sentence
             assert ("6 seeds" in sentence) == solved

@@ -24,7 +24,7 @@ STUDIES = {
 DIFFERENCES = {
     "below zero": (-0.06, -0.05, -0.07, -0.06, -0.05),
     "above zero": (0.06, 0.05, 0.07, 0.06, 0.05),
-    "not told apart": (-0.01, 0.02, 0.0, -0.02, 0.01),
+    "not distinguishable": (-0.01, 0.02, 0.0, -0.02, 0.01),
 }
 
 

@@ -32,13 +32,13 @@ def test_resnet18_has_torchvisions_parameters_except_the_stem():
 
     theirs = torchvision().models.resnet18(num_classes=10)
     stems = (3 * 64 * 9, 3 * 64 * 49)  # a 3x3 stem for small pictures in place of 7x7
-    assert n_parameters(gst.resnet18()) - stems[0] == n_parameters(theirs) - stems[1]
+    assert n_parameters(gst.networks.resnet18()) - stems[0] == n_parameters(theirs) - stems[1]
 
 
 def test_vgg11_has_the_parameters_that_its_filters_add_up_to():
     filters = (3, 64, 128, 256, 256, 512, 512, 512, 512)
     convolutions = sum(9 * a * b + 2 * b for a, b in itertools.pairwise(filters))
-    assert n_parameters(gst.vgg11()) == convolutions + 512 * 10 + 10
+    assert n_parameters(gst.networks.vgg11()) == convolutions + 512 * 10 + 10
 
 
 @ALL
@@ -70,7 +70,7 @@ def test_every_layer_that_a_papers_protocol_prunes_exists(study):
 
 def test_shortcut_is_not_added_on_pruned_channels():
     torch.manual_seed(0)
-    model = gst.resnet20(width=0.5).eval()
+    model = gst.networks.resnet20(width=0.5).eval()
     block, seen = model.layer2[1], []
     block.register_forward_hook(lambda module, inputs, output: seen.append(output))
     gst.prune_filters(model, "layer2.1.conv2", 0.5)

@@ -130,7 +130,7 @@ gst.exercises.check("3.5", (frame, "below zero"))
 OWN_NUMBERS = """
 from gst_tutorial.book.exercises.pruning import smallest_minus_largest
 numbers = {seed: 0.1 * seed for seed in range(5)} | {5: smallest_minus_largest(5)}
-for verdict in ("above zero", "not told apart from zero", "below zero"):
+for verdict in ("above zero", "not distinguishable from zero", "below zero"):
     if gst.exercises.grade("1.5", (numbers, verdict))[0]:
         gst.exercises.check("1.5", (numbers, verdict))
 """

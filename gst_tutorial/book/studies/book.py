@@ -637,11 +637,9 @@ EVERY_EVENT = tuple(sorted({*range(5, 24), *NINE_EVENTS.epochs}))
 def aftermath_configs() -> dict[tuple[str, str], RunConfig]:
     """The arms of `aftermath` by (what, detail)."""
     hit = lambda name, **changes: HALF.replace(intervention=name, **changes)  # noqa: E731
-    again = {
-        (what, ""): config
-        for what, config in anatomy_configs().items()
-        if config.event_epochs  # not "none", not at init
-    }
+    jolts = anatomy_configs()
+    again = ("prune 80%", "zero", "shrink", "shrink, unseen", "shrink all, unseen", "redirect", "zero the head's inputs",
+             "reset the moments")  # fmt: skip
     short = {
         ("shrink, steps compensated", ""): hit("rescale_compensated"),
         ("shrink, unseen", "once, early"): hit("rescale", schedule=(5,)),
@@ -649,29 +647,24 @@ def aftermath_configs() -> dict[tuple[str, str], RunConfig]:
     }
     long = {("longer steps", f"times {size:.0f}"): hit("lengthen_steps", size=size) for size in (4.0, 16.0, 64.0)}
     spike = {("learning rate times 10", "10 batches"): hit("raise_learning_rate", n_batches=10)}
-    unit = {
-        (what, "filters of length 1"): config.replace(unit_filters=True)
-        for what, config in {
-            "twin": hit("placebo", schedule=NINE_EVENTS),
-            "zero": HALF,
-            "redirect": hit("redirect"),
-            "zero the head's inputs": HEAD,
-        }.items()
-    }
-    restored = {
-        (f"zero {share:.0%}, restored", f"after {n} batches"): hit(
-            "zero", prune_fraction=share, schedule=THREE_EVENTS, restore="values", n_batches=n
-        )
-        for share in (0.25, 0.5, 0.75, 1.0)
-        for n in (1, 10, 90)
-    }
     pruned = {
         (f"prune 80%, {target}", f"{n} events"): RANDOM_80.replace(target=target, schedule=evenly(5, 23, n))
         for target in TARGETS
         for n in (2, 7, 19)
     }
     twin = {("twin", ""): hit("placebo", schedule=EVERY_EVENT)}
-    return twin | again | short | long | spike | unit | restored | pruned
+    return twin | {(what, ""): jolts[what] for what in again} | short | long | spike | pruned
+
+
+def _measured(configs: dict[tuple[str, str], RunConfig]) -> list[Arm]:
+    return [
+        Arm(
+            config.replace(measures=("aftermath",)),
+            {"what": what, "detail": detail},
+            ", ".join(filter(None, (what, detail))),
+        )
+        for (what, detail), config in configs.items()
+    ]
 
 
 def aftermath() -> Study:
@@ -681,19 +674,11 @@ def aftermath() -> Study:
     12 to 31 points after the unseen shrink, and that longer steps gained what a shrink gains; one pilot (seed 100) of this
     code found drops of at most 8 points there, compensated shrinks at the twin's accuracy, and longer steps short of it.
     """
-    arms = [
-        Arm(
-            config.replace(measures=("aftermath",)),
-            {"what": what, "detail": detail},
-            ", ".join(filter(None, (what, detail))),
-        )
-        for (what, detail), config in aftermath_configs().items()
-    ]
     return Study(
         "aftermath",
         "What does training do in the epochs after an event, and does accuracy go with that?",
-        arms,
-        FRESH_SEEDS,
+        _measured(aftermath_configs()),
+        FRESH_SEEDS[:10],
         curves=("events",),
         predictions={
             "undisturbed": "An unseen shrink has no delayed drop: test accuracy stays within two points of the twin's.",
@@ -702,6 +687,33 @@ def aftermath() -> Study:
             "training instability": "At equal dose and equal ends, the runs whose delayed drop is larger end more accurate, "
             "within seed.",
             "catapult": "A spike of the learning rate of the whole network gains, too.",
+        },
+    )
+
+
+def aftermath_more() -> Study:
+    """More arms of `aftermath`, predicted together with it: drops of function that are undone, and filters of length 1."""
+    jolts = anatomy_configs()
+    again = ("prune half", "zero, norm given back", "grow", "grow, unseen", "noise, same norm")
+    twin = HALF.replace(intervention="placebo", schedule=NINE_EVENTS)
+    unit = {"twin": twin, **{what: jolts[what] for what in ("zero", "redirect", "zero the head's inputs")}}
+    restored = {
+        (f"zero {share:.0%}, restored", f"after {n} batches"): HALF.replace(
+            prune_fraction=share, schedule=THREE_EVENTS, restore="values", n_batches=n
+        )
+        for share in (0.25, 0.5, 0.75, 1.0)
+        for n in (1, 10, 90)
+    }
+    configs = {("twin", ""): HALF.replace(intervention="placebo", schedule=EVERY_EVENT)}
+    configs |= {(what, ""): jolts[what] for what in again}
+    configs |= {(what, "filters of length 1"): config.replace(unit_filters=True) for what, config in unit.items()}
+    return Study(
+        "aftermath-more",
+        "Is a drop of function that is undone worth anything, and do jolts help filters whose length is fixed?",
+        _measured(configs | restored),
+        FRESH_SEEDS,
+        curves=("events",),
+        predictions={
             "drop of function": "Filters that come back after 1 batch leave no gain of half a point, whatever their share; "
             "after 90 batches they leave one.",
             "filter length": "With all filters kept at length 1, redirecting and zeroing still gain.",
@@ -852,6 +864,6 @@ def studies() -> list[Study]:
         regularizers_tuning(), regularizers(), flatness(), flatness_corrected(), anatomy_tuning(), anatomy(),
         dose_way_end(), resets_and_decay(), flatness_cause(), dose_splits(), tradeoff_splits(), pipelines_tuning(),
         pipelines(), pipelines_doses(), width(), photographs_tuning(), photographs(), photographs_boundary(),
-        head_by_data(), cifar10_small(), cifar10_width(), aftermath(), way_dose_rate_head(), gain_by_data(),
+        head_by_data(), cifar10_small(), cifar10_width(), aftermath(), aftermath_more(), way_dose_rate_head(), gain_by_data(),
         tuning_validation(),
     ]  # fmt: skip
