@@ -244,9 +244,9 @@ def _frames_row(browser, address: str) -> dict:
     how long the page waited for its turn."""
     with visit(browser, address) as here:
         here.open("book/live.html")
-        here.page.get_by_role("button", name="a jolt that nobody sees").click()
+        here.page.get_by_role("button", name="a jolt that changes no prediction").click()
         here.page.get_by_role("button", name="Train a pair").click()
-        here.page.wait_for_function("document.querySelector('.gst-experiment output').textContent.includes('learning')")
+        here.page.wait_for_function("document.querySelector('.gst-experiment output').textContent.includes('training')")
         here.page.evaluate(WATCH)
         browser.start_tracing(page=here.page, categories=["toplevel"])
         here.page.wait_for_selector("[data-gst-live=experiment][data-runs]", timeout=120_000)
@@ -307,9 +307,11 @@ def press_train(page) -> None:
     if page.locator(".gst-experiment").count():
         page.get_by_role("button", name="Train a pair").click()
         page.wait_for_function(
-            "document.querySelector('.gst-experiment output').textContent.includes('learning')", timeout=60_000
+            "document.querySelector('.gst-experiment output').textContent.includes('training')", timeout=60_000
         )
     else:
+        page.get_by_role("button", name="Cut half").first.click()
+        page.wait_for_function("document.querySelectorAll('.gst-filter[aria-pressed=true]').length === 32")
         page.get_by_role("button", name="Keep training").first.click()
         page.wait_for_function(
             "document.querySelector('.gst-click output').textContent.includes('caught up') || "

@@ -29,7 +29,7 @@ export function standing() {
     },
     /** How it ended. @param {number} gain in percentage points */
     verdict(gain) {
-      if (gain > 0) return overtook < 0 && caughtUp < 0 && behind ? "It overtook its twin at the very end." : "It has overtaken its twin.";
+      if (gain > 0) return overtook < 0 ? "It has caught up with its twin." : "It has overtaken its twin.";
       if (gain === 0) return "The two end level.";
       return caughtUp >= 0 || overtook >= 0 ? "It caught up with its twin, but did not stay ahead." : "It never caught up with its twin.";
     },

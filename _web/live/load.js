@@ -1,10 +1,14 @@
-/* The one script of a page with live figures; it may stand there several times. Browsers import no modules from the file
-   system, so there it says in a sentence what to do. */
+/* The one script of a page with live figures. It is right after the first of them, which answers before the rest of a long
+   page has arrived. Browsers import no modules from the file system, so there it says in a sentence what to do. */
 (function () {
-  var here = document.currentScript.src;
+  var here = document.currentScript.src, first = document.currentScript.previousElementSibling;
   function start() {
     if (location.protocol !== "file:") {
-      import(new URL("page.js", here).href);
+      import(new URL("page.js", here).href).then(function (page) {
+        if (document.readyState !== "loading") return page.mountAll();
+        if (first && first.dataset.gstLive === "click") page.mountOne(first);
+        document.addEventListener("DOMContentLoaded", page.mountAll);
+      });
       return;
     }
     document.querySelectorAll("[data-gst-live]:not([data-live])").forEach(function (root) {
@@ -15,6 +19,6 @@
       root.append(words);
     });
   }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  if (location.protocol === "file:" && document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();

@@ -17,9 +17,13 @@ if (![...document.styleSheets].some(({ href }) => href?.split("?")[0] === sheet)
   await new Promise((done) => { link.onload = link.onerror = done; });
 }
 
-for (const root of document.querySelectorAll("[data-gst-live]:not([data-live])")) {
+export const mountAll = () => Promise.all([...document.querySelectorAll("[data-gst-live]")].map(mountOne));
+
+/** Puts the figure into a place, unless it is there already. */
+export async function mountOne(/** @type {Element} */ root) {
+  if ("live" in /** @type {HTMLElement} */ (root).dataset) return;
   const kind = /** @type {HTMLElement} */ (root).dataset.gstLive ?? "";
-  if (!Object.hasOwn(KINDS, kind)) continue;
+  if (!Object.hasOwn(KINDS, kind)) return;
   /** @type {any} */ (root).dataset.live = "loading"; // its place stays as tall as it is until the figure is there
   // What stood there (words, for readers without scripts) stays if the figure cannot be made.
   const words = [...root.childNodes];
@@ -28,7 +32,10 @@ for (const root of document.querySelectorAll("[data-gst-live]:not([data-live])")
     await mount(/** @type {HTMLElement} */ (root));
     /** @type {any} */ (root).dataset.live = "";
   } catch (error) {
-    root.replaceChildren(...words);
+    /** @type {HTMLElement} */ (root).dataset.dead = ""; // no button is shown that would do nothing
+    const note = document.createElement("p");
+    note.textContent = "Part of this page did not arrive, so the figure does not answer. Reload the page to try again.";
+    root.replaceChildren(...words, note);
     console.warn(error);
   }
 }

@@ -8,7 +8,7 @@ import { Stopped, trainer } from "./trainer.js";
 import { el } from "./dom.js";
 
 const LONG = 60; // seconds; a run that takes longer can be cut short
-const LEAST = 3; // epochs after the last event before that is offered: the two must have had time to compare
+const LEAST = 8; // epochs after the last event before that is offered: the two must have had time to compare
 
 /** A progress bar with the time that is left, and a button that ends a long run early. @param {HTMLElement} [built] in the page already */
 export function progress(built) {

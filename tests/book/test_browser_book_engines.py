@@ -41,7 +41,7 @@ def test_landing_page_trains_to_a_gain_above_one_point(tab, address):
     tab.wait("document.querySelector('.gst-filter').getAttribute('aria-pressed') === 'true'")
     tab.click(button(tab, "Cut 80%", "[data-gst-live=click]"))
     tab.wait("document.querySelectorAll('.gst-filter[aria-pressed=true]').length === 51")
-    tab.click(button(tab, "Train on", "[data-gst-live=click]"))
+    tab.click(button(tab, "Keep training", "[data-gst-live=click]"))
     tab.wait("document.querySelector('[data-gst-live=click][data-gain]')", seconds=400)
     assert float(tab.js("document.querySelector('[data-gst-live=click]').dataset.gain")) > 1
     assert tab.errors() == []

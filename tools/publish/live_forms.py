@@ -24,7 +24,7 @@ from tools.pages.click_figure import container  # noqa: E402
 PLACE = re.compile(r'<div data-gst-live="(?P<kind>\w+)"(?P<rest>[^>]*)>(?P<words>.*?)</div>', re.DOTALL)
 SCRIPT = re.compile(r'<script src="[^"]*_static/live/load\.js"></script>')
 #: The recorded answer that a page shows where `gst.widgets.run_explorer` has no kernel.
-EXPLORER = '<div class="gst-card gst-answer '
+EXPLORER = re.compile(r'<div class="gst-card gst-answer [^"]*"><div class="gst-sides">')
 WORDS = "With scripts, this page trains the run you choose beside its twin. Below is one that was recorded."
 CHAPTER = re.compile(r"book/(\d\d)_")
 FORMS = {"03": "tradeoff", "04": "noise", "05": "flatness", "06": "anatomy", "07": "pipelines"}
@@ -48,24 +48,27 @@ def prepare(app: Sphinx, page: str, template: str, context: dict, doctree) -> No
     kinds = [found["kind"] for found in PLACE.finditer(body)]
     if not kinds:
         return
-    body = SCRIPT.sub("", PLACE.sub(functools.partial(filled, page=page), body))
     static = context["pathto"]("_static/live/", resource=True)
+    # Right after the first place: the figure there answers before the rest of a long page has arrived.
+    start = PLACE.search(body := SCRIPT.sub("", body)).end()
+    body = PLACE.sub(filled, body[:start]) + f'<script src="{static}load.js"></script>' + PLACE.sub(filled, body[start:])
     sheet = f'<link rel="stylesheet" href="{static}live.css">'
     preload = PRELOAD.format(static=static, names=json.dumps(chain(kinds)))
     context["metatags"] = context.get("metatags", "") + sheet + preload
-    context["body"] = body + f'<script src="{static}load.js"></script>'
+    context["body"] = body
 
 
 def with_form(body: str, page: str) -> str:
     """The body with a form before the recorded answer of a chapter's explorer, unless the chapter has placed one itself."""
-    chapter, at = CHAPTER.match(page), body.rfind(EXPLORER)  # the last one: earlier cards answer other questions
-    if not (chapter and chapter[1] in FORMS) or at < 0 or 'data-gst-live="try"' in body:
+    chapter, answers = CHAPTER.match(page), list(EXPLORER.finditer(body))
+    if not (chapter and chapter[1] in FORMS and answers) or 'data-gst-live="try"' in body:
         return body
+    at = answers[-1].start()  # earlier cards answer other questions
     form = f'<div data-gst-live="try" data-form="{FORMS[chapter[1]]}"><noscript>{WORDS}</noscript></div>'
     return body[:at] + form + body[at:]
 
 
-def filled(found: re.Match, page: str) -> str:
+def filled(found: re.Match) -> str:
     """The place with what stands there before its script has arrived."""
     if found["kind"] != "click":
         return found[0]
