@@ -15,9 +15,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import gst_tutorial as gst
-from gst_tutorial.compaction import compact
 from gst_tutorial.data import torchvision
-from gst_tutorial.tracing import CONVOLUTIONS
+from gst_tutorial.graph.compact import compact
+from gst_tutorial.graph.labels import CONVOLUTIONS
 
 NAMES = (
     "torchvision/resnet18", "torchvision/squeezenet1_1", "torchvision/densenet121", "torchvision/googlenet",
@@ -132,7 +132,7 @@ def _coupled(model: torch.nn.Module, x: torch.Tensor) -> dict[str, float]:
         layer.mask.mask[:] = 1
         layer.mask.mask[: layer.mask.n_filters // 2] = 0
     start = time.perf_counter()
-    small = compact(model, skip_uncuttable=True, example_input=x)
+    small = compact(model, skip_uncuttable=True)
     seconds = time.perf_counter() - start
     with torch.no_grad():
         masked, cut = model.eval()(x), small.eval()(x)

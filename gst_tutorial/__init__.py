@@ -23,20 +23,20 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.book import widgets as widgets
     from gst_tutorial.book.recorded import recorded as recorded
     from gst_tutorial.book.recorded import recorded_names as recorded_names
-    from gst_tutorial.compaction import compact as compact
     from gst_tutorial.config import RunConfig as RunConfig
     from gst_tutorial.data import Dataset as Dataset
     from gst_tutorial.data import load as load
     from gst_tutorial.experiment import Experiment as Experiment
     from gst_tutorial.experiment import RunResult as RunResult
     from gst_tutorial.experiment import run as run
+    from gst_tutorial.graph.compact import compact as compact
+    from gst_tutorial.graph.make_prunable import make_prunable as make_prunable
     from gst_tutorial.instability import PruningEvent as PruningEvent
     from gst_tutorial.instability import accuracy as accuracy
     from gst_tutorial.instability import correct as correct
     from gst_tutorial.instability import instability_of as instability_of
     from gst_tutorial.instability import measure_instability as measure_instability
     from gst_tutorial.masks import FilterMask as FilterMask
-    from gst_tutorial.masks import make_prunable as make_prunable
     from gst_tutorial.masks import prunable_layers as prunable_layers
     from gst_tutorial.masks import sparsity as sparsity
     from gst_tutorial.networks import conv1d_net as conv1d_net
@@ -58,7 +58,9 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
 __version__ = "0.1.0"
 
 _NAMES = {
-    "masks": ("FilterMask", "make_prunable", "prunable_layers", "sparsity"),
+    "masks": ("FilterMask", "prunable_layers", "sparsity"),
+    "graph.make_prunable": ("make_prunable",),
+    "graph.compact": ("compact",),
     "scores": ("filter_scores",),
     "pruning": ("choose_filters", "kept_filters", "prune_filters", "restore_filters"),
     "schedules": ("PruneSchedule", "Schedule"),
@@ -68,7 +70,6 @@ _NAMES = {
     "experiment": ("Experiment", "RunResult", "run"),
     "data": ("Dataset", "load"),
     "networks": ("conv1d_net",),
-    "compaction": ("compact",),
     "studies.study": ("Arm", "Study"),
     "studies.sweep": ("sweep",),
     "studies.store": ("ResultStore",),

@@ -127,7 +127,8 @@ class RunConfig(Recipe):
         restore: what the hit filters get back after `n_batches`: nothing ("no"), their weights and batch norm as they were
             before the event ("values"), or the length of their weights ("norm").
         mask: for "prune": the mask acts on the output of batch norm ("norm"), or on that of the convolution ("conv"), where
-            batch norm's constant remains, as in the paper's figure 5; see `gst_tutorial.masks.mask_convolutions_alone`.
+            batch norm's constant remains, as in the paper's figure 5; see
+            `gst_tutorial.graph.make_prunable.mask_convolutions_alone`.
         measures: extra measurements of the trained network: "flatness", see `gst.flatness.measure_flatness`; "curvature",
             the part of it that a larger network can afford; "sharpness", see `gst.flatness.measure_sharpness`, which can
             compare runs that differ in loss, weights and size; or your own function of the trained network and its

@@ -19,6 +19,7 @@ from gst_tutorial.checkpoint import Checkpoint
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data import dataset as data
 from gst_tutorial.events import Events, layers_hit
+from gst_tutorial.graph.make_prunable import mask_convolutions_alone
 from gst_tutorial.instability import PruningEvent, accuracy
 from gst_tutorial.networks import network
 from gst_tutorial.training import Callback, Diverged, train
@@ -85,7 +86,7 @@ def build_model(config: RunConfig, dataset: data.Dataset) -> nn.Module:
             filter_dropout=config.filter_dropout,
         )
     if config.mask == "conv":
-        masks.mask_convolutions_alone(model)
+        mask_convolutions_alone(model)
     names = layers_hit(config, model)
     for name in config.layers:
         check.one_of("layers", name, names)

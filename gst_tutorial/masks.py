@@ -1,7 +1,7 @@
 """Networks whose filters can be switched off.
 
-Read `FilterMask` first: it is all that pruning is in this book. `make_prunable` puts one where it silences a filter, in any
-network; where that is, tracing.py finds out. The networks themselves are ordinary modules, in networks/.
+Read `FilterMask` first: it is all that pruning is in this book. `gst.make_prunable`, in graph/, puts one into any network
+where it silences a filter; the networks of the book, in networks/, are ordinary modules that have their masks already.
 """
 
 from __future__ import annotations
@@ -9,16 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial import proof, tracing
-from gst_tutorial.tracing import CONVOLUTIONS, Placement, Plan, Site
-
-BEHIND = ("norm", "conv")
 
 
 class FilterMask(nn.Module):
@@ -41,6 +36,7 @@ class FilterMask(nn.Module):
     def __init__(self, n_filters: int):
         super().__init__()
         self.register_buffer("mask", torch.ones(check.integer("n_filters", n_filters, 1, check.MOST)))
+        self.applied: set[str] | None = None  # since the convolution ran, the modules at which the mask was applied
 
     @property
     def n_filters(self) -> int:
@@ -68,10 +64,10 @@ class FilterMask(nn.Module):
 
 
 def _all_ones(mask: torch.Tensor) -> bool:
-    """Whether multiplying by the mask can be left out: the same numbers to the bit, without two passes over the activations.
+    """Return True if multiplying by the mask can be left out, which saves two passes over the activations.
 
-    Asked anew each time, so that a mask may be changed in any way. Not on a GPU, which would have to be waited for, and not
-    where the network is being translated, since the answer would become a part of the translation.
+    This is asked in every forward pass, so that a mask may be changed in any way. The answer is always False on a GPU,
+    which we would have to wait for, and while the network is compiled or traced, where it would become part of the result.
     """
     if mask.device.type != "cpu" or mask.requires_grad or type(mask) is not torch.Tensor:
         return False
@@ -86,7 +82,7 @@ def _all_ones(mask: torch.Tensor) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class PrunableLayer:
-    """A convolution, the batch norm behind it (None if the network has none), and the mask on their output."""
+    """A convolution, the batch norm that alone reads it (None if there is none), and the mask on their output."""
 
     name: str
     conv: nn.Module
@@ -111,164 +107,46 @@ class PrunableLayers(dict):
         return "\n".join([*lines, *(f"{name}: no mask, {reason}" for name, reason in self.skipped.items())])
 
 
-def _apply_masks(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
-    """The hook of every module whose output is masked. What it multiplies by lies in `module.masked_by`."""
-    for mask, dim, index in module.masked_by:
+def apply_masks(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
+    """Multiply a module's output by the masks in `module.masked_by`; the forward hook of every masked module."""
+    for mask, site, index in module.masked_by:
+        if mask.applied is not None:
+            mask.applied.add(site.module)
         if mask is module._modules.get("filter_mask"):
             output = mask(output)
         elif not _all_ones(mask.mask):
             factor = mask.mask if index is None else _spread(mask.mask, index)
             shape = [1] * output.dim()
-            shape[dim] = -1
+            shape[site.dim] = -1
             output = output * factor.to(output.device, output.dtype).view(shape)
     return output
 
 
+def expect_mask(conv: nn.Module, inputs, output: torch.Tensor) -> None:
+    """Note that a masked convolution ran, so that its mask has to be applied; runs before `apply_masks`."""
+    mask = conv.has_mask[0]
+    if not torch.compiler.is_compiling() and output.device == mask.mask.device:  # else: a replica of DataParallel
+        mask.applied = mask.applied or set()
+
+
+def check_masks(model: nn.Module, inputs, output) -> None:
+    """Raise an error if a pruned layer ran without its mask; the forward hook of the whole network."""
+    if torch.compiler.is_compiling():
+        return
+    for mask in model.has_masks:
+        applied, mask.applied = mask.applied, None
+        if applied is not None and not any(path <= applied for path in mask.paths) and not _all_ones(mask.mask):
+            prunable_layers(model)  # raises an error that says so if the mask was lost
+            raise RuntimeError(
+                f"Layer {mask.conv_name!r} is pruned and ran, but its mask was not applied: the forward pass took a path "
+                f"that the example of make_prunable did not take. Give an example of each path with example_inputs=[...]."
+            )
+
+
 def _spread(mask: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """The mask's value for each position along a dimension that also holds other channels: there, 1."""
+    """The mask's value at each position along a dimension, and 1 at the positions of other channels (index -1)."""
     index = index.to(mask.device)
     return torch.where(index < 0, 1.0, mask[index.clamp_min(0)])
-
-
-def make_prunable(
-    model: nn.Module,
-    example_input: Any = None,
-    layers: Iterable[str] | None = None,
-    *,
-    verbose: bool = False,
-) -> nn.Module:
-    """Put a `FilterMask` behind every convolution of `model` whose filters can be silenced. The model is changed in place.
-
-    One example is passed through the network to see where each filter's channel goes, whatever the modules are called.
-    The mask multiplies the output of the batch norm that alone reads the convolution, else the convolution's own output
-    (its bias is then masked, too). Where zeros become something else further on (a group norm's shift, a depthwise
-    convolution's bias, a batch norm behind a concatenation) it multiplies that module's output as well, so that each
-    layer that reads the channel sees exactly zero. On channels pruned in the last convolution of a residual branch the
-    shortcut is not added.
-
-    Left out, each with its reason in `prunable_layers(model).skipped`: convolutions whose channels are the network's
-    output, gates, shortcuts, parts of other sums, depthwise and transposed convolutions, and those whose channels
-    cannot be followed.
-
-    The result is proved before it is returned: with half of each layer pruned at random, no layer reads anything but
-    zeros there, no weight of a pruned filter changes the output by a bit, and none gets a gradient.
-
-    Args:
-        model: any torch network with `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d` modules.
-        example_input: a small batch of what the network reads, such as `x_train[:2]`, on the network's device; a tuple
-            stands for several arguments, a dict for named ones. The package's own networks have their masks already.
-        layers: names of convolutions as in `model.named_modules()`; None takes all that can be masked.
-        verbose: print the table of layers and reasons.
-
-    Returns:
-        The same `model`. Load pretrained weights before, since the masks join the state dict.
-
-    Raises:
-        ValueError: no example, one that does not fit, no convolution that could be masked, a name that is unknown or
-            cannot be masked (with its reason), or a model that has masks already.
-        RuntimeError: a mask that does not silence its filters; the message names the layer and its reader.
-    """
-    check.network("model", model)
-    if any(isinstance(module, FilterMask) for module in model.modules()):
-        raise ValueError("model has filter masks already; make_prunable is called once per network.")
-    if not any(isinstance(module, CONVOLUTIONS) for module in model.modules()):
-        raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked.")
-    if layers is not None:
-        layers = check.many("layers", layers)
-    check.flag("verbose", verbose)
-    if isinstance(example_input, str) or (
-        isinstance(example_input, (list, tuple)) and any(isinstance(item, str) for item in example_input)
-    ):
-        raise TypeError(f"example_input={example_input!r} must be data; names go to layers={example_input!r}.")
-    if example_input is None:
-        raise ValueError(
-            f"example_input is missing: make_prunable follows data through model={type(model).__name__} and does not "
-            f"guess their shape. Give a small batch of what the network reads, such as example_input=x_train[:2]."
-        )
-    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
-        raise ValueError(f"model={type(model).__name__} has lazy layers: run it once on example_input first.")
-
-    plan = tracing.follow(model, example_input)
-    if layers is not None:
-        wanted = {check.one_of("layers", name, [*plan.placements, *plan.skipped]) for name in layers}
-        for name in wanted & plan.skipped.keys():
-            raise ValueError(f"layers={name!r} cannot be masked: {plan.skipped[name]}.")
-        plan.skipped.update({name: "not among layers" for name in plan.placements if name not in wanted})
-        plan.placements = {name: found for name, found in plan.placements.items() if name in wanted}
-    if not plan.placements:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(plan.skipped.items())[:4])
-        raise ValueError(f"model={type(model).__name__} has no convolution whose filters could be masked ({reasons}).")
-    put_masks(model, plan)
-    try:
-        proof.prove(model, example_input, prunable_layers(model), plan)
-    except BaseException:
-        remove_masks(model)
-        raise
-    if hasattr(model, "_orig_mod") or any(hasattr(module, "_orig_mod") for module in model.modules()):
-        torch._dynamo.reset()  # what is compiled already knows nothing of the masks
-    if verbose:
-        print(prunable_layers(model))
-    return model
-
-
-def put_masks(model: nn.Module, plan: Plan) -> None:
-    """Place the masks of a `tracing.Plan`, unchecked. The networks of this package state theirs, see `tracing.stated`."""
-    for name, reason in plan.skipped.items():
-        model.get_submodule(name).without_mask = reason
-    for name, placement in plan.placements.items():
-        conv = model.get_submodule(name)
-        holder = placement.norm or name
-        mask = FilterMask(conv.out_channels).to(conv.weight.device)
-        # How `prunable_layers` finds the parts together again, and how a lost mask is noticed.
-        mask.conv_name, mask.norm_name = name, placement.norm
-        mask.sites = tuple(site.module for site in placement.sites)
-        conv.has_mask = (mask,)  # in a tuple it is no submodule: one mask, one entry in the state dict
-        model.get_submodule(holder).filter_mask = mask
-        for site in placement.sites:
-            module = model.get_submodule(site.module)
-            if _apply_masks not in module._forward_hooks.values():
-                module.masked_by = ()
-                module.register_forward_hook(_apply_masks)
-            index = None if site.index is None else torch.tensor(site.index)
-            module.masked_by = (*module.masked_by, (mask, site.dim, index))
-
-
-def remove_masks(model: nn.Module, keep: Iterable[str] = ()) -> None:
-    """Take the masks and all that was noted about them out of `model`, but leave those of the layers named in `keep`."""
-    kept = {model.get_submodule(name).has_mask[0] for name in keep}
-    for module in list(model.modules()):
-        if "masked_by" in module.__dict__:
-            module.masked_by = tuple(entry for entry in module.masked_by if entry[0] in kept)
-            if not module.masked_by:
-                del module.masked_by
-                for key, hook in list(module._forward_hooks.items()):
-                    if hook is _apply_masks:
-                        del module._forward_hooks[key]
-        mask = getattr(module, "filter_mask", None)
-        if isinstance(mask, FilterMask) and mask not in kept:
-            del module.filter_mask
-        if "has_mask" in module.__dict__ and module.has_mask[0] not in kept:
-            del module.has_mask
-        module.__dict__.pop("without_mask", None)
-
-
-def mask_convolutions_alone(model: nn.Module) -> None:
-    """Put each mask of `model` behind its convolution and nothing else, in place; filters that were pruned are back.
-
-    A batch norm behind it turns the zeros into a constant, which goes on learning: what the paper calls pruning where it
-    compares it with noise (figure 5).
-
-    Raises:
-        ValueError: a network with residual blocks, where the shortcut is masked, too.
-    """
-    layers = prunable_layers(model)
-    for name, layer in layers.items():
-        if len(layer.mask.sites) > 1:
-            raise ValueError(
-                f"mask='conv' is for networks without residual blocks: layer {name!r} is masked at {layer.mask.sites}."
-            )
-    remove_masks(model)
-    put_masks(model, Plan({name: Placement(None, [Site(name)]) for name in layers}, layers.skipped))
 
 
 def prunable_layers(model: nn.Module) -> PrunableLayers:
@@ -278,8 +156,8 @@ def prunable_layers(model: nn.Module) -> PrunableLayers:
         A dict; its attribute `skipped` gives the reason for each convolution without a mask, and `print` shows both.
 
     Raises:
-        ValueError: a mask is there that nothing applies any more, or a convolution whose mask is gone: after fusing,
-            converting or replacing modules.
+        ValueError: no module applies one of the masks any more, or a convolution has lost its mask, because modules were
+            fused, converted or replaced.
     """
     check.network("model", model)
     layers, found = {}, set()
@@ -315,7 +193,7 @@ def prunable_layers(model: nn.Module) -> PrunableLayers:
 
 
 def _applies(module: nn.Module, mask: FilterMask) -> bool:
-    hooked = _apply_masks in module._forward_hooks.values()
+    hooked = apply_masks in module._forward_hooks.values()
     return hooked and any(mine is mask for mine, _, _ in module.__dict__.get("masked_by", ()))
 
 

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import gst_tutorial as gst
+from gst_tutorial.graph.make_prunable import mask_convolutions_alone
+from gst_tutorial.masks import FilterMask
 
 PRUNED = torch.tensor([0, 3, 4, 9, 17, 40, 63])
 
@@ -510,7 +512,7 @@ def test_a_mask_behind_the_convolution_zeroes_its_output_and_leaves_batch_norm_i
     model = gst.make_prunable(
         nn.Sequential(conv, norm, nn.ReLU(), nn.Flatten(), nn.Linear(28, 3)), torch.randn(2, 2, 9)
     )
-    gst.masks.mask_convolutions_alone(model)
+    mask_convolutions_alone(model)
     features = model[:3]
     gst.prunable_layers(model)["0"].mask.mask[:2] = 0
     weight = (conv.weight * torch.tensor([0.0, 0.0, 1.0, 1.0])[:, None, None]).detach()
@@ -527,9 +529,9 @@ def test_a_mask_behind_the_convolution_zeroes_its_output_and_leaves_batch_norm_i
 
 def test_masks_behind_convolutions_are_refused_in_residual_blocks_and_by_compact():
     with pytest.raises(ValueError, match="mask='conv' is for networks without residual blocks"):
-        gst.masks.mask_convolutions_alone(gst.networks.resnet20(width=0.25))
+        mask_convolutions_alone(gst.networks.resnet20(width=0.25))
     model = gst.conv1d_net()
-    gst.masks.mask_convolutions_alone(model)
+    mask_convolutions_alone(model)
     gst.prune_filters(model, "conv3", 0.5)
     with pytest.raises(ValueError, match="conv3"):
         gst.compact(model)
@@ -551,7 +553,7 @@ def test_a_run_prunes_behind_the_convolution_from_the_same_initial_weights():
 
 
 def test_a_mask_that_silences_nothing_changes_no_bit_and_one_that_is_changed_in_any_way_acts_at_once():
-    mask, x = gst.masks.FilterMask(4), torch.randn(3, 4, 5)
+    mask, x = FilterMask(4), torch.randn(3, 4, 5)
     assert torch.equal(mask(x), x)
     mask.mask[1] = 0  # in place
     copied = copy.deepcopy(mask)

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from gst_tutorial import references
+from gst_tutorial.graph.make_prunable import make_prunable
 from gst_tutorial.instability import check_logits
-from gst_tutorial.masks import make_prunable, prunable_layers
+from gst_tutorial.masks import prunable_layers
 from gst_tutorial.networks.cifar import resnet18, resnet20, resnet56, trained_vgg11, vgg11
 from gst_tutorial.networks.small import conv1d_net, conv2d_net
 

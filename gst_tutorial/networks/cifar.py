@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import put_masks
+from gst_tutorial.graph.labels import stated
+from gst_tutorial.graph.make_prunable import put_masks
 from gst_tutorial.networks.small import check_head, scaled
-from gst_tutorial.tracing import Plan, stated
 
 MOST_PIXELS = 4096  # of a side; also the most channels
 # Written by tools/photographs.py; the file's metadata say how.
@@ -64,7 +64,7 @@ def vgg11(
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
     layers["head"] = nn.Linear(n_in * size[0] * size[1], n_classes)
-    return _finished(nn.Sequential(layers), stated({f"conv{i}": (f"bn{i}",) for i in range(1, 9)}))
+    return _finished(nn.Sequential(layers), input_shape, {f"conv{i}": (f"bn{i}",) for i in range(1, 9)})
 
 
 def trained_vgg11() -> nn.Sequential:
@@ -191,7 +191,7 @@ def _resnet(filters, blocks_per_stage, shortcut, n_classes, input_shape, width, 
             masked[f"{name}.conv2"] = (f"{name}.bn2", name)  # and after the sum: a pruned channel gets no shortcut
             if isinstance(block.shortcut, nn.Sequential):
                 skipped[f"{name}.shortcut.0"] = f"the shortcut of the sum in ResidualBlock {name!r}"
-    return _finished(network, stated(masked, skipped))
+    return _finished(network, input_shape, masked, skipped)
 
 
 def _image_shape(input_shape) -> list[int]:
@@ -200,6 +200,6 @@ def _image_shape(input_shape) -> list[int]:
     return [check.integer("input_shape", value, 1, MOST_PIXELS) for value in input_shape]
 
 
-def _finished(network: nn.Module, plan: Plan) -> nn.Module:
-    put_masks(network, plan)
+def _finished(network: nn.Module, input_shape, masked: dict, skipped: dict | None = None) -> nn.Module:
+    put_masks(network, stated(masked, skipped, torch.zeros(2, *input_shape)))
     return network.to(memory_format=torch.channels_last)

@@ -6,11 +6,12 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import put_masks
-from gst_tutorial.tracing import stated
+from gst_tutorial.graph.labels import stated
+from gst_tutorial.graph.make_prunable import put_masks
 
 
 def conv1d_net(
@@ -138,5 +139,6 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
         raise ValueError(f"input_shape={tuple(input_shape)} and n_classes={n_classes}: the head has too many weights.")
     layers["head"] = nn.Linear(n_features, n_classes)
     network = nn.Sequential(layers)
-    put_masks(network, stated({f"conv{i}": (f"bn{i}",) for i in range(1, len(channels) + 1)}))
+    masked = {f"conv{i}": (f"bn{i}",) for i in range(1, len(channels) + 1)}
+    put_masks(network, stated(masked, None, torch.zeros(2, *input_shape)))
     return network

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import gst_tutorial as gst
-from gst_tutorial import tracing
 from gst_tutorial.data import torchvision
+from gst_tutorial.graph.labels import CONVOLUTIONS
 from tests.zoo.exact import assert_exact, readers_that_see_zeros, shaken
 
 torchvision()  # before timm, which imports it
@@ -77,7 +77,7 @@ def table():
 @pytest.mark.parametrize(("library", "name"), CASES, ids=[name for _, name in CASES])
 def test_a_network_of_others_is_exact_or_refused_with_its_reason(library, name, table):
     model, x = network(library, name), torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    n = sum(isinstance(module, tracing.CONVOLUTIONS) for module in model.modules())
+    n = sum(isinstance(module, CONVOLUTIONS) for module in model.modules())
     start = time.perf_counter()
     plain = copy.deepcopy(model) if name in JUDGED else None
     if NETWORKS[library][name] is None:
