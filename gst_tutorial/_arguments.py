@@ -6,9 +6,12 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable, Sized
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # the statistics check their arguments here, and work without torch
+    import torch
 
 # More filters, events, epochs or seeds than anybody needs; larger numbers would fill the memory before they failed.
 MOST = 10**6
@@ -78,6 +81,8 @@ def instance(argument: str, value, kind: type, what: str = ""):
 
 def network(argument: str, value):
     """Return `value` if it is a module of torch."""
+    import torch
+
     return instance(argument, value, torch.nn.Module, "torch.nn.Module")
 
 
@@ -97,6 +102,8 @@ def many(argument: str, value, what: str = "names") -> list:
 
 def examples(argument: str, value, n: int | None = None):
     """Return `value` if it is a tensor of examples, at least one (of `n`, if that is given)."""
+    import torch
+
     instance(argument, value, torch.Tensor)
     if value.dim() == 0 or len(value) == 0 or (n is not None and len(value) != n):
         wanted = "at least one example" if n is None else f"{n} examples"
@@ -106,6 +113,8 @@ def examples(argument: str, value, n: int | None = None):
 
 def output_of(model, x: torch.Tensor) -> torch.Tensor:
     """Return the output of a network for `x`; a ValueError says that they do not fit."""
+    import torch
+
     try:
         output = model(x)
     except (RuntimeError, TypeError, IndexError, ValueError, AttributeError, NotImplementedError) as error:
@@ -128,6 +137,8 @@ def numbers_of(argument: str, value) -> np.ndarray:
 
 def index(argument: str, value, size: int) -> torch.Tensor:
     """Return `value` if it says which of `size` filters are meant: whole numbers below it, or a bool for each."""
+    import torch
+
     instance(argument, value, torch.Tensor)
     if value.dtype == torch.bool and value.shape == (size,):
         return value
@@ -156,6 +167,8 @@ def frame(argument: str, value, /, **columns):
 
 def device(argument: str, value):
     """Return `value` if it names a kind of device that torch knows, here or not, such as "cpu" or "cuda:1"."""
+    import torch
+
     try:
         if isinstance(value, str):
             torch.device(value)
@@ -167,6 +180,8 @@ def device(argument: str, value):
 
 def device_here(argument: str, value: str) -> str:
     """Return `value` if tensors can be made on that device on this machine."""
+    import torch
+
     try:
         torch.empty(1, device=value)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts

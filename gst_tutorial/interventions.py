@@ -65,7 +65,7 @@ class Site:
 def prune(site: Site) -> None:
     """Mask the filters permanently: later layers receive zeros from them.
 
-    When: the filters should stay away; `gst.compact` can then cut them out of the network.
+    When: you want the filters gone permanently. `gst.compact` can then cut them out of the network.
     Values: `prune_fraction` 0.4 to 0.9, in one to nineteen events (study `dose-way-end`); "init" as control.
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, section 3.
     """
@@ -73,9 +73,9 @@ def prune(site: Site) -> None:
 
 
 def zero(site: Site) -> None:
-    """Set the filters' weights (and biases) to zero. They may grow again from the next batch on.
+    """Set the filters' weights (and biases) to zero. They can grow back, starting with the next batch.
 
-    When: to find out whether filters must stay away at all.
+    When: you want to know whether filters have to stay away at all.
     Values: half of a layer, nine times (study `jolts`); `n_batches` 1 to 90 (study `noise`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure 5.
     """
@@ -85,8 +85,8 @@ def zero(site: Site) -> None:
 def silence(site: Site) -> None:
     """Set weights, biases, and batch norm's scale and shift to zero, so that the filters output nothing.
 
-    When: filters should be absent for some batches, as if pruned, and then come back as they were.
-    Values: `restore="values"`, `n_batches` of some epochs (study `paper-figD2`).
+    When: filters should be absent for some batches, as if they were pruned, and then return unchanged.
+    Values: `restore="values"`, with `n_batches` of some epochs (study `paper-figD2`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure D2.
     """
     scale_weights(site.layer, site.units, 0.0)
@@ -99,7 +99,7 @@ def scale(site: Site, size: float = 0.25) -> None:
     """Multiply the filters' weights by `size`. *Visible*: evaluation divides by the old running deviation, so outputs
     shrink until batch norm has caught up; a size above 1 makes them grow.
 
-    When: to find out whether shorter filters alone help. The accuracy at the event shows it.
+    When: you want to know whether shorter filters help, and accuracy may drop at the event.
     Values: 0.25 (study `anatomy`); above 1 as the control that should hurt.
     Source: "shrink" of Ash and Adams, *On warm-starting neural network training*, NeurIPS 2020.
     """
@@ -110,7 +110,7 @@ def rescale(site: Site, size: float = 0.25) -> None:
     """Multiply the filters' weights by `size` and batch norm's running statistics with them. *Function-preserving*: no
     prediction changes, but each later step turns the filters' direction further (by about 1 / size^2 for SGD).
 
-    When: only the step length should change; the instability is 0 by construction.
+    When: you want to change the step length and nothing else. The instability is 0 by construction.
     Values: 0.25 (studies `anatomy`, `flatness-cause`).
     Source: ours; for the step length van Laarhoven, *L2 regularization versus batch and weight normalization*, 2017.
     """
@@ -137,7 +137,7 @@ def rescale_compensated(site: Site, size: float = 0.25) -> StepLengths:
     """Shrink as `rescale` does, and from then on multiply the filters' steps by `size`, too. A step then turns a filter by
     the angle by which it would have turned the long one. The filters of the event before get their length and steps back.
 
-    When: as the control of `rescale`: short filters without long steps.
+    When: you need a control for `rescale`: short filters whose steps stay short, too.
     Values: 0.25 (study `aftermath`).
     Source: ours. Adam's averages are rescaled with the gradient, which grows by 1 / size.
     """
@@ -156,7 +156,7 @@ def rescale_compensated(site: Site, size: float = 0.25) -> StepLengths:
 def lengthen_steps(site: Site, size: float = 4.0) -> StepLengths:
     """Multiply each step of the filters by `size` until the layer's next event. No weight changes at the event.
 
-    When: steps should get longer without a shrink.
+    When: steps should get longer although the filters keep their length.
     Values: 4, 16 and 64 (study `aftermath`).
     Source: ours.
     """
@@ -170,7 +170,7 @@ def lengthen_steps(site: Site, size: float = 4.0) -> StepLengths:
 def raise_learning_rate(site: Site, size: float = 10.0) -> StepLengths:
     """Multiply the next step of *all* parameters by `size`; with `n_batches`, each of as many steps.
 
-    When: the whole network should be shaken, without a choice of filters.
+    When: you want to shake the whole network, without choosing filters.
     Values: 10 for 10 batches (study `aftermath`).
     Source: compare Lewkowycz et al., *The large learning rate phase of deep learning: the catapult mechanism*, 2020.
     """
@@ -180,10 +180,10 @@ def raise_learning_rate(site: Site, size: float = 10.0) -> StepLengths:
 
 
 def placebo(site: Site) -> None:
-    """Change nothing. Its events are measured like any other's: the twin of a run with events.
+    """Change nothing. Its events are measured like any others, so it is the twin of a run with events.
 
-    When: the time after an event should be compared with the same time without one.
-    Values: no size.
+    When: you compare the time after an event with the same time without one.
+    Values: it has no size.
     Source: ours.
     """
 
@@ -191,7 +191,7 @@ def placebo(site: Site) -> None:
 def gaussian(site: Site, size: float = 1.0) -> None:
     """Add Gaussian noise of `size` times the standard deviation of all weights of the layer's untouched filters.
 
-    When: to reproduce the noise that the paper compares pruning with.
+    When: you want to reproduce the noise that the paper compares with pruning.
     Values: 1 (study `noise`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure 5.
     """
@@ -202,9 +202,9 @@ def gaussian_relative(site: Site, size: float = 1.0) -> None:
     """Add Gaussian noise of `size` times each filter's own root mean square weight: noise as long as the filter at 1.
     Batch norm makes a filter's output independent of its norm, so this is the same disturbance for all.
 
-    When: the noise should mean the same for short and long filters.
+    When: the noise should have the same effect on short and on long filters.
     Values: 0.5 to 2 (study `jolts`).
-    Source: ours; batch norm makes the absolute size meaningless (see chapter 4).
+    Source: ours; with batch norm, the absolute size of the noise means nothing (see chapter 4).
     """
     add_gaussian(site.layer, site.units, size, site.generator, "filter")
 
@@ -212,7 +212,7 @@ def gaussian_relative(site: Site, size: float = 1.0) -> None:
 def gaussian_same_norm(site: Site, size: float = 1.0) -> None:
     """Add noise as `gaussian_relative` does, then restore each filter's length, so that only its direction changes.
 
-    When: directions should change, but lengths, and with them step lengths, should not.
+    When: the directions of filters should change, but their lengths (and so their step lengths) should not.
     Values: 1 (study `anatomy`).
     Source: ours.
     """
@@ -222,9 +222,9 @@ def gaussian_same_norm(site: Site, size: float = 1.0) -> None:
 
 
 def redirect(site: Site) -> None:
-    """Point each filter in a new random direction at its old length. It forgets everything it has learned.
+    """Turn each filter to a new random direction and keep its length. It forgets everything it has learned.
 
-    When: a filter should forget what it has learned, at an unchanged step length.
+    When: a filter should forget what it has learned, without a change in step length.
     Values: half of a layer, nine times (study `anatomy`).
     Source: ours; compare Zhou, Vani, Larochelle and Courville, *Fortuitous forgetting*, ICLR 2022.
     """
@@ -236,7 +236,7 @@ def redirect(site: Site) -> None:
 def zero_inputs(site: Site) -> None:
     """Set the weights that a linear layer gives some of its inputs to zero. The layers before it do not change.
 
-    When: the layer that reads the filters should forget, and the filters should not.
+    When: the layer that reads the filters should forget, but the filters themselves should not.
     Values: half of the inputs of "head", nine times (study `anatomy`).
     Source: after Li et al., RIFLE, ICML 2020, which re-initializes the whole head.
     """
@@ -244,10 +244,10 @@ def zero_inputs(site: Site) -> None:
 
 
 def reset_moments(site: Site) -> None:
-    """Clear the optimizer's running averages of all parameters. No weight changes, so no prediction does.
+    """Clear the optimizer's running averages for all parameters. No weight changes, and so no prediction changes.
 
-    When: as a control, to see whether disturbing the optimizer is enough.
-    Values: no size.
+    When: you need a control that disturbs the optimizer and nothing else.
+    Values: it has no size.
     Source: ours.
     """
     if site.optimizer is None:

@@ -229,9 +229,76 @@ def test_the_search_shows_texts_before_names_of_the_package(browser, address, wo
         assert re.match(r"book/(\d\d_|glossary)", first), first
 
 
+def test_search_and_index_fit_a_phone_and_quote_prose(browser, address):
+    with visit(browser, address, viewport=NARROW) as here:
+        here.open("genindex.html")
+        assert sideways_overflow(here.page) <= 0
+        here.open("search.html?q=measure_instability")
+        here.page.locator("ul.search p.context").nth(2).wait_for()
+        here.page.wait_for_load_state("networkidle")
+        assert sideways_overflow(here.page) <= 0
+        excerpts = here.page.locator("ul.search p.context").all_inner_texts()
+        assert not [text for text in excerpts if "Show code" in text or text in ("...Colab", "...Repository")]
+
+
 def test_the_search_finds_a_name_of_the_package(browser, address):
     with visit(browser, address) as here:
         here.open("search.html?q=measure_instability")
         found = here.page.locator("ul.search li a[href*='api.html#gst_tutorial']")
         found.first.wait_for()
         assert "measure_instability" in found.first.inner_text()
+
+
+FIRST, FLATNESS = "book/index.html", "book/05_flatness.html"
+MAP, ROW = ".gst-story", ".gst-story details"
+
+
+def open_rows(here) -> list[str]:
+    return here.page.locator(f"{ROW}[open] b:visible").all_inner_texts()
+
+
+def test_map_row_opens_with_the_guess_of_its_chapter(browser, address):
+    with visit(browser, address) as here:
+        here.open(FIRST)
+        assert here.page.locator(f"{MAP} .gst-fate:visible").count() == 0
+        row = here.page.locator(f"{MAP} ul ul > li", has_text="Flatness")
+        waiting = row.locator(".gst-waiting")
+        assert waiting.inner_text() == "Opens with your guess in chapter 5"
+        assert accessibility_problems(here.page, within=MAP) == []
+        waiting.locator("a").click()
+        here.page.wait_for_url(f"**/{FLATNESS}")
+        guess = here.page.locator("#guess-flat")
+        guess.locator("input").first.check()
+        guess.get_by_role("button").click()
+        here.open(FIRST)
+        assert [name.split(":")[0] for name in open_rows(here)] == ["Flatness"]
+        assert row.locator(".gst-fate").is_visible() and not waiting.is_visible()
+        assert here.problems == []
+
+
+def test_whole_map_opens_by_keyboard_and_prints_open(browser, address):
+    with visit(browser, address) as here:
+        here.open(FIRST)
+        rows = here.page.locator(ROW).count()
+        here.page.evaluate(
+            "([rows]) => addEventListener('beforeprint', () => { window.printed = document.querySelectorAll(rows).length; })",
+            [f"{ROW}[open]"],
+        )
+        here.page.pdf()
+        assert here.page.evaluate("window.printed") == rows
+        assert open_rows(here) == []
+        here.page.get_by_role("button", name="Open the whole map").press("Enter")
+        assert len(open_rows(here)) == rows
+        assert here.page.evaluate("document.activeElement.tagName") == "SUMMARY"
+        assert here.page.locator(f"{MAP} :is(.gst-waiting, .gst-closed):visible").count() == 0
+        for viewport in (WIDE, NARROW):
+            here.page.set_viewport_size(viewport)
+            assert sideways_overflow(here.page) <= 0
+        assert accessibility_problems(here.page, within=MAP) == []
+
+
+def test_map_is_open_without_scripts(browser, address):
+    with visit(browser, address, java_script_enabled=False) as here:
+        here.open(FIRST)
+        assert here.page.locator(f"{MAP} .gst-fate:visible").count() == here.page.locator(ROW).count()
+        assert not here.page.locator(f"{MAP} .gst-closed").is_visible()

@@ -145,7 +145,9 @@ def test_a_chapter_shows_its_figure_first_and_no_code_before_it(notebooks, name)
     assert "**You will learn**" not in title.source
     for cell in rest:
         if cell.cell_type == "code":
-            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input", "remove-input"}, f"not folded:\n{cell.source}"
+            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input", "remove-input"}, (
+                f"not folded:\n{cell.source}"
+            )
             if any('class="gst-slider' in output.get("data", {}).get("text/html", "") for output in cell.outputs):
                 break
         else:
@@ -158,7 +160,9 @@ def test_a_chapter_shows_its_figure_first_and_no_code_before_it(notebooks, name)
 def test_checks_and_drawing_are_folded(notebooks, name):
     for cell in cells(notebooks[name], "code"):
         if code(cell).startswith("assert ") or any("image/png" in output.get("data", {}) for output in cell.outputs):
-            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input", "remove-input"}, f"not folded:\n{cell.source}"
+            assert tags(cell) & {"remove-cell", "hide-cell", "hide-input", "remove-input"}, (
+                f"not folded:\n{cell.source}"
+            )
 
 
 @each_chapter

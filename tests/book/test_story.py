@@ -1,5 +1,6 @@
 """The story map follows from recorded results."""
 
+import re
 from urllib.parse import unquote
 
 import pytest
@@ -41,7 +42,7 @@ def test_the_map_is_what_the_recorded_results_give():
 
 
 def test_every_explanation_has_chapters_a_fate_and_a_described_picture():
-    page = BeautifulSoup(story.story(), "html.parser")
+    page = BeautifulSoup(story.PAGE.read_text(encoding="utf-8"), "html.parser")
     leaves = page.select("ul ul > li")
     assert [leaf.b.get_text() for leaf in leaves] == list(RESULTS)
     explanations = [each for part in story.TREE.values() for each in part]
@@ -55,3 +56,18 @@ def test_every_explanation_has_chapters_a_fate_and_a_described_picture():
             assert len({r.test.what for r in results}) == len(each.tests)
             assert "<text" not in unquote(leaf.img["src"])  # no letters that a telephone makes too small
     assert {test.study for each in explanations for test in each.tests} <= set(gst.recorded_names())
+
+
+def test_closed_row_shows_its_name_and_chapters_but_no_outcome():
+    page = BeautifulSoup(story.PAGE.read_text(encoding="utf-8"), "html.parser")
+    for row in page.select("ul ul > li details"):
+        assert "open" in row.attrs, "without scripts every row is open"
+        numbers = [str(int(link["href"][:2])) for link in row.find_all("a")]
+        assert re.findall(r"\d+", re.search(r"\(chapters? (.+)\)", row.summary.get_text())[1]) == numbers
+        assert not row.summary.select(".gst-fate, img, a")
+
+
+def test_every_chapter_of_a_row_asks_for_a_guess_that_opens_it(chapters):
+    for each in (each for part in story.TREE.values() for each in part):
+        for chapter in each.chapters:
+            assert any("figures.predict(" in cell.source for cell in chapters[f"{chapter}.ipynb"].cells), chapter

@@ -26,3 +26,11 @@ def test_every_module_that_a_figure_imports_is_asked_for_early():
     assert names[:2] == ["page.js", "filters.js"] and len(set(names)) == len(names)
     assert {"forward.js", "shapes.js", "schedule.js"} <= set(names)
     assert not {"network.js", "worker.js"} & set(names), "nothing that trains is loaded before the reader trains"
+
+
+def test_filters_are_in_the_page_before_any_script_and_keep_its_id():
+    place = '<div id="live-click" data-gst-live="click" data-channels>\n<p>words</p>\n</div>'
+    made = live_forms.PLACE.sub(live_forms.filled, place)
+    assert made.startswith('<div id="live-click" data-gst-live="click" data-channels')
+    assert made.count('class="gst-filter"') == 64
+    assert "<noscript><p>words</p></noscript>" in made

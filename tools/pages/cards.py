@@ -1,7 +1,7 @@
-"""A card for each score and each intervention, from the tables and docstrings of the package.
+"""Write a card for each score and each intervention, from the tables and docstrings of the package.
 
 python -m tools.pages.cards            # write book/cards.md
-python -m tools.pages.cards --check    # exit 1 if the page is not what the package says
+python -m tools.pages.cards --check    # exit 1 if the page differs from what the package says
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ PAGE = Path(__file__).resolve().parents[2] / "book" / "cards.md"
 FIELDS = ("When", "Values", "Source")
 HEAD = """# Scores and interventions
 
-*A card for each: what it does, when to take it, values that were tried, and where it comes from.*
+*One card for each score and each intervention in the package: what it does, when to use it, which values we tried, and where it
+comes from.*
 
-A **score** says how important each filter is: `gst.filter_scores(model, layer, score=NAME)`, `RunConfig(score=NAME)`. An
-**intervention** is what an event does to the filters that it hits: `RunConfig(intervention=NAME, size=...)`. Either may be a
-function of your own, given as it is or as `"package.module:function"`; [chapter 10](10_your_own_network)
-writes a score.
+A **score** assigns a number to every filter, so that you can prune one end of the ranking. You choose it with
+`gst.filter_scores(model, layer, score=NAME)` or `RunConfig(score=NAME)`. An **intervention** is what happens to the selected
+filters at an event: `RunConfig(intervention=NAME, size=...)`. Instead of a name
+you can pass your own function, either directly or as `"package.module:function"`. [Chapter 10](10_your_own_network) shows how to
+write a score.
 """
 
 
 def card(name: str, function: Callable, further: str = "") -> str:
-    """One entry of the page, in Markdown."""
+    """Return one card in Markdown, from the function's docstring and its fields When, Values and Source."""
     what, *rest = re.split(rf"^({'|'.join(FIELDS)}): ", inspect.getdoc(function) or "", flags=re.MULTILINE)
     fields = dict(zip(rest[::2], rest[1::2]))
     missing = [field for field in FIELDS if not fields.get(field, "").strip()]
@@ -40,7 +42,7 @@ def card(name: str, function: Callable, further: str = "") -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page in Markdown."""
     parts = [HEAD, "## Scores\n", *(card(name, score) for name, score in (SCORES | PAPER_SCORES).items())]
     parts.append("## Interventions\n")
     for name, entry in INTERVENTIONS.items():

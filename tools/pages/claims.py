@@ -59,8 +59,8 @@ def ledger() -> str:
             "| id | what the paper claims | what we found | verdict |\n|---|---|---|---|\n" + "\n".join(overview),
             _how_to_read(),
             "## All tests in one plot\n\n```{raw} html\n:file: figures/ledger.html\n```",
-            "## What becomes of the explanations\n\nThe claims are the paper's. The book goes on to ask *why* pruning helps; this is the "
-            "same map as on the first page.\n\n```{raw} html\n:file: figures/story.html\n```",
+            "## What becomes of the explanations\n\nThe claims above are the paper's. This book also asks *why* pruning helps, and the "
+            "map on the first page, repeated here, shows which explanations survived.\n\n```{raw} html\n:file: figures/story.html\n```",
             *sections,
             _history(),
         ]
@@ -80,10 +80,9 @@ we trained one network of each kind from the same initial weights and took the d
 mean over {example.estimate.n_seeds} seeds and its 95% confidence interval (Student's t). "Points" are percentage points of test accuracy.
 Where a row is about a correlation, we computed Kendall's tau over the runs of each seed.
 
-There are three kinds of rows, marked by their first words. Rows without a mark ask the question as
-the paper asks it. A *control* holds something fixed that
-the paper's protocol lets vary, such as the epoch of the last pruning event. Rows that are *not counted* give context: baselines
-outside the claim, and studies with fewer than {ENOUGH_SEEDS} seeds.
+There are three kinds of rows, and their first words tell you which kind it is. Most rows ask the question as the paper asks it. A row
+marked *control* keeps something fixed that varies in the paper's protocol, such as the epoch of the last pruning event. Rows marked *not
+counted* give context: baselines outside the claim, and studies with fewer than {ENOUGH_SEEDS} seeds.
 
 Each row ends with an outcome. It compares the result with what the claim predicts, and it needs two p-values. The first asks whether
 there is an effect at all, the second whether the effect is smaller than a bound: {bound} (about the span of
@@ -106,7 +105,7 @@ A verdict is **fragile** if another reasonable analysis would change it. We try 
 
 Everything here is at the scale of this book: small networks and little data. Except in C4, nothing else regularizes the networks, and
 unless a row says "photographs", the data are short signals, and the network's head reads every position. With a head that averages
-over positions most of the gains on signals disappear ([section 8.4](08_real_images.ipynb))."""
+over positions, most of the gains on signals disappear ([section 7.7](07_standard_pipelines.ipynb))."""
 
 
 def _section(key: str, results: list[Result], word: str, others: dict[str, str]) -> str:
@@ -152,11 +151,11 @@ def _history() -> str:
 An interval assumes that its numbers were collected once, independently, by people who had not seen them. Where that is not so, you
 should know.
 
-- **How often we looked.** {len(names)} studies are recorded. {looks} times one of them was recorded again with more seeds after its results
-  had been seen, and this page asks {rows} questions of them. The corrections above are within a claim (and over all claims, in
-  one of the six other analyses); nothing corrects for chapters, figures and the studies that never became a row.
-- **Seeds added after a look** (number of seeds at each recording): {grown}. It can matter: on photographs, 80% pruned at random gained
-  {100 * early.value:+.2f} points over the first {early.n_seeds} seeds and {100 * late.value:+.2f} over the {late.n_seeds} that were added later.
+- **How often we looked.** {len(names)} studies are recorded. On {looks} occasions, a study was recorded again with more seeds after its
+  results had been seen, and this page asks {rows} questions of them all. We correct for the number of tests within each claim (and, in one of
+  the six other analyses, over all claims). Nothing corrects for the chapters, the figures and the studies that are in no row.
+- **Seeds added after the results were seen** (number of seeds at each recording): {grown}. It can matter: on photographs, 80% pruned at random gained
+  {100 * early.value:+.2f} percentage points over the first {early.n_seeds} seeds and {100 * late.value:+.2f} over the {late.n_seeds} that were added later.
 - **Predictions after a pilot.** The predictions of each explanation were written down before the study ran, but not always before
   anything was known:
 {pilots}
@@ -165,7 +164,7 @@ should know.
 - **Shared runs.** {history.shared_runs()} runs belong to more than one study, most of them baselines. Two studies that share a
   baseline are not independent.
 - **Tuning.** {_listed(history.tuning_studies())} chose hyper-parameters on seeds that are not reported, but by accuracy on test examples, not on
-  a validation set. Those of them that also appear under "one split" chose on the very examples that are reported.
+  a validation set. If a study also appears under "One split", it even chose on the very examples that we report.
 - **Superseded studies.** A recorded study is never deleted. When a later one asks its question better, it stays here:
 {superseded}"""
 
@@ -250,8 +249,8 @@ def plot() -> str:
     point, tenth = f"{100 * BOUNDS['points']:g} point of accuracy", f"{BOUNDS['correlation']:g} of a correlation"
     return f"""\
 <div class="gst-ledger tex2jax_ignore mathjax_ignore">
-<p class="gst-note">Each row is a test that counts, with its estimate and 95% interval. The axis runs from {low} to {high}, where 1 is {point} or {tenth}; \
-inside the grey band an effect counts as none. A filled circle agrees with the claim, a cross shows the opposite, a hollow square does neither.</p>
+<p class="gst-note">Each row is one counted test, with its estimate and 95% interval. The axis runs from {low} to {high}, where 1 is {point} or {tenth}; \
+inside the grey band an effect is too small to matter. A filled circle agrees with the claim, a cross shows the opposite, and a hollow square does neither.</p>
 <table role="table">
 <thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">test</th><th role="columnheader" scope="col" class="gst-drawn"><span class="gst-axis"><span>{low}</span><span>{high:+d}</span></span></th>\
 <th role="columnheader" scope="col" class="gst-word">outcome</th></tr></thead>

@@ -1,10 +1,13 @@
-"""The story map: the explanations of the book as a tree, each with what decided it, from recorded results.
+"""Write the map of the argument: every explanation that the book tests, and what the recorded results say about it.
 
 python -m tools.pages.story            # write book/figures/story.html
-python -m tools.pages.story --check    # exit 1 if the file is not what the recorded results give
+python -m tools.pages.story --check    # exit 1 if the file differs from what the recorded results give
 
-An explanation predicts some numbers. Its tests are those in which explanations differ; they are evaluated as those of the
-ledger are, corrected together (Holm). What becomes of it follows by rule, see `FATES`.
+Each explanation makes predictions. Its tests are the comparisons in which the explanations predict different things. They are
+evaluated like the tests of the claims ledger, with one Holm correction for all tests of an explanation. The verdict follows from
+them by the rules in `FATES`.
+
+On the page, a row of the map stays closed until the reader has made a guess in each of its chapters (`story.js`).
 """
 
 from __future__ import annotations
@@ -42,25 +45,29 @@ from gst_tutorial.book.studies.claims import (
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "figures" / "story.html"
+SCRIPT = Path(__file__).with_name("story.js")
 SUPPORTED, PARTLY, RULED_OUT, UNDECIDED = "supported", "supported in part", "ruled out", "open"
-#: How the fate of an explanation follows, for the reader.
+#: How the verdict on an explanation follows, in words for the reader.
 FATES = {
     SUPPORTED: "every test came out as the explanation predicts",
-    PARTLY: "some did",
-    RULED_OUT: "none did, and at least one shows the opposite, or that the effect is smaller than the bound",
-    UNDECIDED: "none did, and none speaks against it",
+    PARTLY: "some tests did, and some did not",
+    RULED_OUT: "no test did, and at least one shows the opposite, or an effect too small to matter",
+    UNDECIDED: "no test did, but none contradicts it either",
 }
 COLORS = {AGREES: "blue", OPPOSITE: "vermilion", NEGLIGIBLE: "black", NO_EFFECT: "black", OPEN: "black"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """One idea of why a network ends better after a hit.
+    """One possible reason why pruning or a jolt improves a network.
 
     Attributes:
-        name: in a few words. predicts: what should then be seen. chapters: where it is tested, by file name.
-        tests: the ones that decide. draw: draws the deciding figure, small and without words; None: the tests' intervals.
-        seen: what that drawing shows, for who cannot see it.
+        name: the explanation in a few words.
+        predicts: what we should see if it is right.
+        chapters: file names of the chapters that test it.
+        tests: the comparisons that decide.
+        draw: draws the deciding figure, small and without words; by default the intervals of the tests.
+        seen: alternative text for that drawing.
     """
 
     name: str
@@ -72,7 +79,7 @@ class Explanation:
 
 
 def fate(results: list[Result]) -> str:
-    """The fate of an explanation, from the results of its tests, see `FATES`."""
+    """Return the verdict on an explanation, one of `FATES`, from the results of its tests."""
     outcomes = {r.outcome for r in results}
     if AGREES in outcomes:
         return SUPPORTED if outcomes == {AGREES} else PARTLY
@@ -89,30 +96,30 @@ def _what(what: str, what_says: str, against: str, predicted: str, rate: float =
     return gain(what_says, "anatomy", *arms, predicted)
 
 
-def _beside_sam() -> Test:
+def _with_sam() -> Test:
     def values():
         runs = claims.recorded("flatness-cause")
-        beside, alone = (
+        together, alone = (
             statistics.paired_differences(
                 runs, {"what": "redirect", "sam_radius": r}, {"what": "none", "sam_radius": r}
             )
             for r in (0.1, 0.0)
         )
-        return (beside - alone).dropna()
+        return (together - alone).dropna()
 
-    return Test("gain of new directions beside SAM (radius 0.1) minus without it", "flatness-cause", values, BELOW)
+    return Test("gain of new directions with SAM (radius 0.1) minus without", "flatness-cause", values, BELOW)
 
 
 def _on_photographs(what: str, what_says: str, against: str, predicted: str) -> Test:
     return gain(f"photographs: {what_says}", "photographs", what, against, predicted)
 
 
-UNSEEN = "filters shortened with no prediction changed, against no hit"
-NEW = "filters turned to new directions, against no hit"
+UNSEEN = "filters shortened without changing a prediction, against no jolt"
+NEW = "filters turned to new directions, against no jolt"
 
 
 def dose_by_way(figure):
-    """Gain against dose, at initialization and in two events."""
+    """Draw the gain against the dose, for pruning at initialization and in two events."""
     runs = claims.recorded("dose-way-end")
     runs = runs[runs.end.isna() | (runs.end == 23)]
     ax = _small(figure, "dose", "gain")
@@ -124,7 +131,7 @@ def dose_by_way(figure):
 
 
 def drop_by_way(figure):
-    """Gain against instability at each dose: two events and nineteen joined."""
+    """Draw the gain against instability, with a line from two events to nineteen at each dose."""
     runs = claims.recorded("dose-way-end")
     runs = runs[(runs.end == 23) | (runs.way == "none")]
     ax = _small(figure, "instability", "gain")
@@ -140,12 +147,12 @@ def drop_by_way(figure):
 
 
 def intervals(results: list[Result]) -> Callable:
-    """A row per test: its interval, its outcome in colour and marker."""
+    """Return a function that draws one row per test: its interval, with the outcome as color and marker."""
 
     def draw(figure):
         ax = _small(figure, "", "")
         for row, r in enumerate(results):
-            scale = claims.BOUNDS[r.test.unit]  # of both units: 1 is what still counts as none
+            scale = claims.BOUNDS[r.test.unit]  # so that 1 is the bound, in both units
             ends = [[(r.estimate.value - r.estimate.low) / scale], [(r.estimate.high - r.estimate.value) / scale]]
             color = gst.figures.PALETTE[COLORS[r.outcome]]
             filled = {"markerfacecolor": color if r.outcome in (AGREES, OPPOSITE) else "white"}
@@ -170,12 +177,12 @@ def _small(figure, x: str, y: str):
 
 
 PHOTOGRAPHS = Explanation(
-    "It holds on photographs",
-    "Pruning gains on photographs, too; and what acted on signals, an unseen shrink, acts there.",
+    "It works on photographs, too",
+    "Pruning improves networks on photographs, and so does shortening filters, which helped on signals.",
     ("08_real_images",),
     (
         _on_photographs("random, 80%", "80% of one layer in three events, against no pruning", "none", ABOVE),
-        _on_photographs("the paper's protocol, unstable", "the paper's layers in few epochs, large events, against no pruning",
+        _on_photographs("the paper's protocol, unstable", "the paper's four layers, in large events, against no pruning",
                         "none", ABOVE),
         _on_photographs("shrink, unseen", UNSEEN, "none", ABOVE),
     ),
@@ -184,7 +191,7 @@ TREE: dict[str, list[Explanation]] = {
     "Because something is gone": [
         Explanation(
             "Size: a smaller network overfits less",
-            "Removed before training helps as much as removed in events; a hit that removes nothing does not help.",
+            "Removing filters before training helps as much as during it, and a jolt that removes nothing doesn't help.",
             ("03_the_tradeoff", "04_noise_injection", "06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 *(
@@ -193,17 +200,18 @@ TREE: dict[str, list[Explanation]] = {
                     for d in DOSES
                 ),
                 _what("prune 80%", "80% removed in events, against before training", "prune 80% at init", NO_GAIN),
-                _what("zero", "half zeroed nine times, nothing removed, against no hit", "none", NO_GAIN),
+                _what("zero", "half zeroed nine times, nothing removed, against no jolt", "none", NO_GAIN),
                 _on_photographs("at init, 80%", "80% removed before training, against none", "none", ABOVE),
             ),
             dose_by_way,
-            "Gain against the share removed, for filters removed before training and in two events: both curves rise, then fall.",
+            "Gain against the fraction removed, before training and in two events. Both curves rise, then fall.",
         ),
     ],
     "Because something happened": [
         Explanation(
-            "The drop: the less stable, the better",
-            "At one dose, with the same first and last event, two large events beat nineteen small ones; and a drop alone helps.",
+            "The drop: the more an event hurts, the better",
+            "At equal dose, with the same first and last event, two large events beat nineteen small ones, and a drop "
+            "helps by itself.",
             ("03_the_tradeoff", "06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 *(
@@ -212,7 +220,7 @@ TREE: dict[str, list[Explanation]] = {
                     for d in DOSES
                 ),
                 *(
-                    gain(f"a drop undone after one batch, {filters}, against no hit", "noise",
+                    gain(f"a drop undone after one batch, {filters}, against no pruning", "noise",
                          {"way": way, "batches": 1}, claims.NONE, ABOVE)
                     for way, filters in
                     (("zero and restore", "new filters"), ("zero cumulatively and restore", "all filters so far"))
@@ -220,11 +228,11 @@ TREE: dict[str, list[Explanation]] = {
                 _on_photographs("random, 80%, 2 events", "80% in two events, against thirteen", "random, 80%, 13 events", ABOVE),
             ),
             drop_by_way,
-            "Gain against the drop. A line joins two events (large drop) and nineteen (small drop) of one dose.",
+            "Gain against the drop. At each dose, a line joins two events (a large drop) and nineteen events (a small drop).",
         ),
         Explanation(
             "Noise: the disturbance at an event regularizes",
-            "Nothing has to be removed; and a hit that changes no prediction at the event gains nothing, whatever happens later.",
+            "Nothing has to be removed. But a jolt that changes no prediction at the event gains nothing.",
             ("04_noise_injection", "06_what_a_jolt_is_made_of"),
             (
                 *(
@@ -235,55 +243,56 @@ TREE: dict[str, list[Explanation]] = {
             ),
         ),
         Explanation(
-            "Flatness: a jolt finds flat places",
-            "At equal loss, less stable pruning ends flatter; flattening alone (SAM) gains; beside it a jolt gains less.",
+            "Flatness: jolts drive the network into flat places",
+            "At equal loss, less stable pruning ends flatter. Flattening on purpose (SAM) helps, and leaves jolts less to gain.",
             ("05_flatness",),
             (
                 *(test for test in claims.CLAIMS["C6"].tests if test.role == CONTROL),
                 gain("SAM (radius 0.1) alone, against plain training", "flatness-cause", {"what": "none", "sam_radius": 0.1},
                      {"what": "none", "sam_radius": 0.0}, ABOVE),
-                _beside_sam(),
+                _with_sam(),
             ),
         ),
     ],
-    "Because of what a hit changes": [
+    "Because of what a jolt changes": [
         Explanation(
-            "Step length: short filters move further",
-            "Shortening helps, seen or not; lengthening harms; a new direction of the old length does nothing.",
+            "Step length: short filters turn faster",
+            "Shortening filters helps even if no prediction changes, lengthening them hurts, and a new direction at the old "
+            "length does nothing.",
             ("06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 _what("shrink, unseen", UNSEEN, "none", ABOVE),
-                _what("grow, unseen", "filters lengthened with no prediction changed, against no hit", "none", BELOW),
+                _what("grow, unseen", "filters lengthened without changing a prediction, against no jolt", "none", BELOW),
                 _what("redirect", NEW, "none", NO_GAIN),
                 _on_photographs("shrink, unseen", UNSEEN, "none", ABOVE),
             ),
         ),
         Explanation(
-            "Forgetting: a part of the network starts again",
-            "A new direction helps as much as zeroing; shortening, which forgets nothing, does nothing.",
+            "Forgetting: part of the network starts over",
+            "Turning filters to new directions helps as much as zeroing them. Shortening, which forgets nothing, doesn't help.",
             ("06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 _what("redirect", NEW, "none", ABOVE),
                 _what("redirect", "filters turned to new directions, against zeroed", "zero", NO_LOSS),
                 _what("shrink, unseen", UNSEEN, "none", NO_GAIN),
                 _on_photographs("redirect", NEW, "none", ABOVE),
-                _on_photographs("zero the head's inputs", "half of the head's inputs zeroed nine times", "none", ABOVE),
+                _on_photographs("zero the head's inputs", "half of the head's inputs zeroed, against no jolt", "none", ABOVE),
             ),
         ),
     ],
     "Because something was missing": [
         Explanation(
-            "A larger learning rate",
-            "With a larger rate, no hit helps any more.",
+            "The learning rate was too small",
+            "With a larger learning rate, no jolt helps any more.",
             ("06_what_a_jolt_is_made_of",),
             tuple(
-                _what(what, f"{what} at a rate of 0.01, against no hit", "none", NO_GAIN, 1e-2)
+                _what(what, f"{what} at a learning rate of 0.01, against no jolt", "none", NO_GAIN, 1e-2)
                 for what in ("shrink, unseen", "redirect", "zero", "prune 80%")
             ),
         ),
         Explanation(
-            "Good practice: it makes up for what was left out",
-            "Beside weight decay, augmentation or dropout, pruning gains no point.",
+            "Good practice: nothing else regularized the network",
+            "With weight decay, augmentation or dropout, pruning gains less than a percentage point.",
             ("07_standard_pipelines",),
             tuple(
                 gain(f"{optimizer}, {added}: unstable pruning against none", "pipelines",
@@ -293,15 +302,15 @@ TREE: dict[str, list[Explanation]] = {
             ),
         ),
         Explanation(
-            "A head that does not learn places by heart",
-            "A head that reads means instead of positions gains by itself; beside it no hit gains a point.",
-            ("08_real_images",),
+            "The head: it could memorize positions",
+            "A head that averages over positions is better by itself, and with it no treatment gains a percentage point.",
+            ("07_standard_pipelines",),
             (
-                gain("signals, nothing hit: pooled head against flattened", "head-by-data",
+                gain("signals, no treatment: a head that averages against one that reads positions", "head-by-data",
                      {"data": "signals", "head": "pooled", "what": "none"},
                      {"data": "signals", "head": "flattened", "what": "none"}, ABOVE),
                 *(
-                    gain(f"signals, pooled head: {what}, against no hit", "head-by-data",
+                    gain(f"signals, a head that averages: {what}, against no treatment", "head-by-data",
                          {"data": "signals", "head": "pooled", "what": what},
                          {"data": "signals", "head": "pooled", "what": "none"}, NO_GAIN)
                     for what in ("prune 80%", "shrink, unseen", "redirect", "zero the head's inputs")
@@ -317,7 +326,7 @@ TREE: dict[str, list[Explanation]] = {
 
 
 def story() -> str:
-    """The tree as one HTML string."""
+    """Return the map as one HTML string."""
     branches = "".join(
         f'<li><p class="gst-branch">{html.escape(branch)}</p><ul>{"".join(map(_leaf, leaves))}</ul></li>\n'
         for branch, leaves in TREE.items()
@@ -325,12 +334,17 @@ def story() -> str:
     rules = "; ".join(f"<b>{word}</b>: {rule}" for word, rule in FATES.items())
     return f"""\
 <div class="gst-story tex2jax_ignore mathjax_ignore">
-<p class="gst-root">Why can a network end better after its filters were hit?</p>
+<p class="gst-root">Why can a network get better when its filters are pruned or disturbed? Possible answers:</p>
+<p class="gst-closed" hidden>Each row opens once you have made the guesses in its chapters. \
+<button type="button">Open the whole map</button></p>
 <ul>
 {branches}</ul>
-<p class="gst-note">From recorded results. The tests are those in which the explanations differ. {rules}. In the pictures of \
-intervals: filled and round, as predicted; a cross, the opposite; a hollow square, neither.</p>
+<p class="gst-note">Everything here is computed from recorded results. The tests are the comparisons in which the explanations \
+predict different things. {rules}. In the small pictures of intervals, a filled circle means that a test came out as predicted, \
+a cross means the opposite, and a hollow square neither.</p>
 </div>
+<script>
+{SCRIPT.read_text(encoding="utf-8")}</script>
 """
 
 
@@ -340,11 +354,16 @@ def _leaf(each: Explanation) -> str:
     word = fate(results)
     agree = sum(r.outcome == AGREES for r in results)
     count = f"{agree} of {len(results)} tests came out as predicted" if results else FATES[UNDECIDED]
-    links = ", ".join(f'<a href="{chapter}.html">chapter {int(chapter[:2])}</a>' for chapter in each.chapters)
+    numbers = [str(int(chapter[:2])) for chapter in each.chapters]
+    where = f"chapter {numbers[0]}" if len(numbers) == 1 else f"chapters {', '.join(numbers[:-1])} and {numbers[-1]}"
+    links = ", ".join(
+        f'<a href="{chapter}.html">chapter {n}</a>' for chapter, n in zip(each.chapters, numbers, strict=True)
+    )
     badge = f'<span class="gst-fate" data-fate="{word}">{word}</span>'
     return (
-        f"<li>{_thumbnail(each, results)}<div><p><b>{e(each.name)}</b> {badge}</p>"
-        f"<p>{e(each.predicts)}</p><p>{links}: {count}.</p></div></li>"
+        f"<li><details open><summary><b>{e(each.name)}</b> ({where})</summary>"
+        f'<div class="gst-outcome">{_thumbnail(each, results)}<div><p>{badge} {count} ({links}).</p>'
+        f'<p>It predicts: {e(each.predicts)}</p></div></div></details><p class="gst-waiting" hidden></p></li>'
     )
 
 

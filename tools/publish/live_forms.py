@@ -21,7 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 from tools.pages.click_figure import container  # noqa: E402
 
-PLACE = re.compile(r'<div data-gst-live="(?P<kind>\w+)"(?P<rest>[^>]*)>(?P<words>.*?)</div>', re.DOTALL)
+PLACE = re.compile(
+    r'<div (?P<before>[^>]*)data-gst-live="(?P<kind>\w+)"(?P<rest>[^>]*)>(?P<words>.*?)</div>', re.DOTALL
+)
 SCRIPT = re.compile(r'<script src="[^"]*_static/live/load\.js"></script>')
 #: The recorded answer that a page shows where `gst.widgets.run_explorer` has no kernel.
 EXPLORER = re.compile(r'<div class="gst-card gst-answer [^"]*"><div class="gst-sides">')
@@ -51,7 +53,9 @@ def prepare(app: Sphinx, page: str, template: str, context: dict, doctree) -> No
     static = context["pathto"]("_static/live/", resource=True)
     # Right after the first place: the figure there answers before the rest of a long page has arrived.
     start = PLACE.search(body := SCRIPT.sub("", body)).end()
-    body = PLACE.sub(filled, body[:start]) + f'<script src="{static}load.js"></script>' + PLACE.sub(filled, body[start:])
+    body = (
+        PLACE.sub(filled, body[:start]) + f'<script src="{static}load.js"></script>' + PLACE.sub(filled, body[start:])
+    )
     sheet = f'<link rel="stylesheet" href="{static}live.css">'
     preload = PRELOAD.format(static=static, names=json.dumps(chain(kinds)))
     context["metatags"] = context.get("metatags", "") + sheet + preload
@@ -74,7 +78,8 @@ def filled(found: re.Match) -> str:
         return found[0]
     first = json.loads((LIVE / "made" / "trained.json").read_text())["first"]
     film = json.loads((LIVE / "made" / "film.json").read_text()) if "data-play" in found["rest"] else None
-    return container(first, found["words"].strip(), film, channels="data-channels" in found["rest"])
+    made = container(first, found["words"].strip(), film, channels="data-channels" in found["rest"])
+    return f"<div {found['before']}" + made.removeprefix("<div ")
 
 
 @functools.cache

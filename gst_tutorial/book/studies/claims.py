@@ -231,7 +231,7 @@ not count here. A drop that is undone after one batch is the real test.""",
         "The benefit increases with how much is pruned, up to a point. (Our question, not the paper's: in many of its experiments instability and "
         "the fraction pruned vary together.)",
         "03_the_tradeoff",
-        {REPRODUCED: "The more we prune, the better, up to about 80%. At 95%, accuracy is about ten points lower again."},
+        {REPRODUCED: "The more we prune, the better, up to about 80%. At 95%, accuracy is about ten percentage points lower again."},
         (
             *(gain(f"60% against 20%, {TARGET_WORDS[t]}", "dose-splits", {"target": t, "dose": 0.6}, {"target": t, "dose": 0.2}, ABOVE)
               for t in TARGETS),
@@ -273,8 +273,8 @@ not count here. A drop that is undone after one batch is the real test.""",
     "C5": Claim(
         "“Pruning regularizes similarly to noise injection”, and “the benefits of pruning do not depend on permanent parameter removal.”",
         "04_noise_injection",
-        {IN_PART: "Filters that are zeroed or disturbed for a while and then recover do bring a benefit. Whether it is as large as that "
-            "of permanent pruning depends on the method, and for two of four methods it remains open."},
+        {IN_PART: "Filters that are zeroed or disturbed for a while and then recover do bring a benefit. Whether it is as large as the "
+            "benefit of permanent pruning depends on the method, and for two of four methods it remains open."},
         (
             gain("half of the layer zeroed at nine events, free to regrow, against no pruning", "anatomy", _anatomy("zero"), _anatomy("none"), ABOVE),
             *(gain(f"{way}, 90 batches, against pruning the same filters permanently", "noise", {"way": way, "batches": 90},
@@ -309,7 +309,7 @@ not count here. A drop that is undone after one batch is the real test.""",
         "03_the_tradeoff",
         {CONTRADICTED: "Not here: networks pruned at initialization gain, and so do networks pruned in many small events that end early. "
             "Whether events beat initialization depends on the learning rate: there is no clear difference at 0.002 and almost two "
-            "points at 0.01."},
+            "percentage points at 0.01."},
         (
             gain("schedules of the paper: 90% pruned at initialization, against no pruning", "tradeoff-splits", {"method": "prune at init"}, NONE, NO_GAIN),
             gain("schedules of the paper: 90% in two events, against at initialization", "tradeoff-splits", {"target": "random", "period": 18}, {"method": "prune at init"}, ABOVE),
