@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.experiment import Experiment as Experiment
     from gst_tutorial.experiment import RunResult as RunResult
     from gst_tutorial.experiment import run as run
+    from gst_tutorial.graph.bake import bake as bake
     from gst_tutorial.graph.compact import compact as compact
     from gst_tutorial.graph.make_prunable import make_prunable as make_prunable
     from gst_tutorial.instability import PruningEvent as PruningEvent
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.instability import measure_instability as measure_instability
     from gst_tutorial.masks import FilterMask as FilterMask
     from gst_tutorial.masks import prunable_layers as prunable_layers
+    from gst_tutorial.masks import rewind as rewind
     from gst_tutorial.masks import sparsity as sparsity
     from gst_tutorial.networks import conv1d_net as conv1d_net
     from gst_tutorial.pruning import choose_filters as choose_filters
@@ -58,9 +60,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
 __version__ = "0.1.0"
 
 _NAMES = {
-    "masks": ("FilterMask", "prunable_layers", "sparsity"),
+    "masks": ("FilterMask", "prunable_layers", "rewind", "sparsity"),
     "graph.make_prunable": ("make_prunable",),
     "graph.compact": ("compact",),
+    "graph.bake": ("bake",),
     "scores": ("filter_scores",),
     "pruning": ("choose_filters", "kept_filters", "prune_filters", "restore_filters"),
     "schedules": ("PruneSchedule", "Schedule"),

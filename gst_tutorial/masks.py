@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 
 import torch
+import torch.fx
 from torch import nn
 
 from gst_tutorial import _arguments as check
@@ -27,7 +28,8 @@ class FilterMask(nn.Module):
         n_filters: C, at least 1.
 
     Attributes:
-        mask: float buffer `(C,)` of ones and zeros; part of the state dict.
+        mask: bool buffer `(C,)`, True where a filter is kept; part of the state dict. As bool, it cannot be averaged like
+            weights: a mask of .4 would be neither kept nor pruned.
 
     Raises:
         ValueError, TypeError: `n_filters` is no whole number of at least 1.
@@ -35,7 +37,8 @@ class FilterMask(nn.Module):
 
     def __init__(self, n_filters: int):
         super().__init__()
-        self.register_buffer("mask", torch.ones(check.integer("n_filters", n_filters, 1, check.MOST)))
+        n_filters = check.integer("n_filters", n_filters, 1, check.MOST)
+        self.register_buffer("mask", torch.ones(n_filters, dtype=torch.bool))
         self.applied: set[str] | None = None  # since the convolution ran, the modules at which the mask was applied
 
     @property
@@ -59,6 +62,13 @@ class FilterMask(nn.Module):
         shape = (1, -1) + (1,) * (x.dim() - 2)  # (1, C, 1) for signals, (1, C, 1, 1) for images
         return x * self.mask.to(x.dtype).view(shape)
 
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        """Also take the zeros and ones of an older version's float masks; the method is PyTorch's way to do that."""
+        given = state_dict.get(prefix + "mask")
+        if given is not None:
+            _check_values(given)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def extra_repr(self) -> str:
         return f"{int(self.mask.sum())} of {self.n_filters} kept"
 
@@ -77,7 +87,18 @@ def _all_ones(mask: torch.Tensor) -> bool:
         values = mask.tolist()
     except RuntimeError:  # many masks at once (vmap), or a mask without numbers
         return False
-    return values.count(1.0) == len(values)
+    if mask.dtype != torch.bool:
+        _check_values(mask)
+    return values.count(True) == len(values)
+
+
+def _check_values(mask: torch.Tensor) -> None:
+    other = mask[(mask != 0) & (mask != 1)]
+    if other.numel():
+        raise ValueError(
+            f"A filter mask holds {other[0].item():.3g}, and may hold only 0 (pruned) and 1 (kept). Average weights, not "
+            f"masks: leave buffers whose name ends in 'filter_mask.mask' out."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +130,11 @@ class PrunableLayers(dict):
 
 def apply_masks(module: nn.Module, inputs, output: torch.Tensor) -> torch.Tensor:
     """Multiply a module's output by the masks in `module.masked_by`; the forward hook of every masked module."""
+    if isinstance(output, torch.fx.Proxy):
+        raise RuntimeError(
+            f"torch.fx cannot trace the mask on the output of {type(module).__name__}. Trace gst.bake(model) or "
+            f"gst.compact(model), which have no masks."
+        )
     for mask, site, index in module.masked_by:
         if mask.applied is not None:
             mask.applied.add(site.module)
@@ -220,6 +246,22 @@ def _renamed(name: str | None, mask: FilterMask, path: str) -> str | None:
         return None
     rest = name[len(before) :].removeprefix(".") if before else name
     return ".".join(part for part in (after, rest) if part)
+
+
+def rewind(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load earlier weights, such as `copy.deepcopy(model.state_dict())` from before training, and keep the masks of now.
+
+    Args:
+        model: a prunable network.
+        state: a state dict of the same network, with masks or without.
+
+    Raises:
+        ValueError: no masks. RuntimeError: the state of another network.
+    """
+    if not prunable_layers(model):
+        raise ValueError("model has no filter masks; load_state_dict is enough.")
+    masks = {name: tensor for name, tensor in model.state_dict().items() if name.endswith("filter_mask.mask")}
+    model.load_state_dict({**state, **masks})
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ Channels that meet in a sum have to go together. Which ones these are, the trace
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,28 +51,41 @@ def compact(model: nn.Module, *, skip_uncuttable: bool = False, example_input: A
             says why.
     """
     check.flag("skip_uncuttable", skip_uncuttable)
-    found = prunable_layers(model)
-    if not found:
-        raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
-    prefix = _prefix(found)
-    network = model.get_submodule(prefix)  # without wrappers around it: its modules have the names of the plan
-    layers = dict(prunable_layers(network))
-    plan = _plan(network, layers, example_input)
+    prefix, network, layers = opened(model)
+    plan = plan_of(network, layers, example_input)
 
-    cut, reasons = _channels_to_cut(network, layers, plan)
-    if _difference(network, plan, cut):
+    cut, reasons = channels_to_cut(network, layers, plan)
+    if difference(network, plan, cut):
         # The trace did not see something: find out which layers can be cut.
         cut, failed = _cut_one_by_one(network, layers, plan, cut)
         reasons |= failed
     if reasons and not skip_uncuttable:
         raise ValueError(next(iter(reasons.values())))
-    smaller = _without(network, plan.coupling, cut)
+    smaller = without(network, plan.coupling, cut)
     if reasons:
         _mask_again(smaller, layers, plan, cut, reasons)
+    return closed(model, prefix, smaller)
+
+
+def opened(model: nn.Module) -> tuple[str, nn.Module, dict[str, PrunableLayer]]:
+    """Return the name of the network that `make_prunable` was called on ("" for the model itself), it, and its layers.
+
+    The model may be a wrapper around it; inside, modules have the names of the plan.
+    """
+    found = prunable_layers(model)
+    if not found:
+        raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
+    prefix = _prefix(found)
+    network = model.get_submodule(prefix)
+    return prefix, network, dict(prunable_layers(network))
+
+
+def closed(model: nn.Module, prefix: str, network: nn.Module) -> nn.Module:
+    """The network in a copy of what is wrapped around it."""
     if not prefix:
-        return smaller
+        return network
     wrapped = copy.deepcopy(model)
-    wrapped.set_submodule(prefix, smaller)
+    wrapped.set_submodule(prefix, network)
     return wrapped
 
 
@@ -84,7 +98,7 @@ def _prefix(layers: dict[str, PrunableLayer]) -> str:
     return name[: -len(original)].rstrip(".")
 
 
-def _plan(network: nn.Module, layers: dict[str, PrunableLayer], example: Any) -> Plan:
+def plan_of(network: nn.Module, layers: dict[str, PrunableLayer], example: Any) -> Plan:
     """The plan that the masks came from; made now for a network of this package, or where an example is given."""
     plan = next(iter(layers.values())).mask.plan
     if plan.coupling is not None and example is None:
@@ -111,14 +125,14 @@ def _fitting(example: Any, network: nn.Module) -> Any:
 # --- which channels? --------------------------------------------------------------------------------------------------
 
 
-def _channels_to_cut(network, layers: dict[str, PrunableLayer], plan: Plan) -> tuple[torch.Tensor, dict[str, str]]:
+def channels_to_cut(network, layers: dict[str, PrunableLayer], plan: Plan) -> tuple[torch.Tensor, dict[str, str]]:
     """Return which channels can be cut, a bool per number of a channel, and a reason for each layer that keeps a mask."""
     coupling, n = plan.coupling, 1 + sum(network.get_submodule(name).out_channels for name in plan.coupling.first)
     pruned, misplaced = torch.zeros(n, dtype=torch.bool), []
     for name, layer in layers.items():
         planned = plan.placements.get(name)
         if planned is not None and tuple(site.module for site in planned.sites) == layer.mask.sites:
-            pruned[_range(coupling, layer)] = ~layer.mask.kept.cpu()
+            pruned[channels_of(coupling, layer)] = ~layer.mask.kept.cpu()
         else:
             misplaced.append(name)
     unit = _units(coupling, n)
@@ -140,7 +154,7 @@ def _channels_to_cut(network, layers: dict[str, PrunableLayer], plan: Plan) -> t
 
     reasons = {}
     for name, layer in layers.items():
-        own = _range(coupling, layer)
+        own = channels_of(coupling, layer)
         left = (~layer.mask.kept.cpu() & ~cut[own]).nonzero().flatten()
         if len(left):
             why = stays.get(int(unit[own][left[0]]), "no layer reads it")
@@ -152,7 +166,7 @@ def _channels_to_cut(network, layers: dict[str, PrunableLayer], plan: Plan) -> t
     return cut, reasons
 
 
-def _range(coupling: Coupling, layer: PrunableLayer) -> slice:
+def channels_of(coupling: Coupling, layer: PrunableLayer) -> slice:
     first = coupling.first[layer.mask.conv_name]
     return slice(first, first + layer.mask.n_filters)
 
@@ -201,7 +215,7 @@ def _refusal(layer: str, why: str) -> str:
 # --- cutting ----------------------------------------------------------------------------------------------------------
 
 
-def _without(network: nn.Module, coupling: Coupling, cut: torch.Tensor) -> nn.Module:
+def without(network: nn.Module, coupling: Coupling, cut: torch.Tensor) -> nn.Module:
     """A copy of the network without masks and without these channels."""
     small = copy.deepcopy(network)
     remove_masks(small)
@@ -212,17 +226,19 @@ def _without(network: nn.Module, coupling: Coupling, cut: torch.Tensor) -> nn.Mo
 TOLERANCE = 1e-9  # of the largest output, in float64
 
 
-def _difference(network: nn.Module, plan: Plan, cut: torch.Tensor) -> str:
+def difference(network: nn.Module, plan: Plan, cut: torch.Tensor, change: Callable = without) -> str:
     """A sentence if the network without these channels computes something else than with their masks, or else "".
+
+    What is meant by "without" is `change(network, coupling, channels)`, which returns a copy.
 
     Compared are float64 networks with random scales, shifts and statistics, in evaluation and in training mode.
     """
     masked = copy.deepcopy(network).double()
     shake(masked)
     for layer in prunable_layers(masked).values():
-        layer.mask.mask[~cut[_range(plan.coupling, layer)]] = 1
+        layer.mask.mask[~cut[channels_of(plan.coupling, layer)]] = 1
     try:
-        small = _without(masked, plan.coupling, cut)
+        small = change(masked, plan.coupling, cut)
         for example, training in plan.paths:
             a, b = (_outputs(each, _fitting(example, masked), training) for each in (masked, small))
             if not all(torch.allclose(x, y, rtol=0, atol=TOLERANCE * float(x.abs().max())) for x, y in zip(a, b)):
@@ -252,10 +268,10 @@ def _cut_one_by_one(network, layers, plan: Plan, cut: torch.Tensor) -> tuple[tor
     unit, done, reasons = _units(plan.coupling, len(cut)), torch.zeros_like(cut), {}
     for name, layer in layers.items():
         own = torch.zeros_like(cut)
-        own[_range(plan.coupling, layer)] = True
+        own[channels_of(plan.coupling, layer)] = True
         more = cut & torch.isin(unit, unit[cut & own & ~done])
         if more.any():
-            error = _difference(network, plan, done | more)
+            error = difference(network, plan, done | more)
             if error:
                 reasons[name] = _refusal(name, error)
             else:
@@ -315,5 +331,5 @@ def _mask_again(network: nn.Module, layers, plan: Plan, cut: torch.Tensor, reaso
     put_masks(network, new)
     for name, layer in prunable_layers(network).items():
         old = layers[name].mask
-        layer.mask.mask = old.mask[~cut[_range(plan.coupling, layers[name])].to(old.mask.device)].clone()
+        layer.mask.mask = old.mask[~cut[channels_of(plan.coupling, layers[name])].to(old.mask.device)].clone()
         layer.mask.uncut = reasons[name]

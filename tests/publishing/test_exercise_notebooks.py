@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from gst_tutorial.book.exercises import _CHECKS
+from gst_tutorial.book.exercises import CHECKS
 from tools.notebooks import grade
 from tools.publish import exercises as make_exercises
 
@@ -23,7 +23,7 @@ def test_every_exercise_is_in_one_notebook_and_its_solution_in_none(made):
         asked += re.findall(r'^gst\.exercises\.check\("([\d.]+)"', text, flags=re.MULTILINE)
         assert not re.search(r"@title Solution|^# Solution|<details>", text, flags=re.MULTILINE)
         assert not any(cell.get("outputs") for cell in notebook.cells)
-    assert sorted(asked) == sorted(_CHECKS)
+    assert sorted(asked) == sorted(CHECKS)
 
 
 def test_cells_to_answer_in_are_open_and_the_chapters_are_folded(made):

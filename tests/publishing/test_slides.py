@@ -29,16 +29,16 @@ def kind(slide):
     return "figure" if slide.select_one(".figure") else "text"
 
 
-def test_every_chapter_has_question_figure_guess_result_and_takeaway(chapters, slides):
+def test_every_chapter_has_question_figure_guesses_and_takeaway(chapters, slides):
     titles = [slide.h1.get_text() for slide in slides if slide.h1]
     assert titles[1:] == [notebook.cells[0].source.splitlines()[0].removeprefix("# ") for notebook in chapters.values()]
     order = " ".join(map(kind, slides))
-    assert re.fullmatch(r"title( title figure( guess figure| guess)+ text)+", order), order
+    assert re.fullmatch(r"title( title figure( guess figure| guess)* text)+", order), order
 
 
 def test_the_notes_have_the_minutes_of_the_lecture_and_the_misconceptions(slides):
     notes = " ".join(aside.get_text() for aside in (slide.aside for slide in slides) if aside)
-    assert "Minutes 40–60." in notes
+    assert len(re.findall(r"Minutes \d+–\d+\.", notes)) >= 5
     assert notes.count("Students believe:") > 20
 
 

@@ -70,6 +70,11 @@ def needed(cells: list, wanted: set[str]) -> list:
     return found[::-1]
 
 
+def for_students(cell) -> bool:
+    """Whether a cell below "Exercises" is handed out: neither a solution nor a form that only the page has."""
+    return not is_solution(cell) and "exercises.answer_box(" not in cell.source
+
+
 def exercise_notebook(notebook, title: str, address: str):
     """The exercises of one chapter as a notebook of their own, after the cells of the chapter that a solution goes on from."""
     above, below = split(notebook)
@@ -81,7 +86,7 @@ def exercise_notebook(notebook, title: str, address: str):
             wanted |= reads - given
     setup = next(cell for cell in notebook.cells if is_setup_cell(cell))
     introduction = nbformat.v4.new_markdown_cell(INTRODUCTION.format(title=title, address=address))
-    cells = [introduction, copy.deepcopy(setup), *needed(above, wanted), *(c for c in below if not is_solution(c))]
+    cells = [introduction, copy.deepcopy(setup), *needed(above, wanted), *filter(for_students, below)]
     for cell in cells:
         if cell.cell_type == "markdown":
             cell.source = without_folded(cell.source)

@@ -158,12 +158,15 @@ def teaching(markdown: str) -> tuple[dict[str, str], dict[str, str], dict[str, s
 
 
 def sections(notebook):
-    """(heading, cell) of each cell of a notebook below its first one, with the last heading above it."""
-    heading = ""
+    """(heading, cell) of each cell of a notebook below its first one, with the last heading above it; exercises left out."""
+    heading, in_exercises = "", False
     for cell in notebook.cells[1:]:
-        if cell.cell_type == "markdown" and (found := re.findall(r"^##+ +(.+)$", cell.source, flags=re.MULTILINE)):
-            heading = re.sub(r"^[\d.]+ +", "", found[-1])
-        yield heading, cell
+        if cell.cell_type == "markdown":
+            for marks, title in re.findall(r"^(##+) +(.+)$", cell.source, flags=re.MULTILINE):
+                heading = re.sub(r"^[\d.]+ +", "", title)
+                in_exercises = heading.lower() == "exercises" if marks == "##" else in_exercises
+        if not in_exercises:
+            yield heading, cell
 
 
 def chapter_slides(path: Path, minutes: dict[str, str], plan: dict[str, str], beliefs: dict[str, str]) -> list[str]:
@@ -187,8 +190,6 @@ def chapter_slides(path: Path, minutes: dict[str, str], plan: dict[str, str], be
 
     opened = guessed = False
     for heading, cell in sections(notebook):
-        if heading.lower() == "exercises":
-            continue
         if cell.cell_type == "markdown":
             if heading.lower() == "take-away":
                 answer()
