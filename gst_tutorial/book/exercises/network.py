@@ -109,9 +109,9 @@ CHECKS: dict[str, Check] = {
     "10.3": _geometric_schedule,
     "10.4": Letter(
         "b",
-        "A sigmoid turns 0 into 1/2: the silent channel would speak a constant, and cutting it would change the output.",
+        "The sum has one channel for both: if the other layer still writes it, it cannot be cut.",
         {
-            "a": "The largest of several zeros is zero: a silent channel stays silent through max-pooling.",
+            "a": "The largest of several zeros is zero, so a pruned channel stays zero through max-pooling.",
             "c": "Dropout multiplies by 0 or by a constant: zeros stay zeros.",
         },
     ),
