@@ -323,7 +323,7 @@ class RunConfig(Recipe):
         return tuple(sorted({epoch for *_, schedule in self.plan for epoch in schedule.epochs}))
 
     def due(self, epoch: int) -> list[Due]:
-        """What the event after this epoch hits; empty if there is none."""
+        """The layers that the event after this epoch hits; empty if there is none."""
         if epoch not in self.event_epochs:
             return []
         return [
@@ -334,7 +334,7 @@ class RunConfig(Recipe):
 
     @property
     def due_at_init(self) -> list[Due]:
-        """What is hit before training."""
+        """The layers that are hit before training."""
         return [Due(name, fraction, 1, 1) for name, fraction, _ in self.plan] if self.at_init else []
 
     @staticmethod

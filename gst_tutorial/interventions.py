@@ -1,4 +1,4 @@
-"""What an event does to the filters it hits.
+"""The effects that an event can have on the filters it hits.
 
 An intervention is a small function of a `Site` (a layer, the chosen filters, a generator) and a size. `INTERVENTIONS`
 lists them, and says of each what it hits and what it is called; the run, its checks, the widgets, the colours of the

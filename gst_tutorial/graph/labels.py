@@ -115,7 +115,7 @@ def along_one_dimension(tensor: torch.Tensor) -> tuple[int | None, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """Where a tensor's values come from."""
+    """The origin of a tensor's values: the filter that wrote each channel."""
 
     # The convolutions among the operations that it was computed from, by number, and 0 for the network's input.
     origins: frozenset[int] = frozenset()
@@ -152,7 +152,7 @@ class Reader:
 
 @dataclasses.dataclass
 class Placement:
-    """Where the mask of one convolution goes."""
+    """The places where the mask of one convolution is applied."""
 
     # The batch norm that alone reads the convolution, or None. It holds the mask, else the convolution does.
     norm: str | None = None
@@ -186,7 +186,7 @@ class Coupling:
 
 @dataclasses.dataclass
 class Plan:
-    """What the trace found out about a network."""
+    """The findings of a trace of a network."""
 
     placements: dict[str, Placement]  # for each convolution that can be masked
     skipped: dict[str, str]  # for each other convolution, why it cannot be masked

@@ -136,7 +136,7 @@ def _outputs(run: Callable[[], Any]) -> list[torch.Tensor]:
 
 @torch.no_grad()
 def _changes(run: Callable[[], Any], outputs: list[torch.Tensor], layers: Iterable[PrunableLayer]) -> bool:
-    """Whether other weights in the pruned filters of these layers change any output."""
+    """Return True if other weights in the pruned filters of these layers change any output."""
     saved = []
     for layer in layers:
         for p in _own_parameters(layer):

@@ -1,4 +1,4 @@
-"""What each tensor operation does to labels: one small function per kind of operation, and a table of their names.
+"""The effect of each tensor operation on labels: one small function per kind of operation, and a table of their names.
 
 A rule takes an `Operation` and returns the labels of its outputs. On the way it reports to the trace what it noticed: that
 channels are read, that zeros become something else, that channels can only be cut together, or that they cannot be
@@ -450,7 +450,7 @@ def _scaled(op: Operation, owner: nn.Module, own: Labels, i: int, j: int, other:
 
 
 def _keeps_zeros(op: Operation) -> bool:
-    """Whether zeros in the labelled places stay zeros, tried with two other numbers in all other places."""
+    """Return True if zeros in the labelled places stay zeros, tried with two other numbers in all other places."""
     labelled = {id(tensor): value.labels is not None for tensor, value in zip(op.tensors, op.values)}
     for other in (0.37, -1.9):
 

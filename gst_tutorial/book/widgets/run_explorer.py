@@ -62,7 +62,7 @@ def _seconds_of(config: RunConfig) -> float:
 
 
 def seconds_of(config: RunConfig) -> float:
-    """What a run takes here, in seconds, from a few batches that are timed once; NaN where that cannot be told.
+    """Duration of a run here, in seconds, from a few batches that are timed once; NaN where that cannot be told.
 
     Not while another run trains: both would be slower, and they would draw from the same global generator.
     """
