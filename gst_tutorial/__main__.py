@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-import typing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     cost = add("cost", "time a few training steps here and estimate what a study takes")
     for command in (run, cost):
         command.add_argument("--device", metavar="NAME", help="cpu (default), cuda, or another of torch's")
-        command.add_argument("--precision", choices=_choices("precision"), help="bf16: for GPUs since Ampere (2020)")
+        command.add_argument(
+            "--precision", metavar="NAME", help="float32 (default), or bf16 for GPUs since Ampere (2020)"
+        )
         command.add_argument("--compiled", action="store_const", const=True, help="torch.compile; CUDA graphs on a GPU")
     for command in (run, show, cost):
         several = {"nargs": "*"} if command is cost else {}  # none: all of them
@@ -159,11 +160,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
     cost.add_argument("--record", action="store_true", help="keep it for `list`")
     return parser
-
-
-def _choices(field: str) -> tuple[str, ...]:
-    """The values that a field of a config may have."""
-    return typing.get_args(typing.get_type_hints(gst_tutorial.RunConfig)[field])
 
 
 def _positive(text: str) -> int:

@@ -54,7 +54,10 @@ def test_every_explanation_has_chapters_a_fate_and_a_described_picture():
         if results:
             assert all(r.outcome in leaf.img["alt"] for r in results)
             assert len({r.test.what for r in results}) == len(each.tests)
-            assert "<text" not in unquote(leaf.img["src"])  # no letters that a telephone makes too small
+            sizes = re.findall(r"<text[^>]*font-size: ([0-9.]+)px", unquote(leaf.img["src"]))
+            assert (
+                all(float(size) >= 12 for size in sizes) and leaf.img["width"] == "230"
+            )  # shown as wide as it is drawn
     assert {test.study for each in explanations for test in each.tests} <= set(gst.recorded_names())
 
 
