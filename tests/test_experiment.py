@@ -402,8 +402,8 @@ def test_noise_on_one_layer_goes_on_when_another_layer_has_its_event():
     experiment, zeroed = gst.Experiment(config), []
 
     def look(epoch, step):
-        weight = experiment.layers["conv3"].conv.weight[experiment._recorder._chosen["conv3"]]
         if epoch >= 2 and step < 4:
+            weight = experiment.layers["conv3"].conv.weight[experiment._recorder._chosen["conv3"]]
             zeroed.append(bool((weight == 0).all()))
 
     experiment.run(callbacks=[look])
@@ -464,7 +464,7 @@ OTHER_VALUES = {
     "optimizer": "sgd", "learning_rate": 1e-3, "batch_size": 50, "epochs": 61, "milestones": (40,), "gamma": 0.2,
     "weight_decay": 1e-4, "momentum": 0.8, "label_smoothing": 0.1, "augment": "shift_noise", "precision": "bf16",
     "compiled": True, "label_noise": 0.1, "sam_radius": 0.1, "annealing": "cosine", "warmup_epochs": 3, "clip_norm": 1.0,
-    "loss": "tests.studies.own_functions:focal",
+    "loss": "tests.studies.own_functions:focal", "unit_filters": True,
 }  # fmt: skip
 
 

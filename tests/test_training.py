@@ -279,7 +279,7 @@ def test_a_diverged_epoch_is_named_when_it_comes_later(dataset):
         ({"label_noise": 1}, ValueError, "label_noise=1"),
         ({"sam_radius": -0.1}, ValueError, r"sam_radius=-0\.1"),
         ({"optimizer": None}, ValueError, "optimizer=None"),
-        ({"learning_rate": 0}, ValueError, "learning_rate=0 must lie in"),
+        ({"learning_rate": 0}, ValueError, "learning_rate=0 must be greater than 0"),
         ({"learning_rate": -1e-3}, ValueError, r"learning_rate=-0\.001"),
         ({"learning_rate": float("nan")}, ValueError, "learning_rate=nan"),
         ({"learning_rate": float("inf")}, ValueError, "learning_rate=inf"),

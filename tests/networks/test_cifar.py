@@ -24,7 +24,7 @@ def n_parameters(model: nn.Module) -> int:
     [("resnet20", 0.27), ("resnet56", 0.85)],  # He et al. 2016, table 6
 )
 def test_narrow_resnets_have_the_published_number_of_parameters(name, millions):
-    assert n_parameters(getattr(gst, name)()) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert n_parameters(getattr(gst.networks, name)()) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
 def test_resnet18_has_torchvisions_parameters_except_the_stem():
@@ -44,19 +44,19 @@ def test_vgg11_has_the_parameters_that_its_filters_add_up_to():
 @ALL
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (1, 8, 8)])
 def test_images_of_several_sizes_give_logits(name, shape):
-    model = getattr(gst, name)(n_classes=7, input_shape=shape, width=0.25)
+    model = getattr(gst.networks, name)(n_classes=7, input_shape=shape, width=0.25)
     assert model(torch.randn(2, *shape)).shape == (2, 7)
 
 
 @ALL
 def test_width_multiplies_the_filters_of_every_layer(name):
-    whole, half = (gst.prunable_layers(getattr(gst, name)(width=w)) for w in (1.0, 0.5))
+    whole, half = (gst.prunable_layers(getattr(gst.networks, name)(width=w)) for w in (1.0, 0.5))
     assert [2 * layer.mask.n_filters for layer in half.values()] == [layer.mask.n_filters for layer in whole.values()]
 
 
 @pytest.mark.parametrize(("name", "n_layers"), [("vgg11", 8), ("resnet18", 17), ("resnet20", 19), ("resnet56", 55)])
 def test_every_convolution_except_shortcuts_is_prunable(name, n_layers):
-    layers = gst.prunable_layers(getattr(gst, name)(width=0.25))
+    layers = gst.prunable_layers(getattr(gst.networks, name)(width=0.25))
     assert len(layers) == n_layers
     assert all(isinstance(layer.norm, nn.BatchNorm2d) for layer in layers.values())
 
@@ -91,7 +91,7 @@ def test_padding_shortcut_skips_pixels_and_adds_empty_channels():
 @ALL
 def test_dropout_acts_in_training_only(name):
     torch.manual_seed(0)
-    model, x = getattr(gst, name)(width=0.25, dropout=0.5, filter_dropout=0.2), torch.randn(4, 3, 32, 32)
+    model, x = getattr(gst.networks, name)(width=0.25, dropout=0.5, filter_dropout=0.2), torch.randn(4, 3, 32, 32)
     model.eval()
     assert torch.equal(model(x), model(x))
     model.train()
@@ -111,7 +111,7 @@ def test_dropout_acts_in_training_only(name):
 )
 def test_bad_arguments_are_named(name, arguments, error, message):
     with pytest.raises(error, match=message):
-        getattr(gst, name)(**arguments)
+        getattr(gst.networks, name)(**arguments)
 
 
 def test_trained_vgg11_classifies_unseen_photographs():

@@ -143,7 +143,7 @@ def test_every_link_of_the_readme_to_a_file_leads_somewhere():
     text = (ROOT / "README.md").read_text()
     in_colab = re.findall(r"https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/main/([^)]+)", text)
     local = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    assert {Path(link).name for link in in_colab} == {path.name for path in ROOT.glob("book/[0-9][0-9]_*.ipynb")}
+    assert {Path(link).name for link in in_colab} == {path.name for path in ROOT.glob("book/*.ipynb")}
     assert [link for link in in_colab + local if not (ROOT / link).is_file()] == []
 
 
@@ -221,7 +221,7 @@ def package_files() -> set[str]:
         *ROOT.glob("gst_tutorial/**/*.py"),
         ROOT / "gst_tutorial/py.typed",
         *ROOT.glob("gst_tutorial/**/*.css"),
-        *ROOT.glob("gst_tutorial/book/figures/*.js"),
+        *ROOT.glob("gst_tutorial/**/*.js"),
         *ROOT.glob("gst_tutorial/book/recorded/*.csv"),
         ROOT / "gst_tutorial/data/photographs.npz",
         ROOT / "gst_tutorial/networks/vgg11.safetensors",

@@ -98,9 +98,9 @@ def test_torchvision_network_gets_masks_and_the_classes_of_the_data():
         ({"model": f"{HERE}:N_STRIPES"}, "is a int, not a function"),
         ({"width": 0.5}, "small_net takes no argument 'width'"),
         ({"n_train": 30, "data": f"{HERE}:half_turn"}, "half_turn takes no argument 'n_train'"),
-        ({"intervention": "prune"}, "layers=None: name those of model="),
+        ({"intervention": "prune"}, "layers=None: name the layers of model="),
         ({"layers": ("1",), "intervention": "prune", "schedule": (1,)}, "layers='1' is not known"),
-        ({"loss": own.focal, "label_smoothing": 0.1}, "label_smoothing=0.1 is of the cross entropy"),
+        ({"loss": own.focal, "label_smoothing": 0.1}, "label_smoothing=0.1 needs loss='cross_entropy'"),
     ],
 )  # fmt: skip
 def test_unusable_function_is_refused_before_training(changes, error):

@@ -15,6 +15,8 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import studies
+from gst_tutorial.book.studies.book import anatomy_configs
+from gst_tutorial.book.widgets import run_pictures
 from gst_tutorial.book.widgets.answers import new_axes
 
 live = importlib.import_module("gst_tutorial.book.widgets.run_explorer")  # not the function of that name
@@ -103,7 +105,7 @@ def test_a_run_with_a_recorded_seed_is_the_recorded_run():
 
 
 def test_the_jolts_are_those_of_the_study_of_chapter_6():
-    arms = studies.book.anatomy_configs()
+    arms = anatomy_configs()
     base = HALF.replace(data_seed=None)
     for words in ("zero", "shrink", "shrink, unseen", "grow", "grow, unseen", "redirect", "noise, same norm",
                   "zero the head's inputs", "reset the moments"):  # fmt: skip
@@ -162,41 +164,43 @@ def result(final=0.5, config=TINY, **measures) -> gst.RunResult:
 
 
 def test_a_curve_drops_at_an_event_and_an_empty_picture_says_so(ax):
-    text = live.draw_runs(ax, [live.shown_result("mine", "now", result())], 60)
+    text = run_pictures.draw_runs(ax, [run_pictures.shown_result("mine", "now", result())], 60)
     assert text == "Training curves. mine: 50.0% after epoch 2, with 1 events."
     assert ax.lines[0].get_ydata().tolist() == pytest.approx([20, 80, 30, 50])
-    assert live.draw_runs(ax, [], 60) == "Training curves. Nothing trained yet."
+    assert run_pictures.draw_runs(ax, [], 60) == "Training curves. Nothing trained yet."
     assert not ax.lines
 
 
 def test_each_role_has_a_look_of_its_own_and_a_grey_curve_its_number(ax):
-    shown = [live.shown_result(f"{i}: run", role, result()) for i, role in enumerate(live.ROLES)]
-    live.draw_runs(ax, shown, 60)
+    shown = [run_pictures.shown_result(f"{i}: run", role, result()) for i, role in enumerate(run_pictures.ROLES)]
+    run_pictures.draw_runs(ax, shown, 60)
     looks = {(line.get_color(), str(line.get_linestyle()), line.get_linewidth()) for line in ax.lines}
-    assert len(looks) == len(live.ROLES)
+    assert len(looks) == len(run_pictures.ROLES)
     assert [text.get_text() for text in ax.texts] == ["3"]
 
 
 def test_table_has_a_row_per_run_and_escapes_markup(ax):
     twin, run = result(0.5), result(0.58)
     shown = [
-        live.shown_result("twin", "twin", twin),
-        live.shown_result("<b>mine</b>", "now", run, twin),
+        run_pictures.shown_result("twin", "twin", twin),
+        run_pictures.shown_result("<b>mine</b>", "now", run, twin),
     ]
-    earlier = [live.shown_result(f"{i}: before", "earlier", result(0.4), twin) for i in range(1, 7)]
+    earlier = [run_pictures.shown_result(f"{i}: before", "earlier", result(0.4), twin) for i in range(1, 7)]
     html = live.runs_html(ax, shown, earlier)
     assert "<b>" not in html
     assert html.count("<tr") == 1 + 2 + 6
     assert "&lt;b&gt;mine&lt;/b&gt; 0.625 58.0% +8.0" in words_of(html).replace("<b>", "")
     assert "1: before 0.625 40.0% \N{MINUS SIGN}10.0" in words_of(html)
-    assert len(ax.lines) == 2 + live.MOST_DRAWN == html.count("<svg")  # the others stand in the table only
+    assert len(ax.lines) == 2 + run_pictures.MOST_DRAWN == html.count("<svg")  # the others stand in the table only
     assert "sharpness" not in html
     assert png_of(html).startswith(b"\x89PNG")
 
 
 def test_sharpness_is_a_column_where_it_was_measured(ax):
     measured = result(**{live.SHARPNESS: 12.34})
-    html = live.runs_html(ax, [live.shown_result("a", "now", measured), live.shown_result("b", "beside", result())])
+    html = live.runs_html(
+        ax, [run_pictures.shown_result("a", "now", measured), run_pictures.shown_result("b", "beside", result())]
+    )
     assert "sharpness" in html and "12.3" in words_of(html)
 
 
