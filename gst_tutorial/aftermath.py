@@ -118,7 +118,7 @@ class Aftermath:
     def _with_batch_statistics(self, x: torch.Tensor):
         """Logits as in training, but without dropout, and the running statistics are left alone."""
         norms = [m for m in self.model.modules() if getattr(m, "track_running_stats", False)]
-        kept = [(m, m.momentum) for m in norms]
+        kept = [(m, m.momentum, m.num_batches_tracked.clone()) for m in norms]
         with evaluation_mode(self.model):
             try:
                 for m in norms:
@@ -127,5 +127,6 @@ class Aftermath:
                 for part in x.split(1000):
                     yield self.model(part)
             finally:
-                for m, momentum in kept:
+                for m, momentum, count in kept:
                     m.momentum = momentum
+                    m.num_batches_tracked.copy_(count)

@@ -243,7 +243,7 @@ def _own_measure(name: str, model: nn.Module, dataset: data.Dataset) -> dict[str
 
 
 def _identity(config: RunConfig) -> str:
-    """What a checkpoint must share with a run that continues from it."""
+    """Return what a checkpoint and a run that continues from it must have in common."""
     import gst_tutorial
 
     return repr((config.hash, config.sources, config.device, torch.__version__, gst_tutorial.__version__))

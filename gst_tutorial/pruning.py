@@ -18,7 +18,7 @@ TARGETS = ("smallest", "largest", "random")
 
 
 def kept_filters(n_filters: int, prune_fraction: float, n_events: int) -> list[int]:
-    """How many of a layer's filters are kept after each of `n_events` pruning events.
+    """Return the numbers of filters that a layer keeps after each of `n_events` pruning events.
 
     At the end ceil((1 - f) N) are kept; the way there is linear and also rounded up (official code of the paper).
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from gst_tutorial import _arguments as check
 from gst_tutorial.masks import PrunableLayer, prunable_layers
 
 
@@ -31,7 +32,8 @@ class StepLengths:
 
     @classmethod
     def of(cls, optimizer: torch.optim.Optimizer) -> StepLengths:
-        """The step lengths of an optimizer, the same object each time."""
+        """The step lengths of an optimizer, the same object each time. TypeError: no optimizer, as in a `Site` outside a run."""
+        check.instance("optimizer", optimizer, torch.optim.Optimizer)
         found = getattr(optimizer, "step_lengths", None)
         if found is None:
             found = optimizer.step_lengths = cls(optimizer)

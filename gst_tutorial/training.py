@@ -1,4 +1,4 @@
-"""How a network is trained: `Recipe`, and `train`, a plain loop to read from top to bottom. All else is a callback."""
+"""Training: `Recipe`, and `train`, a plain loop to read from top to bottom. Everything else is a callback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Diverged(RuntimeError):
 
 @config_class
 class Recipe:
-    """How a network is trained: optimizer, learning-rate schedule and regularization of the loss.
+    """Settings of a training run: optimizer, learning-rate schedule and regularization of the loss.
 
     Attributes:
         optimizer: a key of `OPTIMIZERS`, or your own function of the parameters, "torch.optim:RMSprop", which may take any

@@ -145,7 +145,7 @@ def state(figure) -> tuple[int, str, str]:
 
 
 def painted(figure) -> bytes:
-    """What the eye sees of a figure's picture now: a screenshot of it."""
+    """Take a screenshot of a figure's picture."""
     figure.locator("img").evaluate(PAINTED)
     return figure.locator(".gst-picture").screenshot(animations="disabled")
 

@@ -94,7 +94,7 @@ class Tab:
         raise NotImplementedError
 
     def errors(self) -> list[str]:
-        """What went wrong on the page since it was opened."""
+        """Errors of the page since it was opened."""
         return json.loads(self.js("JSON.stringify(window.gstErrors)"))
 
     def wait(self, condition: str, seconds: float = timeout) -> None:
@@ -193,7 +193,7 @@ class _WebKit(Tab):
 
 
 def missing() -> dict[str, str]:
-    """What keeps an engine from running here, by its name, in a sentence; nothing for one that can run."""
+    """Return, for each engine that cannot run here, a sentence that says why."""
     needs = {
         "firefox": ([_firefox_program()], "firefox-esr"),
         "webkit": ([shutil.which("WebKitWebDriver"), shutil.which("Xvfb")], "webkit2gtk-driver xvfb"),

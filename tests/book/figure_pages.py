@@ -28,6 +28,15 @@ INSERT = """(figure) => {
 }"""
 
 
+@contextlib.contextmanager
+def served(folder, figures: str):
+    """Serve `page.html` and, in the dark theme, `dark.html`, both with these figures; gives their address."""
+    for name, theme in (("page", ""), ("dark", ' data-theme="dark"')):
+        (folder / f"{name}.html").write_text(PAGE.format(theme=theme, figures=figures), encoding="utf-8")
+    with serve(folder) as address:
+        yield address
+
+
 def pictures(slope: float) -> list[str]:
     def draw(figure, height):
         axes = figure.subplots()

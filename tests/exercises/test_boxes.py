@@ -5,8 +5,7 @@ import pytest
 from gst_tutorial.book.exercises import CHECKS, answer_box, grade
 from gst_tutorial.book.exercises.tabled import Counts, Letter, Measured, Number, Table
 from tests.book import figure_pages
-from tests.book.figure_pages import PAGE
-from tools.browser import NARROW, accessibility_problems, serve, sideways_overflow
+from tools.browser import NARROW, accessibility_problems, sideways_overflow
 
 pytestmark = pytest.mark.browser
 TABLES = {name: getattr(check, "table", check) for name, check in CHECKS.items()}
@@ -19,9 +18,7 @@ open_page = figure_pages.open_page
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("boxes")
     boxes = "".join(answer_box(exercise).data for exercise in CHECKS)
-    for name, theme in (("page", ""), ("dark", ' data-theme="dark"')):
-        (folder / f"{name}.html").write_text(PAGE.format(theme=theme, figures=boxes), encoding="utf-8")
-    with serve(folder) as address:
+    with figure_pages.served(folder, boxes) as address:
         yield address
 
 

@@ -56,7 +56,6 @@ def test_own_study_needs_the_arms_and_seeds_asked_for(exercise):
         "seeds": sweep(arms, differences[:4]),
         "epochs": sweep({name: arm.replace(epochs=40) for name, arm in arms.items()}, differences),
         "learning rate": sweep({name: arm.replace(milestones=(25,)) for name, arm in arms.items()}, differences),
-        "the same run": sweep({first: arms[first], second: arms[first]}, differences),
         "start": sweep(arms | {second: arms[second].replace(schedule=later)}, differences),
         "prune_fraction": sweep(arms | {second: arms[second].replace(prune_fraction=0.9)}, differences),
         "intervention": sweep(arms | {second: arms[second].replace(intervention="zero", size=None)}, differences),

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from gst_tutorial.book.figures import mechanism
 from gst_tutorial.book.figures.mechanisms import MECHANISMS, arrow, head, signal, valley
 from tests.book import figure_pages
-from tests.book.figure_pages import INSERT, PAGE
-from tools.browser import NARROW, accessibility_problems, colour, serve, sideways_overflow
+from tests.book.figure_pages import INSERT
+from tools.browser import NARROW, accessibility_problems, colour, sideways_overflow
 
 open_page = figure_pages.open_page
 
@@ -20,9 +20,7 @@ open_page = figure_pages.open_page
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mechanisms")
     figures = "".join(mechanism(name).data for name in MECHANISMS)
-    for name, theme in (("page", ""), ("dark", ' data-theme="dark"')):
-        (folder / f"{name}.html").write_text(PAGE.format(theme=theme, figures=figures), encoding="utf-8")
-    with serve(folder) as address:
+    with figure_pages.served(folder, figures) as address:
         yield address
 
 

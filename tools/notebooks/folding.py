@@ -16,12 +16,12 @@ SOLUTION = re.compile(r"# (?:@title )?(Solution \d+\.\d+)(?:: *(.*))?\n?")
 
 
 def is_solution(cell) -> bool:
-    """Whether a code cell is the book's solution of an exercise."""
+    """Return True if a code cell is the book's solution of an exercise."""
     return cell.cell_type == "code" and bool(SOLUTION.match(cell.source))
 
 
 def is_exercise(cell) -> bool:
-    """Whether a code cell is an exercise that waits for the reader's answer."""
+    """Return True if a code cell is an exercise that waits for the reader's answer."""
     return cell.cell_type == "code" and "exercises.check(" in cell.source and not is_solution(cell)
 
 

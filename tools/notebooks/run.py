@@ -109,7 +109,7 @@ def _folding(cell) -> tuple:
 
 
 def problems(notebook) -> list[str]:
-    """What keeps a notebook from being committed, in sentences."""
+    """Return the reasons why a notebook must not be committed, in sentences."""
     found = []
     tidied = tidy(notebook)
     for number, (cell, as_it_should_be) in enumerate(zip(notebook.cells, tidied.cells), start=1):

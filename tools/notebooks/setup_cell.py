@@ -72,7 +72,7 @@ def source(repository: str, revision: str = revision()) -> str:
 
 
 def is_setup_cell(cell) -> bool:
-    """Whether a notebook cell is a setup cell, for this repository or another one."""
+    """Return True if a notebook cell is a setup cell, for this repository or another one."""
     return cell.cell_type == "code" and "google.colab" in cell.source and "%pip install" in cell.source
 
 

@@ -135,7 +135,7 @@ def _section(key: str, results: list[Result], word: str, others: dict[str, str])
 
 
 def _history() -> str:
-    """What the intervals do not show: how the studies came about."""
+    """The caveats that no interval shows: how the studies came about."""
     names = recorded_names()
     first, _ = history.RECORDINGS["photographs"]
     gains = paired_differences(recorded("photographs"), "random, 80%", "none")

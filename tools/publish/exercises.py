@@ -71,7 +71,7 @@ def needed(cells: list, wanted: set[str]) -> list:
 
 
 def for_students(cell) -> bool:
-    """Whether a cell below "Exercises" is handed out: neither a solution nor a form that only the page has."""
+    """Return True if a cell below "Exercises" is handed out: neither a solution nor a form that only the page has."""
     return not is_solution(cell) and "exercises.answer_box(" not in cell.source
 
 

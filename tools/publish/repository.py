@@ -42,7 +42,7 @@ def files(root: Path) -> list[Path]:
 
 
 def addresses(path: Path) -> list[re.Match]:
-    """Where a file names a repository in one of the forms above; in a notebook, its setup cell and links to this book."""
+    """Find the places where a file names a repository in one of the forms above (in a notebook: setup cell and links)."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         setup = "\n".join(re.findall(r"%pip install.*", text))

@@ -124,7 +124,7 @@ def figure(cell) -> str | None:
 
 
 def is_tall(cell) -> bool:
-    """Whether the picture that a cell stores is too tall to fill a slide."""
+    """Return True if the picture that a cell stores is too tall to fill a slide."""
     pictures = [output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
     if not pictures:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,8 +110,6 @@ def own_study(answer, a: str, b: str, n_seeds: int = 5) -> tuple[pd.DataFrame, s
     differences = statistics.paired_differences(frame, a, b)
     if len(differences) < n_seeds:
         raise NotYet(f"Only {len(differences)} seeds have both arms; {n_seeds} were to be fixed before the first run.")
-    if frame[frame.label.isin([a, b])].hash.duplicated().any():
-        raise NotYet("Two of these runs are the same run. Do the arms differ?")
     found = statistics.mean_estimate(differences, f"{a} minus {b}")
     verdict_fits(verdict, found)
     return frame, found
@@ -125,6 +124,13 @@ def same_in_arms(frame: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> 
             if list(found) != [value]:
                 given = ", ".join(map(repr, (getattr(each, "item", lambda e=each: e)() for each in found))) or "nothing"
                 raise NotYet(f"In the arm {arm!r}, {column} is {given}; the exercise asks for {value!r}.")
+
+
+def milestones_in_all_runs(frame: pd.DataFrame, milestones: tuple[int, ...]) -> None:
+    """Raise `NotYet` unless the learning rate falls after these epochs in every run; a frame read from CSV has text."""
+    if any(re.findall(r"\d+", str(found)) != list(map(str, milestones)) for found in frame.milestones):
+        epochs = " and ".join(map(str, milestones))
+        raise NotYet(f"The learning rate should fall at epochs {epochs} in all runs: milestones={milestones}.")
 
 
 def interval(found: statistics.Estimate, points: bool = True) -> str:
