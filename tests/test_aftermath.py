@@ -97,5 +97,5 @@ def test_step_lengths_outside_a_run_name_the_missing_optimizer():
     layer = gst.prunable_layers(model)["conv4"]
     site = gst.interventions.Site(model, layer, torch.arange(3), torch.arange(3, 64), torch.Generator())
     for name in ("lengthen_steps", "raise_learning_rate", "rescale_compensated"):
-        with pytest.raises(TypeError, match="optimizer must be a torch.Optimizer, not NoneType"):
+        with pytest.raises(TypeError, match=r"optimizer must be a torch\.Optimizer, not NoneType"):
             gst.interventions.INTERVENTIONS[name].apply(site)

@@ -40,7 +40,7 @@ def test_a_filled_in_notebook_is_graded(made, tmp_path):
     path, notebook = next((path, each) for path, each in made.items() if path.name.startswith("exercises_04"))
     for cell in notebook.cells:
         if 'check("4.2"' in cell.source:
-            cell.source = 'answer = 0.1\ngst.exercises.check("4.2", answer)'
+            cell.source = 'answer = -0.1\ngst.exercises.check("4.2", answer)'
         if 'check("4.4"' in cell.source:  # the names that the chapter gave are there
             cell.source = 'assert short != jolt\nanswer = None\ngst.exercises.check("4.4", answer)'
     nbformat.write(notebook, tmp_path / path.name)
