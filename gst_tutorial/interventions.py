@@ -280,7 +280,7 @@ class Intervention:
     unit: str = ""
     words: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     sentence: str = ""
-    look: tuple[str, str, str] = ("black", "o", "--")
+    look: tuple[str, str, str | tuple] = ("black", "o", "--")
 
     @property
     def uses_score(self) -> bool:
@@ -294,6 +294,7 @@ class Intervention:
         return None if size is None else size.default
 
 
+DASH_DOT_DOT = (0, (5, 1, 1, 1, 1, 1))  # matplotlib names no fifth line style
 INTERVENTIONS = {
     "prune": Intervention(
         prune,
@@ -358,16 +359,16 @@ INTERVENTIONS = {
         look=("purple", "^", ":"),
     ),
     "lengthen_steps": Intervention(
-        lengthen_steps, unit="the filters' steps", words={"longer steps": None}, look=("purple", "v", ":")
+        lengthen_steps, unit="the filters' steps", words={"longer steps": None}, look=("purple", "D", DASH_DOT_DOT)
     ),
     "raise_learning_rate": Intervention(
         raise_learning_rate,
         hits="optimizer",
         unit="the learning rate",
         words={"learning rate times 10": None},
-        look=("black", "v", ":"),
+        look=("black", "v", "-."),
     ),
-    "placebo": Intervention(placebo, look=("black", "o", "-")),
+    "placebo": Intervention(placebo, look=("black", ".", "--")),
     "reset_moments": Intervention(
         reset_moments, hits="optimizer", words={"reset the moments": None}, look=("black", "8", ":")
     ),

@@ -35,7 +35,7 @@ export function mount(root) {
   const dose = range("share", 5, 100, 5, (value) => `${value}%`, (value) => change({ dose: value / 100 }));
   const events = range("events", 1, MOST_EVENTS, 1, String, (value) => change({ events: value }));
   const rate = select("learning rate", LEARNING_RATES.map((value) => [String(value), String(value)]), (value) => change({ learningRate: Number(value) }));
-  const decay = select("amount of weight decay", DECAYS.map(({ name }, i) => [String(i), name]), (i) => {
+  const decay = select("strength of decay", DECAYS.map(({ name }, i) => [String(i), name]), (i) => {
     const { weightDecay, optimizer } = DECAYS[Number(i)];
     change({ weightDecay, optimizer });
   });

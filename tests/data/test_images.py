@@ -227,7 +227,7 @@ def test_training_pictures_among_test_pictures_are_reported(folder):
     shutil.rmtree(folder / "test")
     (folder / "test").symlink_to(folder / "train")
     data._CACHE.clear()
-    with pytest.raises(ValueError, match="each of the 40 test pictures is a training picture"):
+    with pytest.raises(ValueError, match="each of the 40 test pictures is also a training picture"):
         gst.load(f"folder:{folder}")
 
 

@@ -125,7 +125,7 @@ def test_run_trained_from_the_page_is_drawn_with_its_twin(page):
     expect(page.get_by_text("Final test accuracy")).to_be_visible()
     expect(train).to_be_enabled()
     expect(page.locator(".gst-answer table tbody tr")).to_have_count(2)
-    curve = page.get_by_role("img", name="Training curves. twin nobody pruned: ")
+    curve = page.get_by_role("img", name="Training curves. undisturbed twin: ")
     expect(curve).to_have_attribute("alt", re.compile("seed 0: .* after epoch 4, with 2 events"))
     more.click()
     interval = page.get_by_role("img", name="Mean gains over the twin.")

@@ -250,7 +250,7 @@ def test_first_picture_of_every_chapter_is_recorded_and_stored(chapter):
     assert here.config == here.runs[1].result.config
     stored = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
     assert words_of(stored).endswith(words_of(here.curves.value).split("}")[-1])
-    assert 'alt="Training curves. twin nobody pruned: ' in stored
+    assert 'alt="Training curves. undisturbed twin: ' in stored
 
 
 def test_the_time_of_a_run_is_measured_and_said(monkeypatch):

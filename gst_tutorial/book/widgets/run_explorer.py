@@ -278,7 +278,7 @@ class RunExplorer:
     def _run(self, config: RunConfig, role: str, twin: RunResult | None) -> RunResult:
         experiment = Experiment(config)
         n_epochs, began, expected = config.epochs, time.perf_counter(), seconds_of(config)
-        name = "twin nobody pruned" if role == "twin" else name_of(config, self.knobs, self.base)
+        name = "undisturbed twin" if role == "twin" else name_of(config, self.knobs, self.base)
 
         def watch(epoch: int, step: int) -> None:
             if self._stop.is_set():
@@ -302,7 +302,7 @@ class RunExplorer:
         columns = ("epoch", "accuracy_before", "accuracy_after")
         events = [{column: getattr(event, column) for column in columns} for event in experiment.events]
         growing = Shown(name, role, epochs, pd.DataFrame(events, columns=columns), experiment.config)
-        return [growing] if twin is None else [shown_result("twin nobody pruned", "twin", twin), growing]
+        return [growing] if twin is None else [shown_result("undisturbed twin", "twin", twin), growing]
 
     def _pairs_of(self, config: RunConfig) -> Pairs:
         setting = config.replace(seed=0).hash
@@ -314,7 +314,7 @@ class RunExplorer:
         for each in earlier:
             each.role = "earlier"
         now = shown_result(name_of(run.config, self.knobs, self.base), "now", run, twin)
-        self.runs = [*earlier, shown_result("twin nobody pruned", "twin", twin), now]
+        self.runs = [*earlier, shown_result("undisturbed twin", "twin", twin), now]
 
     def _show_first(self) -> None:
         """Put what is recorded in front: the twin, the first of the two runs, the second beside it."""
@@ -322,7 +322,7 @@ class RunExplorer:
             run, twin = recorded_run(config), recorded_run(twin_of(config))
             if run is not None and twin is not None:
                 if not self.runs:
-                    self.runs.append(shown_result("twin nobody pruned", "twin", twin))
+                    self.runs.append(shown_result("undisturbed twin", "twin", twin))
                 self.runs.append(shown_result(name, role, run, twin))
                 self.waiting.pop(name)
 
@@ -390,7 +390,7 @@ def run_explorer(
     base: RunConfig = BASE,
     first: Mapping[str, Mapping[str, Any]] | None = None,
 ):
-    """Controls for a run; buttons that train it beside its twin nobody pruned, add five seeds, stop and clear.
+    """Controls for a run; buttons that train it beside its undisturbed twin, add five seeds, stop and clear.
 
     A run is drawn with its twin: same seed, same recipe, no event. Earlier curves stay in grey, and a table has the numbers
     of all. Five more seeds give the mean paired gain with its 95% interval.

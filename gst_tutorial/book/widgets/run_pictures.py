@@ -203,7 +203,7 @@ def intervals_html(settings: Iterable[Pairs]) -> str:
     lines = sum(len(textwrap.wrap(name, plots.FOREST_LETTERS)) + 1.3 for name in estimates)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 0.75 + 0.19 * lines), layout="constrained")
-        ax = plots.forest(estimates, figure.add_subplot(), 100, "gain over the twin nobody pruned (points)")
+        ax = plots.forest(estimates, figure.add_subplot(), 100, "gain over the undisturbed twin (points)")
     low, high = ax.get_xlim()
     ax.set_xlim(min(low, -0.5), max(high, 0.5))  # so that the line at zero has two sides
     said = "; ".join(
