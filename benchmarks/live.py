@@ -296,7 +296,7 @@ def _weight_rows(browser, address: str) -> list[dict]:
                 f"{after / 1000:.0f} KB in {len(asked)} files",
                 f"limit, {limit / 1000:.0f} KB",
                 ratio=limit / after,
-                note=f"first load {first / 1000:.0f} KB (limit 600 KB)",
+                note=f"first load {first / 1000:.0f} KB (limit 450 KB)",
             )
         )
     return found

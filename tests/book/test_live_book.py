@@ -13,14 +13,15 @@ pytestmark = pytest.mark.browser
 
 FIRST, LIVE = "book/index.html", "book/live.html"
 CHAPTER_1, CHAPTER_3 = "book/01_pruning_basics.html", "book/03_the_tradeoff.html"
-PAGES = {FIRST: 1, LIVE: 4, CHAPTER_1: 1, CHAPTER_3: 2}  # and their live figures
+CHAPTERS = ("02_measuring_instability", "04_noise_injection", "05_flatness", "06_what_a_jolt_is_made_of", "07_standard_pipelines")
+PAGES = {FIRST: 1, LIVE: 4, CHAPTER_1: 1, CHAPTER_3: 2, **{f"book/{name}.html": 1 for name in CHAPTERS}}  # and their live figures
 THEME_RULES = ("label-content-name-mismatch", "region")  # what the book's theme breaks by itself
 SHIFT_LIMIT = 0.05
 ASKED_LIMIT = 300_000  # bytes, compressed, for a reader who trains
-FIRST_LOAD_LIMIT = 500_000
+FIRST_LOAD_LIMIT = 450_000
 # Everything that trains, and the data it trains on.
 HEAVY = re.compile(r"live/(vendor/|made/|worker\.js|network\.js)")
-FORMS = {"click": ".gst-click", "timeline": ".gst-confounder", "cause": ".gst-cause"}
+FORMS = {"click": ".gst-click", "timeline": ".gst-confounder", "cause": ".gst-cause", "try": ".gst-try"}
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,14 @@ def address(html):
 
 def form(here, kind):
     return here.page.locator(FORMS[kind]).first
+
+
+def come_to(here, kind):
+    """The reader comes near a figure that stands further down, and it is there."""
+    here.page.wait_for_selector(f"[data-gst-live={kind}]", state="attached")
+    here.page.evaluate(f"document.querySelector('[data-gst-live={kind}]').scrollIntoView()")
+    here.page.wait_for_selector(f"[data-gst-live={kind}][data-live='']")
+    return form(here, kind)
 
 
 def text_of(figure):
@@ -426,7 +435,7 @@ def test_the_figure_and_its_controls_are_whole_within_the_first_screen(browser, 
 def test_every_preset_of_the_timeline_has_a_recorded_answer(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
-        figure = form(here, "timeline")
+        figure = come_to(here, "timeline")
         figure.get_by_role("button", name="2 big").wait_for()
         assert not figure.locator(".gst-chart").first.is_visible()  # nothing blank before the first touch
         answers = {}
@@ -447,7 +456,7 @@ def test_every_preset_of_the_timeline_has_a_recorded_answer(browser, address):
 def test_timeline_says_what_changed_since_the_setting_before(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
-        figure = form(here, "timeline")
+        figure = come_to(here, "timeline")
         figure.get_by_role("button", name="2 big").wait_for()
         changes = []
         for button in figure.locator(".gst-presets button").all()[1:]:
@@ -497,7 +506,7 @@ def test_chapter_1_filter_shows_its_score_and_goes_silent_when_cut(browser, addr
 def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
-        figure = form(here, "cause")
+        figure = come_to(here, "cause")
         figure.get_by_role("button", name="Train both").click()
         here.page.wait_for_selector("[data-gst-live=cause][data-seeds]", timeout=180_000)
         seen, unseen = figure.locator("dt").all_inner_texts()
@@ -512,8 +521,7 @@ def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, addres
 def test_try_it_of_a_chapter_covers_the_recorded_answer_until_a_guess(browser, address):
     with visit(browser, address) as here:
         here.open("book/06_what_a_jolt_is_made_of.html")
-        figure = here.page.locator(".gst-try")
-        figure.wait_for()
+        figure = come_to(here, "try")
         answer = here.page.locator("[data-gst-live=try] ~ .gst-answer")
         assert answer.count() == 1 and not answer.is_visible()
         figure.get_by_role("button", name="redirect").click()
@@ -529,7 +537,7 @@ def test_try_it_of_a_chapter_covers_the_recorded_answer_until_a_guess(browser, a
 def test_with_weight_decay_the_gain_of_chapter_7_is_gone(browser, address):
     with visit(browser, address) as here:
         here.open("book/07_standard_pipelines.html")
-        figure = here.page.locator(".gst-try")
+        figure = come_to(here, "try")
         figure.get_by_role("button", name="on", exact=True).click()
         figure.get_by_role("button", name="Train it here").click()
         here.page.wait_for_selector("[data-gst-live=try][data-gain]", timeout=300_000)
@@ -546,11 +554,14 @@ def test_with_weight_decay_the_gain_of_chapter_7_is_gone(browser, address):
 def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser, address, page, theme):
     with visit(browser, address, color_scheme=theme, viewport=NARROW, reduced_motion="reduce") as here:
         here.open(page)
-        if page != CHAPTER_3:
+        kinds = set(here.page.locator("[data-gst-live]").evaluate_all("all => all.map(each => each.dataset.gstLive)"))
+        if "click" in kinds:
             near(here, form(here, "click"))
             form(here, "click").get_by_role("button", name="Cut half").click()
-        if page in (LIVE, CHAPTER_3):
-            form(here, "timeline").get_by_role("button", name="2 big, until 23").click()
+        if "timeline" in kinds:
+            come_to(here, "timeline").get_by_role("button", name="2 big, until 23").click()
+        for kind in kinds & {"try", "cause"}:
+            come_to(here, kind)
         if page == LIVE:
             here.page.locator(".gst-experiment").hover()
             here.page.wait_for_selector("[data-gst-live=experiment][data-recorded]")
@@ -569,7 +580,7 @@ def test_without_scripts_words_stand_in_every_place_and_lead_somewhere(browser, 
         assert places.count() == PAGES[page]
         for place in places.all():
             assert place.is_visible()
-            assert len(place.inner_text()) > 80
+            assert len(place.inner_text()) > 60
         if page == FIRST:
             assert here.page.locator("#fig-landing img").is_visible()
         elif page == LIVE:
