@@ -26,7 +26,7 @@ RESULTS = {
     "10_your_own_network": 1,
 }
 each_chapter = pytest.mark.parametrize("chapter", RESULTS)
-VEILED, NOTE = ".gst-veiled", ".bd-article .cell > .gst-covered"
+VEILED, NOTE = ".cell_output.gst-veiled", ".bd-article .cell > .gst-covered"
 
 
 @pytest.fixture(scope="module")
