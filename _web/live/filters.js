@@ -91,9 +91,11 @@ export function mount(root) {
     return found.accuracy;
   };
   const sayCut = () => {
-    const accuracy = update();
-    if (accuracy === null || !network) return;
-    const n = cutNow();
+    const accuracy = update(), n = cutNow();
+    if (accuracy === null || !network) {
+      if (preparing && n) say(`${n} of 64 filters cut. The network is being loaded; then you see what it can still do.`);
+      return;
+    }
     say(n ? `${n} of 64 filters cut: accuracy falls from ${percent(network.accuracy)} to ${percent(accuracy)}.` : `All 64 filters: ${percent(network.accuracy)} correct.`);
   };
 

@@ -113,5 +113,7 @@ def test_link_to_a_hidden_figure_opens_it(browser, address):
 
 
 def test_every_chapter_with_a_guess_is_in_the_list(html):
-    pages = {path.stem for path in Path(html, "book").glob("*.html") if re.search('class="gst-predict ', path.read_text())}
+    pages = {
+        path.stem for path in Path(html, "book").glob("*.html") if re.search('class="gst-predict ', path.read_text())
+    }
     assert pages == set(RESULTS)

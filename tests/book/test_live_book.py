@@ -13,8 +13,20 @@ pytestmark = pytest.mark.browser
 
 FIRST, LIVE = "book/index.html", "book/live.html"
 CHAPTER_1, CHAPTER_3 = "book/01_pruning_basics.html", "book/03_the_tradeoff.html"
-CHAPTERS = ("02_measuring_instability", "04_noise_injection", "05_flatness", "06_what_a_jolt_is_made_of", "07_standard_pipelines")
-PAGES = {FIRST: 1, LIVE: 4, CHAPTER_1: 1, CHAPTER_3: 2, **{f"book/{name}.html": 1 for name in CHAPTERS}}  # and their live figures
+CHAPTERS = (
+    "02_measuring_instability",
+    "04_noise_injection",
+    "05_flatness",
+    "06_what_a_jolt_is_made_of",
+    "07_standard_pipelines",
+)
+PAGES = {
+    FIRST: 1,
+    LIVE: 4,
+    CHAPTER_1: 1,
+    CHAPTER_3: 2,
+    **{f"book/{name}.html": 1 for name in CHAPTERS},
+}  # and their live figures
 THEME_RULES = ("label-content-name-mismatch", "region")  # what the book's theme breaks by itself
 SHIFT_LIMIT = 0.05
 ASKED_LIMIT = 300_000  # bytes, compressed, for a reader who trains
@@ -273,8 +285,8 @@ def test_number_and_curve_stay_in_sight_on_a_telephone(browser, address):
             assert box["y"] >= 0 and box["y"] + box["height"] <= 500, part
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("page", [FIRST, LIVE, CHAPTER_3])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("page", [FIRST, LIVE, CHAPTER_1, CHAPTER_3])
 def test_nothing_moves_while_the_page_loads(browser, address, page, width):
     with visit(browser, address, viewport={"width": width, "height": 844}) as here:
         here.page.add_init_script(SHIFTS)
@@ -568,8 +580,10 @@ def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser,
         for viewport in (NARROW, WIDE):
             here.page.set_viewport_size(viewport)
             assert sideways_overflow(here.page) <= 0
-        assert here.problems == []
-        assert accessibility_problems(here.page, within="main", allowed=THEME_RULES) == []
+        assert here.problems == []  # before axe, which reads the style sheets again, from the wrong folder
+        for viewport in (WIDE, NARROW):
+            here.page.set_viewport_size(viewport)
+            assert accessibility_problems(here.page, within="main", allowed=THEME_RULES) == [], viewport["width"]
 
 
 @pytest.mark.parametrize("page", PAGES)
