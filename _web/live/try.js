@@ -48,7 +48,7 @@ export const FORMS = {
     title: "One jolt against a network left in peace",
     knobs: ["intervention", "dose", "learningRate"],
     base: { ...RANDOM_HALF, intervention: "zero" },
-    presets: [["zero: a drop", { intervention: "zero" }], ["shrink, unseen: no drop", { intervention: "rescale" }], ["redirect", { intervention: "redirect" }], ["forget in the head", { intervention: "zero_inputs" }]],
+    presets: [["zero: a drop", { intervention: "zero" }], ["shrink, unseen: no drop", { intervention: "rescale" }], ["redirect", { intervention: "redirect" }], ["zero the head's inputs", { intervention: "zero_inputs" }]],
   },
   pipelines: {
     title: "Does the gain survive good practice?",
