@@ -70,7 +70,7 @@ def load_data(config: RunConfig) -> data.Dataset:
     """The data of a run, on its device."""
     data_seed = config.seed if config.data_seed is None else config.data_seed
     if config.data_seed is None and config.data in config.sources:  # then the function must take a seed
-        references.accepted(f"data={config.data!r}", references.find("data", config.data), {}, ["seed"])
+        references.accepted(f"data={config.data!r}", references.function_of("data", config.data), {}, ["seed"])
     dataset = data.load(config.data, config.n_train, config.n_test, data_seed, config.image_size)
     return dataset.to(config.device)
 
@@ -228,7 +228,7 @@ def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset) -> d
 
 def _own_measure(name: str, model: nn.Module, dataset: data.Dataset) -> dict[str, float]:
     """The numbers, by name, that a user's function measures on the network in evaluation mode."""
-    function = references.find("measures", name)
+    function = references.function_of("measures", name)
     with masks.evaluation_mode(model):
         found = function(model, dataset)
     found = found if isinstance(found, dict) else {function.__name__: found}

@@ -382,6 +382,6 @@ def intervention(name: str) -> Intervention:
     """
     if not references.is_reference(name):
         return INTERVENTIONS[check.one_of("intervention", name, INTERVENTIONS)]
-    function = references.find("intervention", name)
+    function = references.function_of("intervention", name)
     hits: Any = check.one_of(f"{name}.hits", getattr(function, "hits", "filters"), ("filters", "inputs", "optimizer"))
     return Intervention(function, hits)

@@ -37,7 +37,7 @@ def known_or_reference(argument: str, value: Any, allowed: Iterable[str]) -> str
     if callable(value):
         value = name_of(argument, value)
     if is_reference(value):
-        find(argument, value)
+        function_of(argument, value)
         return value
     return check.one_of(argument, value, [*allowed, "package.module:function"])
 
@@ -63,7 +63,7 @@ def name_of(argument: str, function: Callable) -> str:
     return reference
 
 
-def find(argument: str, reference: str) -> Callable:
+def function_of(argument: str, reference: str) -> Callable:
     """Return the function that "package.module:function" names.
 
     Raises:
@@ -120,7 +120,7 @@ def source_hash(reference: str) -> str:
     or not; a changed comment counts, too. Installed packages count by name only, since their versions are kept with each
     run.
     """
-    find("function", reference)
+    function_of("function", reference)
     texts = {name: file.read_bytes() for name, file in _user_files(reference.partition(":")[0]).items()}
     return hashlib.sha256(repr([reference, sorted(texts.items())]).encode()).hexdigest()[:16]
 

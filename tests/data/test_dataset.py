@@ -318,8 +318,8 @@ def test_unwritable_cache_warns_and_data_are_the_same(tmp_path, monkeypatch, cac
 def test_constant_channel_is_refused_by_its_number(monkeypatch):
     x, y = np.random.default_rng(0).random((20, 3, 4, 4), dtype=np.float32), np.arange(20) % 10
     x[:, 1] = np.float32(0.1)
-    source = data.Source("images", (3, 4, 4), 10, 20, 20, lambda *_: ((x, y), (x, y), 10))
-    monkeypatch.setitem(data.SOURCES, "grey", source)
+    grey = data.DatasetEntry("images", (3, 4, 4), 10, 20, 20, lambda *_: ((x, y), (x, y), 10))
+    monkeypatch.setitem(data.DATASETS, "grey", grey)
     with pytest.raises(ValueError, match="name='grey': channel 1 is the same number"):
         gst.load("grey")
 

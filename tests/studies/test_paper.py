@@ -42,7 +42,7 @@ def test_figure_6_sums_the_hundred_largest_eigenvalues_of_512_examples():
     few = gst.Dataset.from_arrays(data.x_train[:512], data.y_train[:512], data.x_test[:512], data.y_test[:512])
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 6), torch.nn.Tanh(), torch.nn.Linear(6, 10))
-    found = references.find("measures", measure)(net, few)
+    found = references.function_of("measures", measure)(net, few)
     named = dict(net.double().named_parameters())
     shapes = [p.shape for p in named.values()]
 
