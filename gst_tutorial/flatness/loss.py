@@ -87,7 +87,10 @@ class SampleLoss:
         """Raise a ValueError unless the model accepts the inputs and the loss accepts its outputs."""
         x, y = self.x[:1], self.y[:1]
         with self.fixed(), torch.no_grad():
-            z = check.output_of(self.model, x)
+            check.output_of(self.model, x)
+            z = self.model(x)
+            if not isinstance(z, torch.Tensor):
+                raise TypeError(f"model must return a tensor, not {type(z).__name__}.")
             classes = z.shape[1] if z.dim() == 2 and self.loss is F.cross_entropy and y.dtype == torch.int64 else None
             if classes and not (self.y.dim() == 1 and int(self.y.min()) >= 0 and int(self.y.max()) < classes):
                 raise ValueError(
