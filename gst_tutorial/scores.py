@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-from torch import nn
-
 from gst_tutorial import _arguments as check
 from gst_tutorial import references
-from gst_tutorial.masks import PrunableLayer, evaluation_mode, prunable_layers
+from gst_tutorial._lazy import masks, nn, torch
 from gst_tutorial.running_activation import running_activation_score
 
-Score = Callable[[PrunableLayer, nn.Module, "torch.Tensor | None"], torch.Tensor]
+Score = Callable[["masks.PrunableLayer", "nn.Module", "torch.Tensor | None"], "torch.Tensor"]
 
 
-def l1_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def l1_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """Sum of the absolute weights of each filter's kernel (no bias), `(C,)`.
 
     When: the usual baseline of filter pruning.
@@ -26,7 +23,7 @@ def l1_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> 
     return layer.conv.weight.detach().flatten(1).abs().sum(1)
 
 
-def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def l2_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """Euclidean norm of each filter's kernel (no bias), `(C,)`.
 
     When: the default of this package.
@@ -36,7 +33,7 @@ def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> 
     return layer.conv.weight.detach().flatten(1).norm(dim=1)
 
 
-def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def ebn_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """E[BN]: the expected activation E[relu(z)], z ~ N(beta, gamma^2), of each filter, `(C,)`.
 
     Batch norm gives filter c outputs with mean beta_c and standard deviation |gamma_c|. If they are normal,
@@ -58,7 +55,7 @@ def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) ->
     return score.to(layer.norm.bias.dtype)
 
 
-def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def activation_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """Mean absolute activation of each filter over the examples `x`, `(C,)`; evaluation mode.
 
     The activation is the output of batch norm (of the convolution, without one), before mask and nonlinearity.
@@ -75,7 +72,7 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
     handle = layer.mask.register_forward_hook(lambda module, inputs, output: captured.append(inputs[0].detach()))
     try:
         total = 0.0
-        with torch.no_grad(), evaluation_mode(model):
+        with torch.no_grad(), masks.evaluation_mode(model):
             for batch in x.split(1000):
                 captured.clear()
                 check.output_of(model, batch)
@@ -89,7 +86,7 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | N
 SCORES: dict[str, Score] = {"l1": l1_score, "l2": l2_score, "ebn": ebn_score, "activation": activation_score}
 
 
-def ebn_signed_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def ebn_signed_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """`ebn_score` with gamma's sign left in: beta * Phi(beta / gamma) + gamma * phi(beta / gamma), `(C,)`.
 
     Where gamma is positive this is E[BN]. Where gamma is negative it is -E[relu(-z)], which is no expected activation: such
@@ -153,9 +150,9 @@ def score_function(score: str | Score) -> Score:
     return known[check.one_of("score", score, known)]
 
 
-def find_layer(model: nn.Module, layer: str) -> PrunableLayer:
+def find_layer(model: nn.Module, layer: str) -> masks.PrunableLayer:
     """The prunable layer of that name; a ValueError lists the names there are."""
-    layers = prunable_layers(model)
+    layers = masks.prunable_layers(model)
     if not layers:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     return layers[check.one_of("layer", layer, layers)]
