@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from torch import nn as nn
     from torch.nn import functional as F
 
+    from gst_tutorial import batches as batches
     from gst_tutorial import checkpoint as checkpoint
+    from gst_tutorial import experiment as experiment
     from gst_tutorial import instability as instability
     from gst_tutorial import masks as masks
-    from gst_tutorial import running_activation as running_activation
     from gst_tutorial import step_lengths as step_lengths
     from gst_tutorial import steps as steps
     from gst_tutorial import weights as weights
@@ -37,9 +38,14 @@ else:
     torch = LazyModule("torch")
     nn = LazyModule("torch.nn")
     F = LazyModule("torch.nn.functional")
-    checkpoint, instability, masks, running_activation, step_lengths, steps, weights = (
-        LazyModule(f"gst_tutorial.{name}")
-        for name in ("checkpoint", "instability", "masks", "running_activation", "step_lengths", "steps", "weights")
-    )
+    batches = LazyModule("gst_tutorial.batches")
+    checkpoint = LazyModule("gst_tutorial.checkpoint")
+    experiment = LazyModule("gst_tutorial.experiment")
+    instability = LazyModule("gst_tutorial.instability")
+    masks = LazyModule("gst_tutorial.masks")
+    step_lengths = LazyModule("gst_tutorial.step_lengths")
+    steps = LazyModule("gst_tutorial.steps")
+    weights = LazyModule("gst_tutorial.weights")
     make_prunable = LazyModule("gst_tutorial.graph.make_prunable")
-    cifar, small = LazyModule("gst_tutorial.networks.cifar"), LazyModule("gst_tutorial.networks.small")
+    cifar = LazyModule("gst_tutorial.networks.cifar")
+    small = LazyModule("gst_tutorial.networks.small")
