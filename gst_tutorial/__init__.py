@@ -42,10 +42,14 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.masks import rewind as rewind
     from gst_tutorial.masks import sparsity as sparsity
     from gst_tutorial.networks import conv1d_net as conv1d_net
+    from gst_tutorial.planning import apply_plan as apply_plan
+    from gst_tutorial.planning import plan as plan
+    from gst_tutorial.planning import uniform_plan as uniform_plan
     from gst_tutorial.pruning import choose_filters as choose_filters
     from gst_tutorial.pruning import kept_filters as kept_filters
     from gst_tutorial.pruning import prune_filters as prune_filters
     from gst_tutorial.pruning import restore_filters as restore_filters
+    from gst_tutorial.scanning import scan as scan
     from gst_tutorial.schedules import PruneSchedule as PruneSchedule
     from gst_tutorial.schedules import Schedule as Schedule
     from gst_tutorial.scores import filter_scores as filter_scores
@@ -68,6 +72,8 @@ _NAMES = {
     "pruning": ("choose_filters", "kept_filters", "prune_filters", "restore_filters"),
     "schedules": ("PruneSchedule", "Schedule"),
     "instability": ("PruningEvent", "accuracy", "correct", "instability_of", "measure_instability"),
+    "scanning": ("scan",),
+    "planning": ("apply_plan", "plan", "uniform_plan"),
     "training": ("Diverged", "Recipe", "train"),
     "config": ("RunConfig",),
     "experiment": ("Experiment", "RunResult", "run"),

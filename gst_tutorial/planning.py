@@ -26,7 +26,12 @@ BUDGETS = ("parameters", "multiply_adds")
 
 
 def plan(
-    model: nn.Module, frame: pd.DataFrame, budget: float, x: torch.Tensor, by: str = "parameters", score: str | None = None
+    model: nn.Module,
+    frame: pd.DataFrame,
+    budget: float,
+    x: torch.Tensor,
+    by: str = "parameters",
+    score: str | None = None,
 ) -> dict[str, int]:
     """Plan a pruning that saves a budget and costs little accuracy: greedy on the instabilities that a scan measured.
 
@@ -77,7 +82,12 @@ def plan(
 
 
 def uniform_plan(
-    model: nn.Module, frame: pd.DataFrame, budget: float, x: torch.Tensor, by: str = "parameters", score: str | None = None
+    model: nn.Module,
+    frame: pd.DataFrame,
+    budget: float,
+    x: torch.Tensor,
+    by: str = "parameters",
+    score: str | None = None,
 ) -> dict[str, int]:
     """Plan the usual baseline: the same fraction of every layer, the smallest that saves the budget.
 
@@ -102,7 +112,11 @@ def uniform_plan(
     def at(keep: int) -> dict[str, int]:
         return {layer: max(1, kept_in_the_end(n, 1 - keep / 1000)) for layer, n in filters.items()}
 
-    return at(_largest(0, 1000, lambda keep: planner.saved(at(keep)) >= budget))
+    chosen = at(_largest(0, 1000, lambda keep: planner.saved(at(keep)) >= budget))
+    for layer, n in filters.items():  # layers of one size lose their next filter all together; some can keep it
+        more = {**chosen, layer: min(n, chosen[layer] + 1)}
+        chosen = more if planner.saved(more) >= budget else chosen
+    return chosen
 
 
 def apply_plan(

@@ -94,7 +94,9 @@ def scan(
     if not whole:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     names = list(whole) if layers is None else [check.one_of("layers", n, whole) for n in check.many("layers", layers)]
-    fractions = [check.real("fractions", f, 0, 1, open_low=True, open_high=True) for f in check.many("fractions", fractions)]
+    fractions = [
+        check.real("fractions", f, 0, 1, open_low=True, open_high=True) for f in check.many("fractions", fractions)
+    ]
     scores = check.many("scores", scores)
     check.one_of("target", target, [name for name in TARGETS if name != RANDOM])
     check.integer("draws", draws, 1, check.MOST)
@@ -122,13 +124,13 @@ def scan(
     training = None if recipe is None else _Training(model, data, recipe, seed)
     if training is not None and ("uncut",) not in log.rows:
         log.add(("uncut",), {"trained_accuracy": training.accuracy_of({})})
-    with _bar(progress, len(wanted), sum(key in log.rows for key in wanted)) as bar:
-        for layer in names:
-            missing = [key for key in wanted if key[0] == layer and key not in log.rows]
-            mask = whole[layer].mask
-            kept = _kept_filters(model, missing, by_name, target, x_score, seed) if missing else {}
-            right = _correct_with(model, layer, kept.values(), x, y, batch_size, bar) if missing else {}
-            for key in missing:
+    missing = [key for key in wanted if key not in log.rows]
+    kept = _kept_filters(whole, missing, _values(model, missing, by_name, x_score), target, seed)
+    with _bar(progress, len(wanted), len(wanted) - len(missing)) as bar:
+        for layer in dict.fromkeys(key[0] for key in missing):
+            own, mask = [key for key in missing if key[0] == layer], whole[layer].mask
+            right = _correct_with(model, layer, [kept[key] for key in own], x, y, batch_size, bar)
+            for key in own:
                 after = instability_of(before, right[_as_key(kept[key])])
                 row = dict(zip(KEY, key), filters=mask.n_filters, kept=int(kept[key].sum()))
                 row |= {"accuracy": after.accuracy_after, "instability": after.instability}
@@ -180,17 +182,22 @@ def _name(score: str | Score) -> str:
 
 
 @torch.no_grad()
-def _kept_filters(model, keys, scores, target, x_score, seed) -> dict[tuple, torch.Tensor]:
-    """The filters that each cut of one layer keeps, bool `(C,)`."""
-    layer, mask = keys[0][0], prunable_layers(model)[keys[0][0]].mask
-    values = {n: filter_scores(model, layer, scores[n], x_score) for n in {key[2] for key in keys} - {RANDOM}}
+def _values(model, keys, scores, x_score) -> dict[tuple[str, str], torch.Tensor]:
+    """The score of every filter, by layer and name; computed first, since a score may not fit a layer."""
+    pairs = dict.fromkeys((key[0], key[2]) for key in keys if key[2] != RANDOM)
+    return {(layer, name): filter_scores(model, layer, scores[name], x_score) for layer, name in pairs}
+
+
+def _kept_filters(layers, keys, values, target, seed) -> dict[tuple, torch.Tensor]:
+    """The filters of its layer that each cut keeps, bool `(C,)`."""
     found = {}
     for key in keys:
-        _, fraction, name, draw = key
+        layer, fraction, name, draw = key
+        mask = layers[layer].mask
         n_new = max(0, int(mask.kept.sum()) - kept_in_the_end(mask.n_filters, fraction))
         generator = seeding.generator(seed, f"scan {layer} {fraction} {draw}")  # the same if a scan is resumed
         how = RANDOM if name == RANDOM else target
-        pruned = choose_filters(values.get(name, mask.mask), mask.kept, n_new, how, generator)
+        pruned = choose_filters(values.get((layer, name), mask.mask), mask.kept, n_new, how, generator)
         found[key] = mask.kept.clone()
         found[key][pruned] = False
     return found
@@ -216,7 +223,7 @@ def _correct_with(model, layer, kept, x, y, batch_size, bar) -> dict[tuple, torc
                 if logits.isnan().any():
                     raise FloatingPointError(f"model: some of its logits are NaN with part of {layer!r} pruned.")
                 right[key].append(logits.argmax(1) == y_part)
-                bar.refresh()
+            bar.set_postfix_str(f"{layer}: {len(next(iter(right.values()))) * batch_size} examples")
     return {key: torch.cat(parts) for key, parts in right.items()}
 
 
@@ -258,7 +265,9 @@ class _Training:
 
 def _identity(model, x, y, scores, target, x_score, recipe, data, seed) -> dict[str, str]:
     """Checksums of everything that decides the numbers of a cut."""
-    own = sorted(references.source_hash(s) for s in scores.values() if isinstance(s, str) and references.is_reference(s))
+    own = sorted(
+        references.source_hash(s) for s in scores.values() if isinstance(s, str) and references.is_reference(s)
+    )
     seen = [x, y] if x_score is None else [x, y, x_score]
     if recipe is not None:
         seen += [data.x_train, data.y_train]

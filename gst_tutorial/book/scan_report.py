@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4  # panels in a row of the figure
+MARKERS = {"s": "■", "^": "▲", "P": "✚", "X": "✖", "v": "▼", "D": "◆"}
 OTHERS = (("blue", "s", "-"), ("vermilion", "^", "--"), ("purple", "P", ":"), ("orange", "X", "-"), ("sky", "v", "--"))
 CSS = """
 body { font: 1rem/1.55 system-ui, sans-serif; color: #1d1d1d; background: #fff; max-width: 70rem; margin: auto; padding: 1rem }
@@ -26,7 +27,8 @@ p, li { max-width: 44rem } code { overflow-wrap: anywhere }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: .5rem }
 .panels img { width: 100%; height: auto }
 .table { overflow-x: auto } .table:focus-visible { outline: 2px solid #0072b2 }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } th { text-align: left; font-weight: 600 }
+table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums }
+th { text-align: left; font-weight: 600 }
 td, th { padding: .2rem .7rem; border-bottom: 1px solid #ccc; white-space: nowrap } td { text-align: right }
 td:first-child { text-align: left } summary { cursor: pointer; font-weight: 600 }
 """
@@ -68,7 +70,8 @@ def figure(frame: pd.DataFrame, layers: Iterable[str] | None = None, columns: in
             ax.set_xlabel("filters pruned (%)")
         for ax in axes[:, 0]:
             ax.set_ylabel("instability")
-        axes.flat[0].legend(loc="upper left", handlelength=2.4)
+        if len(layers) > 1:
+            drawn.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, handlelength=2.4)
     return drawn
 
 
@@ -108,12 +111,13 @@ def report(frame: pd.DataFrame, name: str, comparison: pd.DataFrame | None = Non
         "that the accuracy rose.</p>",
         "<h2>Which layers can be cut?</h2>",
         f"<p>{_extremes(table)}</p>",
+        f"<p>{_key(frame)}</p>",
         f'<div class="panels">{"".join(_panel(frame, table, layer) for layer in frame.layer.unique())}</div>',
         "<p>A line for each score that chose the filters; the band is two standard errors wide to each side. Each small green "
         "dot is one random draw, and the green line is their mean.</p>",
         "<h2>Does the score know which filters matter?</h2>",
         f"<p>{_against_random(table)}</p>",
-        *([] if comparison is None else _plan(comparison)),
+        *([] if comparison is None else _plan(comparison, frame.layer.unique())),
         "<h2>All numbers</h2>",
         "<details><summary>Every layer, fraction and score</summary>",
         _table(_all_numbers(table), "All cuts"),
@@ -131,6 +135,13 @@ def report(frame: pd.DataFrame, name: str, comparison: pd.DataFrame | None = Non
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     return f'<!doctype html>\n<html lang="en"><head>{head}<style>{CSS}</style></head>\n<body><main>\n' + (
         "\n".join(parts) + "\n</main></body></html>\n"
+    )
+
+
+def _key(frame: pd.DataFrame) -> str:
+    return " &ensp; ".join(
+        f'<span style="color: {each["color"]}" aria-hidden="true">{MARKERS[each["marker"]]}</span>&nbsp;{html.escape(name)}'
+        for name, each in _looks(frame).items()
     )
 
 
@@ -176,11 +187,16 @@ def _panel(frame: pd.DataFrame, table: pd.DataFrame, layer: str) -> str:
     return f'<img src="data:image/svg+xml;base64,{picture}" alt="{alt}">'
 
 
-def _plan(comparison: pd.DataFrame) -> list[str]:
+def _plan(comparison: pd.DataFrame, layers: Iterable[str]) -> list[str]:
     facts = comparison.attrs
     e, unit = facts["difference"], facts["by"].replace("_", "-")
-    verdict = {1: "The plan is better here", -1: "The uniform cut is better here", 0: "The two are not distinguishable here"}
-    keep = pd.DataFrame({"plan": facts["plan"], "uniform": facts["uniform"]}).sort_index()
+    verdict = {
+        1: "The plan is better here",
+        -1: "The uniform cut is better here",
+        0: "The two are not distinguishable here",
+    }
+    keep = pd.DataFrame({"plan": facts["plan"], "uniform": facts["uniform"]})
+    keep = keep.reindex([layer for layer in layers if layer in keep.index])
     keep = keep.map(lambda n: "all" if pd.isna(n) else f"{n:.0f}").rename_axis("filters kept in layer").reset_index()
     shown = comparison.rename_axis("network").reset_index()
     for column in ("accuracy", "parameters", "multiply_adds"):
@@ -189,7 +205,7 @@ def _plan(comparison: pd.DataFrame) -> list[str]:
         columns={
             "parameters": "parameters saved",
             "multiply_adds": "multiply-adds saved",
-            "milliseconds": "ms for a batch",
+            "milliseconds": f"ms for {min(100, facts['n_examples'])} examples",
             "standard_error": "standard error",
         }
     )
@@ -197,8 +213,8 @@ def _plan(comparison: pd.DataFrame) -> list[str]:
         f"<h2>A plan that saves {facts['budget']:.0%} of the {html.escape(unit)}</h2>",
         f"<p>The plan cuts, step by step, where this scan found the least instability for what the cut saves. We compare it with "
         f"cutting the same fraction of every layer, on {facts['n_examples']:,} examples that the scan has not seen. "
-        f"{verdict[e.sign]}: its accuracy differs by {100 * e.value:+.1f} percentage points (95% interval "
-        f"{100 * e.low:+.1f} to {100 * e.high:+.1f}, over examples), before any training.</p>",
+        f"{verdict[e.sign]}: its accuracy minus that of the uniform cut is {100 * e.value:+.1f} percentage points (95% "
+        f"interval over examples: {100 * e.low:+.1f} to {100 * e.high:+.1f}), before any training.</p>",
         _table(shown.round(3), "The plan and the uniform cut, measured"),
         _table(keep, "Filters that each layer keeps"),
     ]
