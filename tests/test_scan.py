@@ -47,7 +47,9 @@ class Branches(nn.Module):
     def forward(self, x):
         x = self.stem(x)
         a = self.one(x)  # changes x
-        y = torch.cat([self.relu(a), self.two(x)], 1)
+        b = self.two(x)
+        b *= 3  # changes what a module returned
+        y = torch.cat([self.relu(a), b], 1)
         z = self.same(y)
         z *= 2  # changes y
         z = self.relu(self.after(y + z))
