@@ -60,7 +60,7 @@ EXAMPLES_OF = {
     "scan": [
         "gst scan my_model.py:build --data folder:PATH     build() returns your trained network",
         "gst scan my_model.py:build --data digits --scores l2,ebn,random --draws 5",
-        "gst scan my_model.py:build --data digits --budget .7 --by multiply_adds --epochs 2",
+        "gst scan my_model.py:build --data digits --budget .3 --by multiply-adds --epochs 2",
     ],
 }
 
@@ -189,9 +189,9 @@ def _add_scan(scan: argparse.ArgumentParser) -> None:
     scan.add_argument(
         "--examples", type=_positive, default=1000, metavar="N", help="at most N held-out ones (default: 1000)"
     )
-    scan.add_argument("--budget", type=float, metavar="F", help="also plan a pruning that saves this fraction")
+    scan.add_argument("--budget", type=float, metavar="F", help="also plan a pruning that leaves this share")
     scan.add_argument(
-        "--by", default="parameters", choices=["parameters", "multiply_adds"], help="what the budget counts"
+        "--by", default="parameters", choices=["parameters", "multiply-adds"], help="what the budget counts"
     )
     scan.add_argument("--epochs", type=_positive, metavar="N", help="also train each cut network for N epochs")
     scan.add_argument(
@@ -371,8 +371,8 @@ def _scan(options) -> int:
     )
     comparison = None
     if options.budget is not None:
-        seen = data.x_train[:1000]
-        comparison = compare(model, frame, options.budget, x[n : 2 * n], y[n : 2 * n], options.by, x_score=seen)
+        budget, seen = (options.by, options.budget), (data.x_train[:1000], data.y_train[:1000])
+        comparison = compare(model, frame, budget, x[n : 2 * n], y[n : 2 * n], x_score=seen)
         print(comparison.round(3).to_string(), end="\n\n")
     frame.to_csv(options.out / "scan.csv", index=False)
     scan_report.figure(frame).savefig(options.out / "scan.png", dpi=150)

@@ -132,7 +132,7 @@ class RunConfig(Recipe):
         measures: extra measurements of the trained network: "flatness", see `gst.flatness.measure_flatness`; "curvature",
             the part of it that a larger network can afford; "sharpness", see `gst.flatness.measure_sharpness`, which can
             compare runs that differ in loss, weights and size; or your own function of the trained network and its
-            `gst.Dataset` that returns a number, or a dict of numbers by name.
+            `gst.Dataset` (and of `config`, if it has such an argument) that returns a number, or a dict of numbers by name.
         evaluate_every: measure test accuracy after every n-th epoch (and always at events and at the end). No other number
             depends on it; studies that only need the final accuracy run in half the time with 10.
         device: "cpu", "cuda" or another of torch's. A GPU gives other numbers: its convolutions round to three digits (TF32)

@@ -183,7 +183,7 @@ class Experiment:
 
         train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
         of_network = [name for name in self.config.measures if name != "aftermath"]  # that one is of the events
-        measures = measured(of_network, self.model, self.dataset)
+        measures = measured(of_network, self.model, self.dataset, self.config)
         epochs = pd.DataFrame(self.epochs).assign(train_loss=losses)
         columns = [field.name for field in dataclasses.fields(PruningEvent)]
         events = pd.DataFrame([dataclasses.asdict(event) for event in self.events], columns=columns)
@@ -213,12 +213,12 @@ class Experiment:
         self._start -= state["seconds"]
 
 
-def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset) -> dict[str, float]:
+def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset, config: RunConfig) -> dict[str, float]:
     """The measures of `RunConfig.measures`, each a number by its name."""
     found: dict[str, float] = {}
     for name in names:
         if references.is_reference(name):
-            found |= _own_measure(name, model, dataset)
+            found |= _own_measure(name, model, dataset, config)
         else:
             from gst_tutorial import flatness
 
@@ -226,11 +226,11 @@ def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset) -> d
     return found
 
 
-def _own_measure(name: str, model: nn.Module, dataset: data.Dataset) -> dict[str, float]:
+def _own_measure(name: str, model: nn.Module, dataset: data.Dataset, config: RunConfig) -> dict[str, float]:
     """The numbers, by name, that a user's function measures on the network in evaluation mode."""
     function = references.find("measures", name)
     with masks.evaluation_mode(model):
-        found = function(model, dataset)
+        found = function(model, dataset, **references.accepted(f"measures={name!r}", function, {"config": config}))
     found = found if isinstance(found, dict) else {function.__name__: found}
     try:
         numbers = {str(key): float(value) for key, value in found.items()}

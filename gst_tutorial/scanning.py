@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,7 +19,7 @@ from gst_tutorial import _arguments as check
 from gst_tutorial import references, seeding
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.graph.costs import Costs
-from gst_tutorial.graph.running import borrowed
+from gst_tutorial.graph.running import borrowed, tensors_in
 from gst_tutorial.instability import accuracy, correct, instability_of
 from gst_tutorial.masks import prunable_layers
 from gst_tutorial.prefix import Prefix
@@ -42,7 +43,7 @@ def scan(
     draws: int = 3,
     layers: Iterable[str] | None = None,
     target: str = "smallest",
-    x_score: torch.Tensor | None = None,
+    x_score: Any = None,
     recipe: Recipe | None = None,
     seed: int = 0,
     batch_size: int = 250,
@@ -64,7 +65,7 @@ def scan(
         draws: how often "random" is repeated.
         layers: names of prunable layers; None takes all.
         target: the filters that a score chooses, "smallest" or "largest".
-        x_score: examples for scores that need some; None takes the first 1,000 training examples of a data set.
+        x_score: what scores look at, see `filter_scores`; None takes the first 1,000 training examples of a data set.
         recipe: with one, each cut network is also trained, on the data set's training examples, which takes as long as it
             takes. None: no training.
         seed: of the draws and of the training.
@@ -105,7 +106,7 @@ def scan(
     if recipe is not None and (check.instance("recipe", recipe, Recipe) and data is None):
         raise ValueError("recipe= needs training examples: give a gst.Dataset as x.")
     if data is not None and x_score is None:
-        x_score = data.x_train[:N_SCORED]
+        x_score = data.x_train[:N_SCORED], data.y_train[:N_SCORED]
     before = correct(model, x, y, batch_size)  # also checks x, y and batch_size
     if not before.any():
         raise ValueError("model gets no example right, so no accuracy can be lost; is it trained?")
@@ -181,7 +182,6 @@ def _name(score: str | Score) -> str:
     return score if isinstance(score, str) else getattr(score, "__name__", check.shown(score))
 
 
-@torch.no_grad()
 def _values(model, keys, scores, x_score) -> dict[tuple[str, str], torch.Tensor]:
     """The score of every filter, by layer and name; computed first, since a score may not fit a layer."""
     pairs = dict.fromkeys((key[0], key[2]) for key in keys if key[2] != RANDOM)
@@ -268,7 +268,7 @@ def _identity(model, x, y, scores, target, x_score, recipe, data, seed) -> dict[
     own = sorted(
         references.source_hash(s) for s in scores.values() if isinstance(s, str) and references.is_reference(s)
     )
-    seen = [x, y] if x_score is None else [x, y, x_score]
+    seen = [x, y, *tensors_in(x_score)]
     if recipe is not None:
         seen += [data.x_train, data.y_train]
     return {

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,6 +19,7 @@ from gst_tutorial import references
 from gst_tutorial.book import scan_report
 from gst_tutorial.graph.costs import Costs
 from gst_tutorial.graph.running import borrowed, shake
+from gst_tutorial.masks import evaluation_mode
 from gst_tutorial.planning import compare
 from gst_tutorial.prefix import Prefix
 from gst_tutorial.scanning import summary
@@ -38,7 +40,7 @@ class Branches(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
         self.one = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8))
-        self.two = nn.Sequential(nn.Conv2d(8, 6, 1), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.two = nn.Sequential(nn.Conv2d(8, 6, 1), nn.BatchNorm2d(6))
         self.relu, self.same, self.flat = nn.ReLU(inplace=True), nn.Identity(), nn.Flatten()
         self.after = nn.Conv2d(14, 10, 3)
         self.last = nn.Conv2d(10, 8, 3)
@@ -112,14 +114,14 @@ def test_scan_equals_pruning_one_layer_after_another(trained):
     frame = gst.scan(model, data, scores=("l2", "activation", "random"), batch_size=64, **FEW)
     assert len(frame) == 4 * 2 * 4
     for row in frame[frame.score != "random"].itertuples():
-        pruned = copy.deepcopy(model)
-        before = gst.correct(pruned, data)
-        gst.prune_filters(pruned, row.layer, row.fraction, score=row.score, x=data.x_train)
-        after = gst.instability_of(before, gst.correct(pruned, data))
+        cut = copy.deepcopy(model)
+        before = gst.correct(cut, data)
+        gst.prune_filters(cut, row.layer, row.fraction, score=row.score, x=data.x_train)
+        after = gst.instability_of(before, gst.correct(cut, data))
         assert (row.instability, row.standard_error) == (after.instability, after.standard_error)
-        assert row.kept == int(gst.prunable_layers(pruned)[row.layer].mask.kept.sum())
-        whole, cut = (sum(p.numel() for p in m.parameters()) for m in (model, gst.compact(pruned)))
-        assert row.parameters == pytest.approx(1 - cut / whole, abs=1e-12)
+        assert row.kept == int(gst.prunable_layers(cut)[row.layer].mask.kept.sum())
+        small, whole = (counted(each, data.x_test[:1]) for each in (gst.compact(cut), model))
+        assert [row.parameters, row.multiply_adds] == pytest.approx(list(1 - small / whole), abs=1e-12)
 
 
 def test_scan_of_a_network_that_can_be_worked_out_by_hand():
@@ -250,22 +252,23 @@ def test_recipe_without_training_data_is_refused(trained):
         gst.scan(model, data.x_test, data.y_test, recipe=gst.Recipe())
 
 
-def flops(model, x):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+def counted(model, x):
+    """Parameters and multiply-adds, the latter counted by torch."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), evaluation_mode(model):
         model(x)
-    return counter.get_total_flops()
+    return np.array([sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2])
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "branches"])
 def test_costs_equal_those_counted_by_torch_in_the_compact_network(name):
     model, x = NETWORKS[name]()
     costs = Costs(model, x)
-    assert costs.whole[1] == flops(model, x[:1]) / 2
+    assert (costs.whole == counted(model, x[:1])).all()
     for every in (5, 1):
         for layer in list(gst.prunable_layers(model).values())[::every]:
             layer.mask.mask[::2] = False
         small = gst.compact(model, skip_uncuttable=True)
-        assert costs.now() == (sum(p.numel() for p in small.parameters()), flops(small.eval(), x[:1]) / 2)
+        assert (costs.now() == counted(small, x[:1])).all()
 
 
 def made_up(model, data, costly):
@@ -275,37 +278,53 @@ def made_up(model, data, costly):
     return frame
 
 
-def test_plan_takes_the_layers_that_cost_nothing_and_meets_the_budget(trained):
+def pruned(model, plan):
+    cut = copy.deepcopy(model)
+    for layer, keep in plan.items():
+        gst.prune_filters(cut, layer, keep=keep)
+    return cut
+
+
+@pytest.mark.parametrize("unit", ["parameters", "multiply-adds"])
+def test_plan_takes_the_layers_that_cost_nothing_and_meets_the_budget(trained, unit):
     model, data = trained
     frame = made_up(model, data, ["conv1", "conv2", "conv3"])
-    chosen = gst.plan(model, frame, 0.3, data.x_test)
-    assert list(chosen) == ["conv4"]
-    for found in (chosen, gst.uniform_plan(model, frame, 0.3, data.x_test)):
-        cut, one_less = copy.deepcopy(model), copy.deepcopy(model)
-        gst.apply_plan(cut, found, "l2")
-        gst.apply_plan(one_less, {layer: keep + 1 for layer, keep in found.items()}, "l2")
-        assert Costs(one_less, data.x_test).saved()["parameters"] < 0.3 <= Costs(cut, data.x_test).saved()["parameters"]
-        left = sum(p.numel() for p in gst.compact(cut).parameters()) / sum(p.numel() for p in model.parameters())
-        assert 1 - left >= 0.3
+    for how in ("greedy", "uniform"):
+        chosen = gst.plan(model, frame, (unit, 0.8), data.x_test, how=how)
+        assert list(chosen) == (["conv4"] if how == "greedy" else ["conv1", "conv2", "conv3", "conv4"])
+
+        def left(plan):
+            small, whole = (counted(each, data.x_test[:1]) for each in (gst.compact(pruned(model, plan)), model))
+            return (small / whole)[unit == "multiply-adds"]
+
+        assert left(chosen) <= 0.8 < left({layer: keep + 1 for layer, keep in chosen.items()})
 
 
-def test_budget_out_of_reach_is_refused_with_what_can_be_saved(trained):
+def test_budget_out_of_reach_is_refused_with_what_can_be_left(trained):
     model, data = trained
     frame = gst.scan(model, data, layers=["conv1"], scores=("l2",))
-    with pytest.raises(ValueError, match=r"more than the scan's largest fractions save together, 0\.\d+"):
-        gst.plan(model, frame, 0.9, data.x_test)
+    with pytest.raises(ValueError, match=r"the largest cuts of the scan leave 0\.\d+"):
+        gst.plan(model, frame, ("parameters", 0.1), data.x_test)
+    with pytest.raises(ValueError, match="budget='seconds' is not known"):
+        gst.plan(model, frame, ("seconds", 0.1), data.x_test)
 
 
 def test_comparison_measures_both_plans_on_the_given_examples(trained):
     model, data = trained
     frame = gst.scan(model, data.x_test[:100], data.y_test[:100], scores=("l2",))
-    found = compare(model, frame, 0.4, data.x_test[100:], data.y_test[100:])
-    for name in ("plan", "uniform"):
-        cut = copy.deepcopy(model)
-        gst.apply_plan(cut, found.attrs[name], "l2")
-        assert found.accuracy[name] == gst.accuracy(cut, data.x_test[100:], data.y_test[100:])
-        assert found.parameters[name] >= 0.4
-    assert found.attrs["difference"].value == pytest.approx(found.accuracy["plan"] - found.accuracy["uniform"])
+    found = compare(model, frame, ("parameters", 0.6), data.x_test[100:], data.y_test[100:])
+    for how in ("greedy", "uniform"):
+        cut = pruned(model, gst.plan(model, frame, ("parameters", 0.6), data.x_test, how=how))
+        assert found.accuracy[how] == gst.accuracy(cut, data.x_test[100:], data.y_test[100:])
+        assert found.parameters[how] >= 0.4
+    assert found.attrs["difference"].value == pytest.approx(found.accuracy["greedy"] - found.accuracy["uniform"])
+
+
+def test_scores_that_need_labels_are_scanned(trained):
+    model, data = trained
+    frame = gst.scan(model, data, layers=["conv4"], fractions=(0.5,), scores=("taylor", "snip"))
+    assert list(frame.score) == ["taylor", "snip"]
+    assert all(p.grad is None for p in copy.deepcopy(model).parameters())
 
 
 # --- the report and the command line ----------------------------------------------------------------------------------
@@ -342,13 +361,13 @@ def another():
 def test_command_writes_frame_figure_and_report_and_resumes(tmp_path, capsys):
     file, out = tmp_path / "a_scanned_model.py", tmp_path / "out"
     file.write_text(MODEL)
-    command = ["scan", f"{file}:build", "--data", "digits", "--out", str(out), "--fractions", ".3,.6", "--budget", ".4"]
+    command = ["scan", f"{file}:build", "--data", "digits", "--out", str(out), "--fractions", ".3,.6", "--budget", ".6"]
     assert cli.main(command) == 0
     assert "16 cuts; scan.csv, scan.png and scan.html are in" in capsys.readouterr().out
     frame, log = pd.read_csv(out / "scan.csv", dtype={"layer": str}), (out / "scan.jsonl").read_text()
     assert list(frame.layer.unique()) == ["0", "3"]
     assert (out / "scan.png").read_bytes().startswith(b"\x89PNG")
-    assert "A plan that saves 40% of the parameters" in (out / "scan.html").read_text()
+    assert "A plan that leaves 60% of the parameters" in (out / "scan.html").read_text()
     (out / "scan.html").unlink()
     assert cli.main(command) == 0
     assert (out / "scan.jsonl").read_text() == log
@@ -362,7 +381,7 @@ def test_report_fits_wide_and_narrow_windows(browser, trained, tmp_path):
 
     model, data = trained
     frame = gst.scan(model, data.x_test[:100], data.y_test[:100], **FEW)
-    found = compare(model, frame, 0.3, data.x_test[100:], data.y_test[100:])
+    found = compare(model, frame, ("parameters", 0.7), data.x_test[100:], data.y_test[100:])
     Path(tmp_path / "scan.html").write_text(scan_report.report(frame, "a.very.long.name" * 9, found), encoding="utf-8")
     with serve(tmp_path) as address:
         for width in (1280, 360):

@@ -189,13 +189,13 @@ def _panel(frame: pd.DataFrame, table: pd.DataFrame, layer: str) -> str:
 
 def _plan(comparison: pd.DataFrame, layers: Iterable[str]) -> list[str]:
     facts = comparison.attrs
-    e, unit = facts["difference"], facts["by"].replace("_", "-")
+    e, (unit, left) = facts["difference"], facts["budget"]
     verdict = {
-        1: "The plan is better here",
+        1: "The greedy plan is better here",
         -1: "The uniform cut is better here",
         0: "The two are not distinguishable here",
     }
-    keep = pd.DataFrame({"plan": facts["plan"], "uniform": facts["uniform"]})
+    keep = pd.DataFrame({"greedy": facts["greedy"], "uniform": facts["uniform"]})
     keep = keep.reindex([layer for layer in layers if layer in keep.index])
     keep = keep.map(lambda n: "all" if pd.isna(n) else f"{n:.0f}").rename_axis("filters kept in layer").reset_index()
     shown = comparison.rename_axis("network").reset_index()
@@ -210,7 +210,7 @@ def _plan(comparison: pd.DataFrame, layers: Iterable[str]) -> list[str]:
         }
     )
     return [
-        f"<h2>A plan that saves {facts['budget']:.0%} of the {html.escape(unit)}</h2>",
+        f"<h2>A plan that leaves {left:.0%} of the {html.escape(unit)}</h2>",
         f"<p>The plan cuts, step by step, where this scan found the least instability for what the cut saves. We compare it with "
         f"cutting the same fraction of every layer, on {facts['n_examples']:,} examples that the scan has not seen. "
         f"{verdict[e.sign]}: its accuracy minus that of the uniform cut is {100 * e.value:+.1f} percentage points (95% "
