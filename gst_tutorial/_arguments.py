@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,17 +111,31 @@ def examples(argument: str, value, n: int | None = None):
     return value
 
 
-def output_of(model, x: torch.Tensor) -> torch.Tensor:
-    """Return the output of a network for `x`; a ValueError says that they do not fit."""
+def output_of(model, x) -> torch.Tensor:
+    """Return a network's output for `x`, a tensor or a dict of named arguments; of an object, a dict or a tuple, its logits.
+
+    Raises:
+        ValueError: the network does not take `x`. TypeError: its output contains no logits.
+    """
     import torch
 
     try:
-        output = model(x)
+        output = model(**x) if isinstance(x, dict) else model(x)
     except (RuntimeError, TypeError, IndexError, ValueError, AttributeError, NotImplementedError) as error:
-        raise ValueError(f"x: the model does not take {tuple(x.shape)}, {x.dtype}: {error_text(error)}") from error
-    if not isinstance(output, torch.Tensor):
-        raise TypeError(f"model must return a tensor, not {type(output).__name__}.")
-    return output
+        given = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, torch.Tensor) else shown(type(x).__name__)
+        raise ValueError(f"x: the model does not take {given}: {error_text(error)}") from error
+    logits = output
+    if isinstance(output, Mapping):
+        logits = output.get("logits", output.get("out"))
+    elif hasattr(output, "logits"):
+        logits = output.logits
+    elif isinstance(output, (tuple, list)) and output:
+        logits = output[0]
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(
+            f"model must return a tensor, or an object, dict or tuple with logits, not {type(output).__name__}."
+        )
+    return logits
 
 
 def numbers_of(argument: str, value) -> np.ndarray:

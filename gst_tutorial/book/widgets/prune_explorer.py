@@ -20,6 +20,7 @@ from gst_tutorial.book.widgets.answers import error_html
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.instability import Instability, correct, measure_instability
 from gst_tutorial.masks import prunable_layers
+from gst_tutorial.scores import examples_for
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))  # 0 to 0.95
 N_SCORED = 200  # training examples that the score "activation" looks at
@@ -63,7 +64,8 @@ def explore(
     check.real("prune_fraction", prune_fraction, 0, 1, open_high=True)
     x, y = data.x_test[:n_examples], data.y_test[:n_examples]  # views: no data is copied
     before = mask.mask.clone()
-    scores = pruning.filter_scores(model, layer, score, data.x_train[:N_SCORED])
+    batch = examples_for(score, data.x_train[:N_SCORED], data.y_train[:N_SCORED])
+    scores = pruning.filter_scores(model, layer, score, batch)
     generator = torch.Generator().manual_seed(0)
     flags: list[torch.Tensor] = []  # which examples are right: before, after
 
