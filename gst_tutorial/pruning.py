@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import nn
-
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import prunable_layers
+from gst_tutorial._lazy import masks, nn, torch
 from gst_tutorial.scores import SCORES, Score, filter_scores, find_layer, score_function
 
 __all__ = ["SCORES", "TARGETS", "choose_filters", "filter_scores", "find_layer", "kept_filters", "kept_in_the_end",
@@ -149,6 +146,6 @@ def restore_filters(model: nn.Module, layer: str | None = None, indices: torch.T
     Raises:
         ValueError: an unknown layer.
     """
-    for name in prunable_layers(model) if layer is None else [layer]:
+    for name in masks.prunable_layers(model) if layer is None else [layer]:
         mask = find_layer(model, name).mask
         mask.mask[slice(None) if indices is None else check.index("indices", indices, mask.n_filters)] = 1
