@@ -314,7 +314,7 @@ INTERVENTIONS = {
     "zero": Intervention(
         zero,
         words={"zero": None},
-        sentence="Their weights are set to zero. Nothing is removed: they can grow again from the next step on.",
+        sentence="Their weights are set to zero. Nothing is removed: they can grow back from the next step on.",
         look=("sky", "P", "--"),
     ),
     "silence": Intervention(silence, look=("sky", "p", ":")),

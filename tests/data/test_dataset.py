@@ -28,7 +28,7 @@ def no_generator(monkeypatch):
 
     def forbid():
         data._CACHE.clear()
-        monkeypatch.setattr(mnist1d, "_generate", lambda n, seed: pytest.fail("generated again"))
+        monkeypatch.setattr(mnist1d, "generate", lambda n, seed: pytest.fail("generated again"))
 
     return forbid
 

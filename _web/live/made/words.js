@@ -7,7 +7,7 @@ export const WORDS = {
   },
   "zero": {
     "words": "zero",
-    "sentence": "Their weights are set to zero. Nothing is removed: they can grow again from the next step on.",
+    "sentence": "Their weights are set to zero. Nothing is removed: they can grow back from the next step on.",
     "removes": false
   },
   "scale": {
