@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # the statistics check their arguments here, and work without torch
+if TYPE_CHECKING:  # recorded results, statistics and figures check their arguments here, and work without torch
     import torch
 
 # More filters, events, epochs or seeds than anybody needs; larger numbers would fill the memory before they failed.
@@ -185,6 +185,8 @@ def frame(argument: str, value, /, **columns):
 
 def device(argument: str, value):
     """Return `value` if it names a kind of device that torch knows, here or not, such as "cpu" or "cuda:1"."""
+    if value == "cpu":  # always there: recorded studies are read without torch
+        return value
     import torch
 
     try:

@@ -43,8 +43,8 @@ def parted(batch: Any) -> tuple[Any, torch.Tensor | None]:
     )
 
 
-def loss_of(model: nn.Module, batch: Any, loss: Callable = F.cross_entropy) -> torch.Tensor:
-    """Return `loss(logits, labels)` of a batch, a scalar with a gradient.
+def loss_of(model: nn.Module, batch: Any, loss: Callable | None = None) -> torch.Tensor:
+    """Return `loss(logits, labels)` of a batch, a scalar with a gradient; the default is the cross-entropy.
 
     Raises:
         ValueError: the batch has no labels.
@@ -52,4 +52,4 @@ def loss_of(model: nn.Module, batch: Any, loss: Callable = F.cross_entropy) -> t
     examples, labels = parted(batch)
     if labels is None:
         raise ValueError(f"x has no labels; give (examples, labels), or a dict with one of {', '.join(LABELS)}.")
-    return loss(check.output_of(model, examples), labels)
+    return (loss or F.cross_entropy)(check.output_of(model, examples), labels)

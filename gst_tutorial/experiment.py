@@ -22,7 +22,8 @@ from gst_tutorial.events import Events, layers_hit
 from gst_tutorial.graph.make_prunable import mask_convolutions_alone
 from gst_tutorial.instability import PruningEvent, accuracy
 from gst_tutorial.networks import network
-from gst_tutorial.training import Callback, Diverged, train
+from gst_tutorial.steps import Callback
+from gst_tutorial.training import Diverged, train
 
 if TYPE_CHECKING:
     import pandas as pd

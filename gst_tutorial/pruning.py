@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 
-import torch
-from torch import nn
-
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import prunable_layers
+from gst_tutorial._lazy import masks, nn, torch
 from gst_tutorial.scores import SCORES, Score, filter_scores, find_layer, score_function
 
 __all__ = ["SCORES", "TARGETS", "choose_filters", "filter_scores", "find_layer", "kept_filters", "kept_in_the_end",
@@ -162,6 +159,6 @@ def restore_filters(model: nn.Module, layer: str | None = None, indices: torch.T
     """
     if layer is None and indices is not None:
         raise ValueError(f"indices={check.shown(indices)} needs layer=, the name of the layer whose filters these are.")
-    for name in prunable_layers(model) if layer is None else [layer]:
+    for name in masks.prunable_layers(model) if layer is None else [layer]:
         mask = find_layer(model, name).mask
         mask.mask[slice(None) if indices is None else check.index("indices", indices, mask.n_filters)] = 1

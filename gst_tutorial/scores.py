@@ -6,21 +6,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from gst_tutorial import _arguments as check
 from gst_tutorial import references
-from gst_tutorial.batches import loss_of, parted
-from gst_tutorial.masks import PrunableLayer, evaluation_mode, prunable_layers
+from gst_tutorial._lazy import batches, masks, nn, torch
 from gst_tutorial.running_activation import running_activation_score
 
 # The third argument is a batch: examples `(B, ...)`, a pair `(examples, labels)`, a dict (see batches.py), or None.
-Score = Callable[[PrunableLayer, nn.Module, Any], torch.Tensor]
+Score = Callable[["masks.PrunableLayer", "nn.Module", Any], "torch.Tensor"]
 
 
-def l1_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def l1_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """Sum of the absolute weights of each filter's kernel (no bias), `(C,)`.
 
     When: the usual baseline of filter pruning.
@@ -30,7 +25,7 @@ def l1_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> 
     return layer.conv.weight.detach().flatten(1).abs().sum(1)
 
 
-def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def l2_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """Euclidean norm of each filter's kernel (no bias), `(C,)`.
 
     When: the default of this package.
@@ -40,7 +35,7 @@ def l2_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> 
     return layer.conv.weight.detach().flatten(1).norm(dim=1)
 
 
-def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def ebn_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """E[BN]: the expected activation E[relu(z)], z ~ N(beta, gamma^2), of each filter, `(C,)`.
 
     Batch norm gives filter c outputs with mean beta_c and standard deviation |gamma_c|. If they are normal,
@@ -62,7 +57,7 @@ def ebn_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) ->
     return score.to(layer.norm.bias.dtype)
 
 
-def activation_score(layer: PrunableLayer, model: nn.Module, x: Any) -> torch.Tensor:
+def activation_score(layer: masks.PrunableLayer, model: nn.Module, x: Any) -> torch.Tensor:
     """Mean absolute activation of each filter over the examples `x`, `(C,)`; evaluation mode.
 
     The activation is the output of batch norm (of the convolution, without one), before mask and nonlinearity.
@@ -74,14 +69,14 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: Any) -> torch.Te
     """
     if x is None:
         raise ValueError("score='activation' needs examples: pass x, e.g. x=dataset.x_train.")
-    x = parted(x)[0]
+    x = batches.parted(x)[0]
     if not isinstance(x, dict):
         check.examples("x", x)
     captured = []
     handle = layer.mask.register_forward_hook(lambda module, inputs, output: captured.append(inputs[0].detach()))
     try:
         total = 0.0
-        with torch.no_grad(), evaluation_mode(model):
+        with torch.no_grad(), masks.evaluation_mode(model):
             for batch in [x] if isinstance(x, dict) else x.split(1000):
                 captured.clear()
                 check.output_of(model, batch)
@@ -92,7 +87,7 @@ def activation_score(layer: PrunableLayer, model: nn.Module, x: Any) -> torch.Te
     return total
 
 
-def fpgm_score(layer: PrunableLayer, model: nn.Module, x: Any) -> torch.Tensor:
+def fpgm_score(layer: masks.PrunableLayer, model: nn.Module, x: Any) -> torch.Tensor:
     """FPGM: sum of the Euclidean distances from each filter's kernel to the kernels of all filters that are kept, `(C,)`.
 
     A filter near the geometric median of its layer has a small sum: the others could replace it, however large it is.
@@ -105,7 +100,9 @@ def fpgm_score(layer: PrunableLayer, model: nn.Module, x: Any) -> torch.Tensor:
     return torch.cdist(kernels, kernels[layer.mask.kept], compute_mode="donot_use_mm_for_euclid_dist").sum(1)
 
 
-def taylor_score(layer: PrunableLayer, model: nn.Module, batch: Any, loss: Callable = F.cross_entropy) -> torch.Tensor:
+def taylor_score(
+    layer: masks.PrunableLayer, model: nn.Module, batch: Any, loss: Callable | None = None
+) -> torch.Tensor:
     """Squared derivative of the batch's loss with respect to each filter's mask, `(C,)`; evaluation mode.
 
     The mask m_c is 1; the loss without filter c is L(m_c = 0), about L - dL/dm_c. The score is therefore an estimate, to
@@ -121,14 +118,14 @@ def taylor_score(layer: PrunableLayer, model: nn.Module, batch: Any, loss: Calla
     gate = before.to(layer.conv.weight.dtype, copy=True).requires_grad_()
     mask.mask = gate
     try:
-        with torch.enable_grad(), evaluation_mode(model):
-            (gradient,) = torch.autograd.grad(loss_of(model, batch, loss), gate)
+        with torch.enable_grad(), masks.evaluation_mode(model):
+            (gradient,) = torch.autograd.grad(batches.loss_of(model, batch, loss), gate)
     finally:
         mask.mask = before
     return gradient**2
 
 
-def snip_score(layer: PrunableLayer, model: nn.Module, batch: Any, loss: Callable = F.cross_entropy) -> torch.Tensor:
+def snip_score(layer: masks.PrunableLayer, model: nn.Module, batch: Any, loss: Callable | None = None) -> torch.Tensor:
     """SNIP: sum over each filter's weights w of |w dL/dw|, the loss L being that of one batch, `(C,)`; evaluation mode.
 
     |w dL/dw| is the sensitivity of the loss to the connection: to first order, the change if w were multiplied by 0.
@@ -139,8 +136,8 @@ def snip_score(layer: PrunableLayer, model: nn.Module, batch: Any, loss: Callabl
     prunes single weights; summed over filters as by van Amersfoort et al., *Single shot structured pruning*, 2020.
     """
     weight = layer.conv.weight
-    with torch.enable_grad(), evaluation_mode(model):
-        (gradient,) = torch.autograd.grad(loss_of(model, batch, loss), weight)
+    with torch.enable_grad(), masks.evaluation_mode(model):
+        (gradient,) = torch.autograd.grad(batches.loss_of(model, batch, loss), weight)
     return (weight.detach() * gradient).abs().flatten(1).sum(1)
 
 
@@ -157,7 +154,7 @@ SCORES: dict[str, Score] = {
 }
 
 
-def ebn_signed_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def ebn_signed_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """`ebn_score` with gamma's sign left in: beta * Phi(beta / gamma) + gamma * phi(beta / gamma), `(C,)`.
 
     Where gamma is positive this is E[BN]. Where gamma is negative it is -E[relu(-z)], which is no expected activation: such
@@ -226,9 +223,9 @@ def examples_for(score: str | Score, x: torch.Tensor, y: torch.Tensor) -> Any:
     return (x[:1000], y[:1000]) if getattr(score_function(score), "labelled", False) else x
 
 
-def find_layer(model: nn.Module, layer: str) -> PrunableLayer:
+def find_layer(model: nn.Module, layer: str) -> masks.PrunableLayer:
     """The prunable layer of that name; a ValueError lists the names there are."""
-    layers = prunable_layers(model)
+    layers = masks.prunable_layers(model)
     if not layers:
         raise ValueError("model has no filter masks; call make_prunable(model, example_input) first.")
     if isinstance(layer, str) and layer in layers.skipped:

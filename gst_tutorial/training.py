@@ -7,20 +7,17 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
-from torch import nn
-from torch.nn import functional as F
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import references, seeding
 from gst_tutorial._fields import Count, Epochs, Fraction, Index, Named, NonNegative, Positive, config_class, named
-from gst_tutorial.checkpoint import Checkpoint
+from gst_tutorial._lazy import F, nn, steps, torch
+from gst_tutorial._lazy import checkpoint as checkpoints
 from gst_tutorial.data.dataset import Dataset
-from gst_tutorial.steps import Callback, Step
 
 MILESTONES = (40, 52)  # of 60 epochs; of others, the same fractions
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}  # and their names in torch.optim
 
 
 class Diverged(RuntimeError):
@@ -120,7 +117,7 @@ class Recipe:
         if self.optimizer == "sgd":
             return torch.optim.SGD(model.parameters(), momentum=self.momentum, **common)
         if self.optimizer in OPTIMIZERS:
-            return OPTIMIZERS[self.optimizer](model.parameters(), fused=True, **common)
+            return getattr(torch.optim, OPTIMIZERS[self.optimizer])(model.parameters(), fused=True, **common)
         what, function = f"optimizer={self.optimizer!r}", references.find("optimizer", self.optimizer)
         needed = ["lr", "weight_decay"] if self.weight_decay else ["lr"]
         offered = {**common, "momentum": self.momentum}
@@ -146,9 +143,9 @@ class Recipe:
             return references.find("loss", self.loss)
         return functools.partial(F.cross_entropy, label_smoothing=self.label_smoothing)
 
-    def build_step(self, model: nn.Module, dataset: Dataset, seed: int) -> Step:
+    def build_step(self, model: nn.Module, dataset: Dataset, seed: int) -> steps.Step:
         """Loss and gradient of a batch, with everything that this recipe adds to them."""
-        return Step(self, model, dataset, seed)
+        return steps.Step(self, model, dataset, seed)
 
 
 def train(
@@ -156,9 +153,9 @@ def train(
     dataset: Dataset,
     recipe: Recipe = Recipe(),
     seed: int = 0,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[steps.Callback] = (),
     optimizer: torch.optim.Optimizer | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: checkpoints.Checkpoint | None = None,
 ) -> list[float]:
     """Train `model` in place.
 
@@ -222,7 +219,7 @@ def train(
     return losses
 
 
-def at_end_of_epoch(n_steps: int, act: Callable[[], Any]) -> Callback:
+def at_end_of_epoch(n_steps: int, act: Callable[[], Any]) -> steps.Callback:
     """A callback that calls `act()` after the last of an epoch's `n_steps` batches."""
 
     def callback(epoch: int, step: int) -> None:
@@ -232,7 +229,9 @@ def at_end_of_epoch(n_steps: int, act: Callable[[], Any]) -> Callback:
     return callback
 
 
-def _checked(model: nn.Module, dataset: Dataset, recipe: Recipe, callbacks: Iterable[Callback]) -> list[Callback]:
+def _checked(
+    model: nn.Module, dataset: Dataset, recipe: Recipe, callbacks: Iterable[steps.Callback]
+) -> list[steps.Callback]:
     """The callbacks as a list, once all arguments of `train` are seen to be what they should be."""
     check.network("model", model)
     check.instance("dataset", dataset, Dataset)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gst_tutorial as gst
-from gst_tutorial import interventions
+from gst_tutorial import masks
 from gst_tutorial.hits import Hits
 from gst_tutorial.interventions import INTERVENTIONS, Site, WeightNoise, add_gaussian, intervention, scale_weights
 from gst_tutorial.weights import load_units, save_units
@@ -212,11 +212,7 @@ def applied(trained, name, units=HALF, **size):
 
     before, after = copy.deepcopy(trained.model).eval(), copy.deepcopy(trained.model).eval()
     hits_inputs = INTERVENTIONS[name].hits == "inputs"
-    layer = (
-        interventions.PrunableLayer("head", after.head, None, None)
-        if hits_inputs
-        else gst.prunable_layers(after)["conv4"]
-    )
+    layer = masks.PrunableLayer("head", after.head, None, None) if hits_inputs else gst.prunable_layers(after)["conv4"]
     optimizer = gst.Recipe().build_optimizer(after)
     place = Site(after, layer, units, OTHERS, torch.Generator().manual_seed(0), optimizer)
     with torch.no_grad():

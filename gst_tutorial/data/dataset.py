@@ -11,10 +11,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import references
+from gst_tutorial._lazy import torch
 from gst_tutorial.data import images, mnist1d
 
 MOST_EXAMPLES = 10**7

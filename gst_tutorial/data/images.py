@@ -18,9 +18,9 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import torch
 
 from gst_tutorial import _arguments as check
+from gst_tutorial._lazy import torch
 from gst_tutorial.data.mnist1d import cache_folder
 
 FOLDER = "folder:"

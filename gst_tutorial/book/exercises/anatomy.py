@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch.nn import functional as F
-
+from gst_tutorial._lazy import F, torch
 from gst_tutorial.book.exercises.answers import (
     Check,
     function,

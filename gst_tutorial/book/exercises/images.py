@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 
-import torch
-
+from gst_tutorial import networks
+from gst_tutorial._lazy import torch
 from gst_tutorial.book.exercises.answers import Check, instability_of, interval, own_numbers
 from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data import load
-from gst_tutorial.networks import trained_vgg11
 
 
 def _papers_protocol(answer) -> str:
@@ -47,7 +46,7 @@ def _papers_protocol(answer) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _photographs():
-    return trained_vgg11(), load("photographs")
+    return networks.trained_vgg11(), load("photographs")
 
 
 def middle_minus_last(seed: int) -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-import torch
-
+from gst_tutorial._lazy import masks, small, torch
 from gst_tutorial.book.exercises.answers import (
     Check,
     function,
@@ -16,11 +15,9 @@ from gst_tutorial.book.exercises.answers import (
     scores_by,
 )
 from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
-from gst_tutorial.masks import PrunableLayer, prunable_layers
-from gst_tutorial.networks.small import conv1d_net
 
 
-def folded(layer: PrunableLayer, model=None, x=None) -> torch.Tensor:
+def folded(layer: masks.PrunableLayer, model=None, x=None) -> torch.Tensor:
     """The norm of each kernel, times what batch norm multiplies it by: `(C,)`."""
     scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
     return (scale.abs() * layer.conv.weight.flatten(1).norm(dim=1)).detach()
@@ -28,7 +25,7 @@ def folded(layer: PrunableLayer, model=None, x=None) -> torch.Tensor:
 
 def _folded_score(answer) -> str:
     generator = torch.Generator().manual_seed(0)
-    layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
+    layer = masks.prunable_layers(small.conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
     with torch.no_grad():
         layer.conv.weight.copy_(torch.randn(layer.conv.weight.shape, generator=generator))
         layer.norm.weight.copy_(torch.tensor([-3.0, 1.0, 0.5, -0.25]))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 
-import torch
-
+from gst_tutorial._lazy import instability, masks, small, torch
 from gst_tutorial.book.exercises.answers import Check, interval, own_network, own_numbers, scores_by
 from gst_tutorial.book.exercises.tabled import Counts, Letter, NotYet, Number
-from gst_tutorial.instability import accuracy
-from gst_tutorial.masks import prunable_layers
-from gst_tutorial.networks.small import conv1d_net
 from gst_tutorial.pruning import kept_filters, prune_filters, restore_filters
 
 
 def _scale_score(answer) -> str:
-    layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
+    layer = masks.prunable_layers(small.conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
     scale = torch.tensor([-3.0, 1.0, 0.5, -0.25])
     with torch.no_grad():
         layer.norm.weight.copy_(scale)
@@ -35,7 +31,7 @@ def smallest_minus_largest(seed: int) -> float:
     left = {}
     for target in ("smallest", "largest"):
         prune_filters(model, "conv4", 0.5, target=target)
-        left[target] = accuracy(model, data.x_test, data.y_test)
+        left[target] = instability.accuracy(model, data.x_test, data.y_test)
         restore_filters(model)
     return left["smallest"] - left["largest"]
 

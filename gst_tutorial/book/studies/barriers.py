@@ -5,16 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import torch
-from torch import nn
-
+from gst_tutorial._lazy import experiment, masks, nn, torch
 from gst_tutorial.book.studies.book import HALF, RANDOM_80, SPLITS, anatomy_configs
 from gst_tutorial.book.studies.fresh_seeds import FRESH_SEEDS
 from gst_tutorial.config import RunConfig
 from gst_tutorial.data.dataset import Dataset
-from gst_tutorial.experiment import build_model, run
-from gst_tutorial.flatness.barrier import error_barrier
-from gst_tutorial.masks import evaluation_mode
 from gst_tutorial.studies.study import Arm, Study
 from gst_tutorial.training import train
 
@@ -23,12 +18,12 @@ OTHER = 10_000  # added to a seed: other batches, or another initialization
 
 def barrier_to_twin(model: nn.Module, dataset: Dataset, config: RunConfig) -> dict[str, float]:
     """Barrier between the network of a run and its undisturbed twin, and the fraction of predictions that differ."""
-    return _compared(model, run(_undisturbed(config)).model, dataset)
+    return _compared(model, experiment.run(_undisturbed(config)).model, dataset)
 
 
 def barrier_to_other_batches(model: nn.Module, dataset: Dataset, config: RunConfig) -> dict[str, float]:
     """The same for a continuation of the run on other batches, from its first event on; from the start without events."""
-    branch = build_model(config, dataset)
+    branch = experiment.build_model(config, dataset)
     optimizer = config.build_optimizer(branch)
     split = config.event_epochs[0] + 1 if config.event_epochs else 0
     seed = config.seed
@@ -44,16 +39,17 @@ def barrier_to_other_batches(model: nn.Module, dataset: Dataset, config: RunConf
 def barrier_to_other_initialization(model: nn.Module, dataset: Dataset, config: RunConfig) -> dict[str, float]:
     """The same for a network that starts from other weights and learns the same examples."""
     other = _undisturbed(config).replace(seed=config.seed + OTHER, data_seed=config.seed)
-    return _compared(model, run(other).model, dataset)
+    return _compared(model, experiment.run(other).model, dataset)
 
 
 def _undisturbed(config: RunConfig) -> RunConfig:
     return SPLITS.replace(model=config.model, seed=config.seed)
 
 
-@torch.no_grad()
 def _compared(model: nn.Module, other: nn.Module, dataset: Dataset) -> dict[str, float]:
-    with evaluation_mode(model), evaluation_mode(other):
+    from gst_tutorial.flatness.barrier import error_barrier
+
+    with torch.no_grad(), masks.evaluation_mode(model), masks.evaluation_mode(other):
         differ = model(dataset.x_test).argmax(1) != other(dataset.x_test).argmax(1)  # (N,)
     return {"barrier": error_barrier(model, other, dataset), "differ": differ.double().mean().item()}
 
