@@ -205,7 +205,7 @@ def test_every_help_has_examples(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"gst-tutorial {gst.__version__}\n"
-    for command in ("list", "run", "show", "cost"):
+    for command in ("list", "run", "show", "cost", "scan"):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         assert f"examples:\n  gst {command}" in capsys.readouterr().out

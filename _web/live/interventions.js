@@ -29,7 +29,7 @@ export const INTERVENTIONS = {
   },
   zero: {
     words: "set to zero",
-    sentence: "Their weights are set to zero. Nothing is removed: they can grow again from the next step on.",
+    sentence: "Their weights are set to zero. Nothing is removed: they can grow back from the next step on.",
     removes: false,
     act: (state, chosen) => scaleWeights(state, chosen, 0),
   },

@@ -32,7 +32,7 @@ def no_generator(monkeypatch):
 
     def forbid():
         data._CACHE.clear()
-        monkeypatch.setattr(mnist1d, "_generate", lambda n, seed: pytest.fail("generated again"))
+        monkeypatch.setattr(mnist1d, "generate", lambda n, seed: pytest.fail("generated again"))
 
     return forbid
 
@@ -151,7 +151,7 @@ def test_generated_data_are_written_once_and_then_read(cache, no_generator):
 def test_second_process_reads_the_cache(cache):
     dataset = gst.load("mnist1d", n_train=100, n_test=50)
     program = (
-        "import gst_tutorial as gst; from gst_tutorial.data import mnist1d; mnist1d._generate = None\n"
+        "import gst_tutorial as gst; from gst_tutorial.data import mnist1d; mnist1d.generate = None\n"
         "print(gst.load('mnist1d', n_train=100, n_test=50).x_train.double().sum().item().hex())"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(gst.__file__).parents[1])}
