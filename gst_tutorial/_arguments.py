@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # the statistics check their arguments here, and work without torch
+if TYPE_CHECKING:  # recorded results, statistics and figures check their arguments here, and work without torch
     import torch
 
 # More filters, events, epochs or seeds than anybody needs; larger numbers would fill the memory before they failed.
@@ -33,7 +33,11 @@ def one_of(argument: str, value, allowed: Iterable[str]):
     """Return `value` if it is one of `allowed`; otherwise raise a ValueError with the nearest allowed name."""
     allowed = list(allowed)
     if not isinstance(value, str) or value not in allowed:
-        near = difflib.get_close_matches(str(value), [name for name in allowed if isinstance(name, str)], n=1)
+        names = [name for name in allowed if isinstance(name, str)]
+        near = [
+            name for name in names if str(value) == "".join(word[:1] for word in name.split("_"))
+        ]  # lr: learning_rate
+        near = near or difflib.get_close_matches(str(value), names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{argument}={shown(value)} is not known.{hint} Allowed: {', '.join(map(repr, allowed))}.")
     return value
@@ -79,7 +83,7 @@ def instance(argument: str, value, kind: type, what: str = ""):
     return value
 
 
-def network(argument: str, value):
+def model(argument: str, value):
     """Return `value` if it is a module of torch."""
     import torch
 
@@ -111,17 +115,31 @@ def examples(argument: str, value, n: int | None = None):
     return value
 
 
-def output_of(model, x: torch.Tensor) -> torch.Tensor:
-    """Return the output of a network for `x`; a ValueError says that they do not fit."""
+def output_of(model, x) -> torch.Tensor:
+    """Return a network's output for `x`, a tensor or a dict of named arguments; of an object, a dict or a tuple, its logits.
+
+    Raises:
+        ValueError: the network does not take `x`. TypeError: its output contains no logits.
+    """
     import torch
 
     try:
-        output = model(x)
+        output = model(**x) if isinstance(x, dict) else model(x)
     except (RuntimeError, TypeError, IndexError, ValueError, AttributeError, NotImplementedError) as error:
-        raise ValueError(f"x: the model does not take {tuple(x.shape)}, {x.dtype}: {error_text(error)}") from error
-    if not isinstance(output, torch.Tensor):
-        raise TypeError(f"model must return a tensor, not {type(output).__name__}.")
-    return output
+        given = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, torch.Tensor) else shown(type(x).__name__)
+        raise ValueError(f"x: the model does not take {given}: {error_text(error)}") from error
+    logits = output
+    if isinstance(output, Mapping):
+        logits = output.get("logits", output.get("out"))
+    elif hasattr(output, "logits"):
+        logits = output.logits
+    elif isinstance(output, (tuple, list)) and output:
+        logits = output[0]
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(
+            f"model must return a tensor, or an object, dict or tuple with logits, not {type(output).__name__}."
+        )
+    return logits
 
 
 def numbers_of(argument: str, value) -> np.ndarray:
@@ -167,6 +185,8 @@ def frame(argument: str, value, /, **columns):
 
 def device(argument: str, value):
     """Return `value` if it names a kind of device that torch knows, here or not, such as "cpu" or "cuda:1"."""
+    if value == "cpu":  # always there: recorded studies are read without torch
+        return value
     import torch
 
     try:

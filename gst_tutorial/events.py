@@ -16,6 +16,7 @@ from gst_tutorial.hits import Hits
 from gst_tutorial.instability import PruningEvent, accuracy, correct, measure_instability
 from gst_tutorial.interventions import Site, intervention
 from gst_tutorial.masks import PrunableLayer
+from gst_tutorial.scores import examples_for
 
 if TYPE_CHECKING:
     from gst_tutorial.config import Due, RunConfig
@@ -42,6 +43,9 @@ class Events:
         self._targets = seeding.generator(config.seed, "random targets")
         self._noise = seeding.generator(config.seed, "noise")
         self.layers: dict[str, PrunableLayer] = layers_hit(config, model)
+        for name, fraction, _ in config.plan if config.intervention != "none" else ():
+            if self.layers[name].mask is not None:
+                pruning.warn_of_nothing(name, self.layers[name].mask.n_filters, fraction)
         self.aftermath: Aftermath | None = None
         if "aftermath" in config.measures:
             self.aftermath = Aftermath(model, dataset, config.layers, self.steps_per_epoch)
@@ -127,7 +131,8 @@ class Events:
         if config.target == "random":
             scores = chosen  # not looked at
         elif what.uses_score:
-            scores = pruning.filter_scores(self.model, due.layer, config.score, self.dataset.x_train)
+            batch = examples_for(config.score, self.dataset.x_train, self.dataset.y_train)
+            scores = pruning.filter_scores(self.model, due.layer, config.score, batch)
         else:
             scores = layer.conv.weight.detach().norm(dim=0)  # how much the layer listens to each input, (inputs,)
         new = pruning.choose_filters(scores, ~chosen, n_new, config.target, self._targets)

@@ -22,7 +22,8 @@ from gst_tutorial.events import Events, layers_hit
 from gst_tutorial.graph.make_prunable import mask_convolutions_alone
 from gst_tutorial.instability import PruningEvent, accuracy
 from gst_tutorial.networks import network
-from gst_tutorial.training import Callback, Diverged, train
+from gst_tutorial.steps import Callback
+from gst_tutorial.training import Diverged, train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,12 @@ class RunResult:
 def load_data(config: RunConfig) -> data.Dataset:
     """The data of a run, on its device."""
     data_seed = config.seed if config.data_seed is None else config.data_seed
-    if config.data_seed is None and config.data in config.sources:  # then the function must take a seed
-        references.accepted(f"data={config.data!r}", references.find("data", config.data), {}, ["seed"])
+    if (
+        config.data_seed is None
+        and references.is_reference(config.data)
+        and not config.data.startswith(data.images.FOLDER)
+    ):  # then the function must take a seed
+        references.accepted(f"data={config.data!r}", references.function_of("data", config.data), {}, ["seed"])
     dataset = data.load(config.data, config.n_train, config.n_test, data_seed, config.image_size)
     return dataset.to(config.device)
 
@@ -120,6 +125,9 @@ class Experiment:
     """
 
     def __init__(self, config: RunConfig):
+        if not isinstance(config, RunConfig):
+            hint = " Write gst.RunConfig(**config)." if isinstance(config, dict) else ""
+            raise TypeError(f"config must be a gst.RunConfig, not {type(config).__name__}.{hint}")
         with _turn:
             self.config = config
             check.device_here("device", config.device)
@@ -183,7 +191,7 @@ class Experiment:
 
         train_accuracy = accuracy(self.model, self.dataset.x_train, self.dataset.y_train)
         of_network = [name for name in self.config.measures if name != "aftermath"]  # that one is of the events
-        measures = measured(of_network, self.model, self.dataset)
+        measures = measured(of_network, self.model, self.dataset, self.config)
         epochs = pd.DataFrame(self.epochs).assign(train_loss=losses)
         columns = [field.name for field in dataclasses.fields(PruningEvent)]
         events = pd.DataFrame([dataclasses.asdict(event) for event in self.events], columns=columns)
@@ -213,12 +221,12 @@ class Experiment:
         self._start -= state["seconds"]
 
 
-def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset) -> dict[str, float]:
+def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset, config: RunConfig) -> dict[str, float]:
     """The measures of `RunConfig.measures`, each a number by its name."""
     found: dict[str, float] = {}
     for name in names:
         if references.is_reference(name):
-            found |= _own_measure(name, model, dataset)
+            found |= _own_measure(name, model, dataset, config)
         else:
             from gst_tutorial import flatness
 
@@ -226,11 +234,11 @@ def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset) -> d
     return found
 
 
-def _own_measure(name: str, model: nn.Module, dataset: data.Dataset) -> dict[str, float]:
+def _own_measure(name: str, model: nn.Module, dataset: data.Dataset, config: RunConfig) -> dict[str, float]:
     """The numbers, by name, that a user's function measures on the network in evaluation mode."""
-    function = references.find("measures", name)
+    function = references.function_of("measures", name)
     with masks.evaluation_mode(model):
-        found = function(model, dataset)
+        found = function(model, dataset, **references.accepted(f"measures={name!r}", function, {"config": config}))
     found = found if isinstance(found, dict) else {function.__name__: found}
     try:
         numbers = {str(key): float(value) for key, value in found.items()}

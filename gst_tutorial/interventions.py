@@ -15,22 +15,30 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import references
-from gst_tutorial.masks import PrunableLayer
-from gst_tutorial.step_lengths import StepLengths
-from gst_tutorial.steps import WeightNoise
-from gst_tutorial.weights import add_gaussian, norms, random_weights, scale_weights, set_norms
+from gst_tutorial._lazy import masks, nn, step_lengths, steps, torch, weights
+
+if TYPE_CHECKING:
+    from gst_tutorial.steps import WeightNoise as WeightNoise
+    from gst_tutorial.weights import add_gaussian as add_gaussian
+    from gst_tutorial.weights import norms as norms
+    from gst_tutorial.weights import scale_weights as scale_weights
+    from gst_tutorial.weights import set_norms as set_norms
 
 __all__ = [
     "INTERVENTIONS", "Intervention", "Site", "WeightNoise", "add_gaussian", "intervention", "norms", "scale_weights",
     "set_norms",
 ]  # fmt: skip
+_ELSEWHERE = {"WeightNoise": steps, **dict.fromkeys(("add_gaussian", "norms", "scale_weights", "set_norms"), weights)}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        return getattr(_ELSEWHERE[name], name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclasses.dataclass
@@ -47,7 +55,7 @@ class Site:
     """
 
     model: nn.Module
-    layer: PrunableLayer
+    layer: masks.PrunableLayer
     units: torch.Tensor
     kept: torch.Tensor
     generator: torch.Generator
@@ -79,7 +87,7 @@ def zero(site: Site) -> None:
     Values: half of a layer, nine times (study `jolts`); `n_batches` 1 to 90 (study `noise`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure 5.
     """
-    scale_weights(site.layer, site.units, 0.0)
+    weights.scale_weights(site.layer, site.units, 0.0)
 
 
 def silence(site: Site) -> None:
@@ -89,7 +97,7 @@ def silence(site: Site) -> None:
     Values: `restore="values"`, with `n_batches` of some epochs (study `paper-figD2`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure D2.
     """
-    scale_weights(site.layer, site.units, 0.0)
+    weights.scale_weights(site.layer, site.units, 0.0)
     if site.layer.norm is not None and site.layer.norm.weight is not None:
         site.layer.norm.weight[site.units] = 0
         site.layer.norm.bias[site.units] = 0
@@ -103,7 +111,7 @@ def scale(site: Site, size: float = 0.25) -> None:
     Values: 0.25 (study `anatomy`); above 1 as the control that should hurt.
     Source: "shrink" of Ash and Adams, *On warm-starting neural network training*, NeurIPS 2020.
     """
-    scale_weights(site.layer, site.units, check.real("size", size, 0, check.MOST))
+    weights.scale_weights(site.layer, site.units, check.real("size", size, 0, check.MOST))
 
 
 def rescale(site: Site, size: float = 0.25) -> None:
@@ -117,12 +125,12 @@ def rescale(site: Site, size: float = 0.25) -> None:
     _rescale_units(site.layer, site.units, size)
 
 
-def _rescale_units(layer: PrunableLayer, units: torch.Tensor, size: float) -> None:
+def _rescale_units(layer: masks.PrunableLayer, units: torch.Tensor, size: float) -> None:
     norm = layer.norm
     if norm is None or norm.running_mean is None:
         raise ValueError(f"intervention='rescale' needs batch norm behind layer {layer.name!r}.")
     check.real("size", size, 0, check.MOST, open_low=True)  # a filter of length 0 has no direction to keep
-    scale_weights(layer, units, size)
+    weights.scale_weights(layer, units, size)
     norm.running_mean[units] *= size
     # (z - mean) / sqrt(var + eps) must stay: size^2 (var + eps) is the new var + eps.
     variance = size**2 * (norm.running_var[units] + norm.eps) - norm.eps
@@ -133,7 +141,7 @@ def _rescale_units(layer: PrunableLayer, units: torch.Tensor, size: float) -> No
     norm.running_var[units] = variance
 
 
-def rescale_compensated(site: Site, size: float = 0.25) -> StepLengths:
+def rescale_compensated(site: Site, size: float = 0.25) -> step_lengths.StepLengths:
     """Shrink as `rescale` does, and from then on multiply the filters' steps by `size`, too. A step then turns a filter by
     the angle by which it would have turned the long one. The filters of the event before get their length and steps back.
 
@@ -141,8 +149,8 @@ def rescale_compensated(site: Site, size: float = 0.25) -> StepLengths:
     Values: 0.25 (study `aftermath`).
     Source: ours. Adam's averages are rescaled with the gradient, which grows by 1 / size.
     """
-    steps = StepLengths.of(site.optimizer)
-    factors = steps.factors_of(site.layer)
+    lengths = step_lengths.StepLengths.of(site.optimizer)
+    factors = lengths.factors_of(site.layer)
     for units, factor in (((factors != 1).nonzero().squeeze(1), 1 / size), (site.units, size)):
         _rescale_units(site.layer, units, factor)
         factors[units] *= factor
@@ -150,33 +158,33 @@ def rescale_compensated(site: Site, size: float = 0.25) -> StepLengths:
         for name, power in (("exp_avg", 1), ("exp_avg_sq", 2), ("momentum_buffer", 1)):
             if name in averages:
                 averages[name][units] /= factor**power
-    return steps
+    return lengths
 
 
-def lengthen_steps(site: Site, size: float = 4.0) -> StepLengths:
+def lengthen_steps(site: Site, size: float = 4.0) -> step_lengths.StepLengths:
     """Multiply each step of the filters by `size` until the layer's next event. No weight changes at the event.
 
     When: steps should get longer although the filters keep their length.
     Values: 4, 16 and 64 (study `aftermath`).
     Source: ours.
     """
-    steps = StepLengths.of(site.optimizer)
-    factors = steps.factors_of(site.layer)
+    lengths = step_lengths.StepLengths.of(site.optimizer)
+    factors = lengths.factors_of(site.layer)
     factors[:] = 1
     factors[site.units] = size
-    return steps
+    return lengths
 
 
-def raise_learning_rate(site: Site, size: float = 10.0) -> StepLengths:
+def raise_learning_rate(site: Site, size: float = 10.0) -> step_lengths.StepLengths:
     """Multiply the next step of *all* parameters by `size`; with `n_batches`, each of as many steps.
 
     When: you want to shake the whole network, without choosing filters.
     Values: 10 for 10 batches (study `aftermath`).
     Source: compare Lewkowycz et al., *The large learning rate phase of deep learning: the catapult mechanism*, 2020.
     """
-    steps = StepLengths.of(site.optimizer)
-    steps.next_step = size
-    return steps
+    lengths = step_lengths.StepLengths.of(site.optimizer)
+    lengths.next_step = size
+    return lengths
 
 
 def placebo(site: Site) -> None:
@@ -195,7 +203,7 @@ def gaussian(site: Site, size: float = 1.0) -> None:
     Values: 1 (study `noise`).
     Source: Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020, figure 5.
     """
-    add_gaussian(site.layer, site.units, size, site.generator, "layer", site.kept)
+    weights.add_gaussian(site.layer, site.units, size, site.generator, "layer", site.kept)
 
 
 def gaussian_relative(site: Site, size: float = 1.0) -> None:
@@ -206,7 +214,7 @@ def gaussian_relative(site: Site, size: float = 1.0) -> None:
     Values: 0.5 to 2 (study `jolts`).
     Source: ours; with batch norm, the absolute size of the noise means nothing (see chapter 4).
     """
-    add_gaussian(site.layer, site.units, size, site.generator, "filter")
+    weights.add_gaussian(site.layer, site.units, size, site.generator, "filter")
 
 
 def gaussian_same_norm(site: Site, size: float = 1.0) -> None:
@@ -216,9 +224,9 @@ def gaussian_same_norm(site: Site, size: float = 1.0) -> None:
     Values: 1 (study `anatomy`).
     Source: ours.
     """
-    before = norms(site.weight, site.units)
-    add_gaussian(site.layer, site.units, size, site.generator, "filter")
-    set_norms(site.weight, site.units, before)
+    before = weights.norms(site.weight, site.units)
+    weights.add_gaussian(site.layer, site.units, size, site.generator, "filter")
+    weights.set_norms(site.weight, site.units, before)
 
 
 def redirect(site: Site) -> None:
@@ -228,9 +236,9 @@ def redirect(site: Site) -> None:
     Values: half of a layer, nine times (study `anatomy`).
     Source: ours; compare Zhou, Vani, Larochelle and Courville, *Fortuitous forgetting*, ICLR 2022.
     """
-    before = norms(site.weight, site.units)
-    site.weight[site.units] = random_weights(site.weight, site.units, site.generator)
-    set_norms(site.weight, site.units, before)
+    before = weights.norms(site.weight, site.units)
+    site.weight[site.units] = weights.random_weights(site.weight, site.units, site.generator)
+    weights.set_norms(site.weight, site.units, before)
 
 
 def zero_inputs(site: Site) -> None:
@@ -270,7 +278,7 @@ class Intervention:
         permanent: True if the filters do not come back.
         unit: what its size is a multiple of; empty without a size.
         words: what the book calls it, by size; None is the usual size. Only these are offered as controls.
-        sentence: the same, explained to a reader of the page.
+        sentence: the same, explained to a reader; the experiment in the page offers the interventions that have one.
         look: colour (of `gst.figures.style.PALETTE`), marker and line style in figures.
     """
 
@@ -300,13 +308,13 @@ INTERVENTIONS = {
         prune,
         permanent=True,
         words={"prune": None},
-        sentence="The filters are removed permanently.",
+        sentence="Pruned filters never come back.",
         look=("green", "s", "-"),
     ),
     "zero": Intervention(
         zero,
         words={"zero": None},
-        sentence="Their weights become zero. Nothing is removed: they may grow again from the next batch on.",
+        sentence="Their weights are set to zero. Nothing is removed: they can grow back from the next step on.",
         look=("sky", "P", "--"),
     ),
     "silence": Intervention(silence, look=("sky", "p", ":")),
@@ -314,20 +322,20 @@ INTERVENTIONS = {
         scale,
         unit="the filters' weights",
         words={"shrink": None, "grow": 4.0},
-        sentence="Their weights shrink to a quarter. Batch norm's memory does not know, so predictions change.",
+        sentence="Their weights shrink to a quarter. Batch norm's statistics stay as they were, so predictions change.",
         look=("purple", "<", "--"),
     ),
     "rescale": Intervention(
         rescale,
         unit="the filters' weights",
         words={"shrink, unseen": None, "grow, unseen": 4.0},
-        sentence="Their weights shrink to a quarter, and batch norm's memory with them: no prediction changes.",
+        sentence="Their weights shrink to a quarter, and batch norm's statistics with them, so no prediction changes.",
         look=("purple", ">", "-."),
     ),
     "redirect": Intervention(
         redirect,
         words={"redirect": None},
-        sentence="They get new random weights of the same length, so what they had learned is lost.",
+        sentence="They get new random weights of the same length: what they had learned is gone, but they are no shorter.",
         look=("sky", "*", "-"),
     ),
     "gaussian": Intervention(
@@ -349,7 +357,7 @@ INTERVENTIONS = {
         zero_inputs,
         hits="inputs",
         words={"zero the head's inputs": None},
-        sentence="The filters stay as they are; the last layer forgets what it had made of some of its inputs.",
+        sentence="The filters stay as they are; the last layer's weights for a random fraction of its inputs are set to zero.",
         look=("sky", "H", "-."),
     ),
     "rescale_compensated": Intervention(
@@ -382,6 +390,6 @@ def intervention(name: str) -> Intervention:
     """
     if not references.is_reference(name):
         return INTERVENTIONS[check.one_of("intervention", name, INTERVENTIONS)]
-    function = references.find("intervention", name)
+    function = references.function_of("intervention", name)
     hits: Any = check.one_of(f"{name}.hits", getattr(function, "hits", "filters"), ("filters", "inputs", "optimizer"))
     return Intervention(function, hits)

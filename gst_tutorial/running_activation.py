@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
-from torch import nn
-
 from gst_tutorial import _arguments as check
-from gst_tutorial.masks import FilterMask, PrunableLayer, prunable_layers
+from gst_tutorial._lazy import masks, nn, torch
 
 
-def running_activation_score(layer: PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
+def running_activation_score(layer: masks.PrunableLayer, model: nn.Module, x: torch.Tensor | None) -> torch.Tensor:
     """The mean that `RunningActivation` has kept of each filter in training, `(C,)`.
 
     When: only to repeat the paper's ResNets.
@@ -47,7 +44,7 @@ class RunningActivation:
 
     def __init__(self, model: nn.Module, steps_per_epoch: int, layers: Iterable[str] | None = None):
         self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, low=1)
-        found = prunable_layers(model)
+        found = masks.prunable_layers(model)
         names = [
             check.one_of("layers", name, found) for name in (found if layers is None else check.many("layers", layers))
         ]
@@ -63,7 +60,7 @@ class RunningActivation:
                 self._watch(mask, summands)
 
     @staticmethod
-    def _summands(model: nn.Module, mask: FilterMask) -> list[nn.Module]:
+    def _summands(model: nn.Module, mask: masks.FilterMask) -> list[nn.Module]:
         """The modules whose outputs are added up before the nonlinearity: the norm, and a residual block's shortcut."""
         first, *blocks = mask.sites
         for block in blocks:
@@ -71,7 +68,7 @@ class RunningActivation:
                 raise ValueError(f"model: {block!r} adds to what is masked and has no module 'shortcut' to be watched.")
         return [model.get_submodule(first), *(model.get_submodule(block).shortcut for block in blocks)]
 
-    def _watch(self, mask: FilterMask, summands: list[nn.Module]) -> None:
+    def _watch(self, mask: masks.FilterMask, summands: list[nn.Module]) -> None:
         """Until the next call, take the activation of each forward pass: there is one, the batch's."""
         parts = []
 

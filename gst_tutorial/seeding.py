@@ -12,9 +12,9 @@ import random
 import zlib
 
 import numpy as np
-import torch
 
 from gst_tutorial import _arguments as check
+from gst_tutorial._lazy import torch
 
 
 def stream_seed(seed: int, stream: str) -> int:

@@ -6,8 +6,7 @@ with the same seed see the same changes.
 
 from __future__ import annotations
 
-import torch
-from torch.nn import functional as F
+from gst_tutorial._lazy import F, torch
 
 
 def none(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

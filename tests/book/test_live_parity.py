@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import gst_tutorial as gst
-from gst_tutorial import interventions
+from gst_tutorial import interventions, masks
 from tools.live_pages import PROGRAM, as_json, bare_page, from_json
 from tools.pages.live import load_page_state
 
@@ -198,7 +198,7 @@ def intervene(model, name, chosen, ours):
     """The same event by the package's own function. Random directions, which it would draw itself, are the page's."""
     with torch.no_grad():
         if name == "zero_inputs":
-            layer = interventions.PrunableLayer("head", model.head, None, None)
+            layer = masks.PrunableLayer("head", model.head, None, None)
             # The page counts its inputs position by position, torch filter by filter.
             chosen = [(row % 64) * 10 + row // 64 for row in chosen]
         else:

@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import torch
 from scipy import stats
-from torch import nn
 
 from gst_tutorial import statistics
+from gst_tutorial._lazy import instability, masks, nn, torch
 from gst_tutorial.book.exercises.tabled import NotYet, a_number
 from gst_tutorial.data import Dataset
-from gst_tutorial.instability import correct, measure_instability
-from gst_tutorial.masks import PrunableLayer
 from gst_tutorial.pruning import prune_filters
 
 Check = Callable[..., str]
@@ -79,7 +76,7 @@ class Interval:
             if answer.low <= -self.low and answer.high >= -self.high:
                 raise NotYet("The sign is the other way round: which of the two arms is subtracted?")
             raise NotYet("The interval misses what other seeds gave: compare the two configs, field by field.")
-        return f"{statistics.conclusion(answer).capitalize()}, and in agreement with {self.measured}. {self.right}"
+        return f"{statistics.conclusion(answer).capitalize()}, and it agrees with {self.measured}. {self.right}"
 
 
 def verdict_fits(said, found: statistics.Estimate) -> None:
@@ -147,7 +144,7 @@ def function(answer, call: str):
     return answer
 
 
-def scores_by(answer, layer: PrunableLayer, call: str) -> torch.Tensor:
+def scores_by(answer, layer: masks.PrunableLayer, call: str) -> torch.Tensor:
     """Return the scores `(C,)` that a user-supplied function computes for a layer; `call` shows how to check it."""
     scores = function(answer, call)(layer, None, None)
     if scores is None:
@@ -201,7 +198,7 @@ def own_numbers(answer, again: Callable[[int], float], tolerance: float, wrong_w
 def instability_of(trained: nn.Module, data: Dataset, layer: str, prune_fraction: float, **choice) -> float:
     """Measure the instability on the test examples of pruning a copy of a network; `choice` as in `gst.prune_filters`."""
     model = copy.deepcopy(trained)
-    with measure_instability(lambda: correct(model, data.x_test, data.y_test)) as event:
+    with instability.measure_instability(lambda: instability.correct(model, data.x_test, data.y_test)) as event:
         prune_filters(model, layer, prune_fraction, **choice)
     return event.instability
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from scipy import stats
 
+from gst_tutorial._lazy import masks, torch
 from gst_tutorial.book.exercises.answers import Check, interval, own_network, own_numbers
 from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
-from gst_tutorial.masks import evaluation_mode, prunable_layers
 from gst_tutorial.schedules import Schedule
 from gst_tutorial.scores import filter_scores
 
@@ -26,9 +25,9 @@ def selectivity_against_ebn(seed: int) -> float:
     """Kendall's correlation over the filters of conv4 between selectivity and E[BN], in the network of a seed."""
     model, data = own_network(seed)
     caught: list[torch.Tensor] = []
-    mask = prunable_layers(model)["conv4"].mask
+    mask = masks.prunable_layers(model)["conv4"].mask
     handle = mask.register_forward_hook(lambda module, inputs, output: caught.append(output))
-    with torch.no_grad(), evaluation_mode(model):
+    with torch.no_grad(), masks.evaluation_mode(model):
         model(data.x_test)
     handle.remove()
     active = caught[0].relu().mean(2)  # (T, C)
@@ -42,7 +41,7 @@ def _specialists(answer) -> str:
     says = {
         1: "Filters with a large E[BN] are the more selective: our reading fails.",
         -1: "Filters with a small E[BN] are more selective. That fits our reading; it does not prove it.",
-        0: "These are too few networks to decide it.",
+        0: "That is too few networks to decide.",
     }[found.sign]
     return f"{interval(found, points=False).capitalize()}. {says}"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-import torch
-
+from gst_tutorial._lazy import masks, small, torch
 from gst_tutorial.book.exercises.answers import (
     Check,
     function,
@@ -16,11 +15,9 @@ from gst_tutorial.book.exercises.answers import (
     scores_by,
 )
 from gst_tutorial.book.exercises.tabled import Letter, NotYet, Number
-from gst_tutorial.masks import PrunableLayer, prunable_layers
-from gst_tutorial.networks.small import conv1d_net
 
 
-def folded(layer: PrunableLayer, model=None, x=None) -> torch.Tensor:
+def folded(layer: masks.PrunableLayer, model=None, x=None) -> torch.Tensor:
     """The norm of each kernel, times what batch norm multiplies it by: `(C,)`."""
     scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
     return (scale.abs() * layer.conv.weight.flatten(1).norm(dim=1)).detach()
@@ -28,7 +25,7 @@ def folded(layer: PrunableLayer, model=None, x=None) -> torch.Tensor:
 
 def _folded_score(answer) -> str:
     generator = torch.Generator().manual_seed(0)
-    layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
+    layer = masks.prunable_layers(small.conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
     with torch.no_grad():
         layer.conv.weight.copy_(torch.randn(layer.conv.weight.shape, generator=generator))
         layer.norm.weight.copy_(torch.tensor([-3.0, 1.0, 0.5, -0.25]))
@@ -54,7 +51,7 @@ def _folded_score(answer) -> str:
             raise NotYet(sentence)
     if not torch.allclose(scores.float(), folded(layer), rtol=1e-3):
         raise NotYet("The scores are not ||w|| |gamma| / sqrt(running_var + eps).")
-    return "The size of the one kernel that convolution and batch norm are together."
+    return "It is the size of the single kernel that convolution and batch norm form together."
 
 
 def _geometric_schedule(answer) -> str:
@@ -89,7 +86,7 @@ def _does_the_score_matter(answer) -> str:
     found = own_numbers(answer, folded_minus_plain, 0.01, wrong_way)
     return (
         f"{interval(found, points=False).capitalize()}. Batch norm makes all filters about equally loud, so a small folded "
-        "kernel is one whose pattern is strong in its input: no sign that it can be spared."
+        f"kernel is one whose pattern is strong in its input. That doesn't mean it can be spared."
     )
 
 
@@ -97,7 +94,7 @@ CHECKS: dict[str, Check] = {
     "10.1": Number(
         110_592,
         0,
-        "36,864 weights of the filters themselves and 73,728 that read them: the readers are the larger part.",
+        "36,864 weights in the filters themselves and 73,728 in the layer that reads them: the larger part is in the reader.",
         {
             36_864: "Those are the weights of the 64 filters; the next convolution reads 64 channels fewer, too.",
             73_728: "Those are the weights that read the 64 channels; the filters themselves go, too.",
@@ -109,7 +106,7 @@ CHECKS: dict[str, Check] = {
     "10.3": _geometric_schedule,
     "10.4": Letter(
         "b",
-        "The sum has one channel for both: if the other layer still writes it, it cannot be cut.",
+        "Both layers write to the same channel of the sum, so it can't be cut while the other one still uses it.",
         {
             "a": "The largest of several zeros is zero, so a pruned channel stays zero through max-pooling.",
             "c": "Dropout multiplies by 0 or by a constant: zeros stay zeros.",

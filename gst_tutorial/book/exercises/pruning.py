@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 
-import torch
-
+from gst_tutorial._lazy import instability, masks, small, torch
 from gst_tutorial.book.exercises.answers import Check, interval, own_network, own_numbers, scores_by
 from gst_tutorial.book.exercises.tabled import Counts, Letter, NotYet, Number
-from gst_tutorial.instability import accuracy
-from gst_tutorial.masks import prunable_layers
-from gst_tutorial.networks.small import conv1d_net
 from gst_tutorial.pruning import kept_filters, prune_filters, restore_filters
 
 
 def _scale_score(answer) -> str:
-    layer = prunable_layers(conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
+    layer = masks.prunable_layers(small.conv1d_net(channels=(4, 4), strides=(1, 1)))["conv2"]
     scale = torch.tensor([-3.0, 1.0, 0.5, -0.25])
     with torch.no_grad():
         layer.norm.weight.copy_(scale)
@@ -35,7 +31,7 @@ def smallest_minus_largest(seed: int) -> float:
     left = {}
     for target in ("smallest", "largest"):
         prune_filters(model, "conv4", 0.5, target=target)
-        left[target] = accuracy(model, data.x_test, data.y_test)
+        left[target] = instability.accuracy(model, data.x_test, data.y_test)
         restore_filters(model)
     return left["smallest"] - left["largest"]
 
@@ -45,7 +41,7 @@ def _own_targets(answer) -> str:
     says = {
         1: "The largest were missed more.",
         -1: "The smallest were missed more.",
-        0: "These are too few networks to decide it.",
+        0: "That is too few networks to decide.",
     }[found.sign]
     return f"{interval(found).capitalize()}. {says}"
 
@@ -75,7 +71,8 @@ CHECKS: dict[str, Check] = {
     "1.3": _scale_score,
     "1.4": Letter(
         "c",
-        "The claim is about networks, so networks must be repeated; pairing removes what both targets share.",
+        "The claim is about networks in general, so the experiment has to be repeated over networks. Pairing removes the "
+        "variation that both targets share.",
         {
             "a": "More test examples say more about this one network, and nothing about the next.",
             "b": "Many shares of one network are still one network; another seed may turn the order round.",

@@ -20,6 +20,7 @@ from gst_tutorial.book.widgets.answers import error_html
 from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.instability import Instability, correct, measure_instability
 from gst_tutorial.masks import prunable_layers
+from gst_tutorial.scores import examples_for
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))  # 0 to 0.95
 N_SCORED = 200  # training examples that the score "activation" looks at
@@ -63,7 +64,9 @@ def explore(
     check.real("prune_fraction", prune_fraction, 0, 1, open_high=True)
     x, y = data.x_test[:n_examples], data.y_test[:n_examples]  # views: no data is copied
     before = mask.mask.clone()
-    scores = pruning.filter_scores(model, layer, score, data.x_train[:N_SCORED])
+    batch = examples_for(score, data.x_train[:N_SCORED], data.y_train[:N_SCORED])
+    scores = pruning.filter_scores(model, layer, score, batch)
+    keep = pruning.kept_in_the_end(mask.n_filters, prune_fraction)  # all of them, perhaps: no reason to warn
     generator = torch.Generator().manual_seed(0)
     flags: list[torch.Tensor] = []  # which examples are right: before, after
 
@@ -74,9 +77,7 @@ def explore(
     try:
         with measure_instability(right) as event:
             # The scores are known already, so they are not computed again.
-            pruning.prune_filters(
-                model, layer, prune_fraction, score=lambda *_: scores, target=target, generator=generator
-            )
+            pruning.prune_filters(model, layer, keep=keep, score=lambda *_: scores, target=target, generator=generator)
             pruned = ~mask.kept
     finally:
         mask.mask.copy_(before)
