@@ -131,7 +131,7 @@ export function mount(root) {
       root.dataset.film = "paused";
       filmButton.textContent = "Play";
     });
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) whenSeen(figure, () => { if (onFilm && root.dataset.film !== "playing") start(); });
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) whenSeen(find(".gst-watch"), () => { if (onFilm && root.dataset.film !== "playing") start(); });
   }
 
   // ---- cutting ----
@@ -334,7 +334,7 @@ export function mount(root) {
   if (!onFilm) update();
 }
 
-/** Calls `start` once, when the element is in view. */
+/** Calls `start` once, when half of the element is in view; the whole figure is taller than a telephone. */
 function whenSeen(/** @type {Element} */ element, /** @type {() => void} */ start) {
   const watch = new IntersectionObserver(([entry]) => {
     if (!entry.isIntersecting) return;

@@ -191,6 +191,16 @@ def test_film_plays_once_overtakes_and_hands_over(browser, address):
         assert here.problems == []
 
 
+@pytest.mark.parametrize("height", [740, 844])
+def test_film_plays_by_itself_on_a_telephone(browser, address, height):
+    with visit(browser, address, viewport={"width": 390, "height": height}, has_touch=True) as here:
+        here.open(FIRST)
+        here.page.wait_for_selector("[data-film=playing]")
+        for part in (".gst-number", ".gst-chart"):
+            box = here.page.locator(f".gst-click {part}").first.bounding_box()
+            assert box["y"] + box["height"] <= height, part
+
+
 def test_film_pauses_and_a_cut_ends_it(browser, address):
     with visit(browser, address) as here:
         here.open(FIRST)
