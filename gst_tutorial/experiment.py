@@ -70,7 +70,11 @@ class RunResult:
 def load_data(config: RunConfig) -> data.Dataset:
     """The data of a run, on its device."""
     data_seed = config.seed if config.data_seed is None else config.data_seed
-    if config.data_seed is None and config.data in config.sources:  # then the function must take a seed
+    if (
+        config.data_seed is None
+        and references.is_reference(config.data)
+        and not config.data.startswith(data.images.FOLDER)
+    ):  # then the function must take a seed
         references.accepted(f"data={config.data!r}", references.find("data", config.data), {}, ["seed"])
     dataset = data.load(config.data, config.n_train, config.n_test, data_seed, config.image_size)
     return dataset.to(config.device)
@@ -121,6 +125,9 @@ class Experiment:
     """
 
     def __init__(self, config: RunConfig):
+        if not isinstance(config, RunConfig):
+            hint = " Write gst.RunConfig(**config)." if isinstance(config, dict) else ""
+            raise TypeError(f"config must be a gst.RunConfig, not {type(config).__name__}.{hint}")
         with _turn:
             self.config = config
             check.device_here("device", config.device)

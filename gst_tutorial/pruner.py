@@ -129,6 +129,8 @@ class Pruner:
         for pattern, fraction in plan.items():
             pruning.kept_in_the_end(1, fraction)  # checks that it lies in [0, 1)
             self.fractions |= dict.fromkeys(_matching(model, pattern), fraction)
+        for name, fraction in self.fractions.items():
+            pruning.warn_of_nothing(name, find_layer(model, name).mask.n_filters, fraction)
         if getattr(score_function(score), "watch", None) is not None:
             raise ValueError(f"score={check.shown(score)} watches training batches; it is for gst.run only.")
         self.evaluate = evaluate

@@ -118,10 +118,17 @@ def source_hash(reference: str) -> str:
 
     The digits cover the whole text of the function's file and of every other file of the user's that it imports, directly
     or not; a changed comment counts, too. Installed packages count by name only, since their versions are kept with each
-    run.
+    run. Files of data count if the function names them: `my_data.files = ["signals.csv"]`, from the folder of its module.
+
+    Raises:
+        FileNotFoundError: a file of data is missing.
     """
-    find("function", reference)
-    texts = {name: file.read_bytes() for name, file in _user_files(reference.partition(":")[0]).items()}
+    function = find("function", reference)
+    modules = _user_files(reference.partition(":")[0])
+    texts = {name: file.read_bytes() for name, file in modules.items()}
+    for file in check.many("files", getattr(function, "files", []), "paths"):
+        folder = Path(inspect.getfile(function)).parent
+        texts[f"file {file}"] = hashlib.sha256((folder / file).read_bytes()).digest()
     return hashlib.sha256(repr([reference, sorted(texts.items())]).encode()).hexdigest()[:16]
 
 

@@ -6,6 +6,7 @@ mnist1d.py generates signals; images.py reads images (digits, CIFAR-10 and other
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -63,12 +64,15 @@ class Dataset:
             normalize: subtract the training examples' mean and divide by their standard deviation, channel by channel.
 
         Raises:
-            TypeError, ValueError: no network could be trained on these arrays; the message says which one.
+            TypeError, ValueError: no network could be trained on these arrays, or every test example is a training example;
+                the message says which one. A warning says that some are, or that channels seem to be last.
         """
         x_train, x_test = (_as_numbers(f"x_{part}", x) for part, x in (("train", x_train), ("test", x_test)))
         y_train, y_test = (_as_labels(f"y_{part}", y) for part, y in (("train", y_train), ("test", y_test)))
         n_classes = 1 + max((int(y.max()) for y in (y_train, y_test) if len(y)), default=1)
         found = cls(name, x_train, y_train, x_test, y_test, n_classes)  # checks the shapes before anything is computed
+        _warn_of_channels_last(x_train)
+        _check_overlap(x_train, x_test)
         return (
             dataclasses.replace(found, **_normalized("x_train", x_train.numpy(), x_test.numpy()))
             if normalize
@@ -162,6 +166,32 @@ def _check_examples(part: str, x, y, n_classes: int) -> None:
         raise ValueError(
             f"y_{part} has labels from {low} to {high}; {n_classes} classes are 0 to {n_classes - 1}.{hint}"
         )
+
+
+def _warn_of_channels_last(x: torch.Tensor) -> None:
+    """Warn if pictures look like `(N, H, W, C)`, or signals like `(N, L, C)`."""
+    first, *others = x.shape[1:]
+    picture = x.dim() == 4 and others[-1] in (1, 3, 4) and min(first, others[0]) >= 8
+    signal = x.dim() == 3 and others[-1] <= 16 and first >= 4 * others[-1]
+    if picture or signal:
+        shape = "(N, C, H, W): x.transpose(0, 3, 1, 2)" if picture else "(N, C, L): x.transpose(0, 2, 1)"
+        warnings.warn(
+            f"x_train has examples of shape {tuple(x.shape[1:])}, {first} channels. If these are not channels, move the "
+            f"axes to {shape}.",
+            stacklevel=3,
+        )
+
+
+def _check_overlap(x_train: torch.Tensor, x_test: torch.Tensor) -> None:
+    """Refuse a training set as test set, and warn of test examples that are training examples, too."""
+    known = {hash(x.tobytes()) for x in x_train.numpy()}
+    n = sum(hash(x.tobytes()) in known for x in x_test.numpy())
+    if n == len(x_test):
+        raise ValueError(
+            "x_test: every test example is a training example, so the test would say nothing. Split the data."
+        )
+    if n:
+        warnings.warn(f"x_test: {n} of {len(x_test)} test examples are training examples, too.", stacklevel=3)
 
 
 def _as_numbers(argument: str, x) -> torch.Tensor:

@@ -107,6 +107,9 @@ def sweep(
         ValueError: a worker of the cluster has other versions, at the start or later; its runs are not stored.
         OSError: the store cannot be written, for example because the disk is full. Finished runs are in the store.
     """
+    if not isinstance(study, Study):
+        hint = " For one run, use gst.run(config)." if isinstance(study, RunConfig) else ""
+        raise TypeError(f"study must be a gst.Study, not {type(study).__name__}.{hint}")
     check.integer("n_jobs", n_jobs)
     if n_jobs == 0:
         raise ValueError("n_jobs=0 gives no process; use 1 or more, or -1 for every core.")
