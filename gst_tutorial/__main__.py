@@ -30,7 +30,7 @@ examples:
   gst run paper-fig2-vgg11 --device cuda     on a GPU; a recent one also takes --precision bf16
   gst cost paper-fig3             what it would take on this machine, from measured steps
   gst show dose                   the table of what is in the package; with --out DIR, of your own results
-  gst run examples/study.py       a study of your own
+  gst new my_study.py             write a study of your own, to change; then: gst run my_study.py
   gst scan my_model.py:build --data folder:PATH     which layers of your network can be cut?
 
 STUDY is a name that `gst list` prints, or a file of yours: study.py for all studies that it defines, study.py:NAME for one.
@@ -40,6 +40,7 @@ folder, network: nothing finished is lost); 130 stopped by Ctrl-C, 143 by SIGTER
 """
 EXAMPLES_OF = {
     "list": ["gst list"],
+    "new": ["gst new my_study.py"],
     "run": [
         "gst run dose --seeds 3                a first look: 3 seeds on every core",
         "gst run dose                          all reported seeds; stop with Ctrl-C, run again to resume",
@@ -71,10 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with _signals_stop():
-            code = {"list": _list, "run": _run, "show": _show, "cost": _cost, "scan": _scan}[options.command](options)
+            commands = {"list": _list, "new": _new, "run": _run, "show": _show, "cost": _cost, "scan": _scan}
+            code = commands[options.command](options)
             sys.stdout.flush()
             return code
-    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
+    except (ValueError, TypeError, ImportError, FileNotFoundError, FileExistsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `gst list | head`: whoever read has read enough
@@ -140,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw)
 
     add("list", "every study: name, runs, estimated time, question")
+    add("new", "write a file with a study of your own, to change").add_argument(
+        "file", type=Path, metavar="FILE", help="a new file, such as my_study.py"
+    )
     run = add("run", "run what is missing of a study and save every result")
     show = add("show", "print the table of a study: recorded with the package, or your own")
     cost = add("cost", "time a few training steps here and estimate what a study takes")
@@ -250,6 +255,17 @@ def _list(options) -> int:
         found = f"{seeds[name]} seeds" if name in seeds else "no"
         note = f" (superseded by {SUPERSEDED[name]})" if name in SUPERSEDED else ""
         print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}{note}")
+    return 0
+
+
+def _new(options) -> int:
+    file = options.file
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise ValueError(f"FILE={str(file)!r} must be named like a Python module, such as my_study.py.")
+    text = (Path(__file__).parent / "studies" / "template.py").read_text(encoding="utf-8")
+    with open(file, "x", encoding="utf-8") as new:
+        new.write(text.replace("my_study", file.stem))
+    print(f"{file} is a study that runs as it is: gst run {file}")
     return 0
 
 
@@ -405,7 +421,7 @@ def _report(study: Study, frame, options) -> None:
     if options.figure is not None:
         from gst_tutorial.book.figures import plots
 
-        plots.accuracy_against_instability(finished).savefig(options.figure, dpi=150)
+        plots.accuracy_against_instability(finished).savefig(options.figure, dpi=150, bbox_inches="tight")
         print(f"figure: {options.figure}")
 
 

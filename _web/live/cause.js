@@ -15,13 +15,13 @@ const CASES = [
   {
     name: "visible or invisible",
     question: "Nine times, half of the filters shrink to a quarter of their length. In one network, predictions change. In the other, batch norm's statistics shrink with the filters, so no prediction changes. Which one ends up better?",
-    a: ["shrink, visibly", { ...NINE, intervention: "scale" }],
+    a: ["shrink", { ...NINE, intervention: "scale" }],
     b: ["shrink, unseen", { ...NINE, intervention: "rescale" }],
   },
   {
     name: "length or direction",
     question: "Nine times, half of the filters lose what they knew: they are set to zero, or turned in a random direction without becoming shorter. The drops are about equally deep. Are the gains equal, too?",
-    a: ["set to zero", { ...NINE, intervention: "zero" }],
+    a: ["zero", { ...NINE, intervention: "zero" }],
     b: ["redirect", { ...NINE, intervention: "redirect" }],
   },
   {
