@@ -317,7 +317,7 @@ difference within a few epochs, so both end as the same network. So their differ
         "Pruning at initialization, and very stable pruning, do not give the benefit: the number of parameters is not the cause.",
         "03_the_tradeoff",
         {CONTRADICTED: "Not here: networks pruned at initialization gain at 60 and 80%, and so do networks pruned in many small events that end early. "
-            "Whether events beat initialization depends on the learning rate: there is no clear difference at 0.002 and almost two "
+            "Whether events beat initialization depends on the learning rate: there is no clear difference at 0.002 and about two "
             "percentage points at 0.01."},
         (
             gain("schedules of the paper: 90% pruned at initialization, against no pruning", "tradeoff-splits", {"method": "prune at init"}, NONE, NO_GAIN),
