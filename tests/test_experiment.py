@@ -355,7 +355,12 @@ OTHER_VALUES = {
 def test_every_field_changes_the_hash():
     base = gst.RunConfig(intervention="scale")  # so that restore, draws and size are allowed
     # what does not go alone
-    partner = {"data": {"model": "conv2d"}, "model": {"data": "digits"}, "mask": {"intervention": "prune"}}
+    partner = {
+        "data": {"model": "conv2d"},
+        "model": {"data": "digits"},
+        "mask": {"intervention": "prune"},
+        "momentum": {"optimizer": "sgd"},
+    }
     names = set(inspect.signature(gst.RunConfig).parameters) - {"task", "recipe", "events"}
     assert set(OTHER_VALUES) == names
     hashes = {name: base.replace(**{name: value}, **partner.get(name, {})).hash for name, value in OTHER_VALUES.items()}
