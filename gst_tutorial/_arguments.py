@@ -83,7 +83,7 @@ def instance(argument: str, value, kind: type, what: str = ""):
     return value
 
 
-def network(argument: str, value):
+def model(argument: str, value):
     """Return `value` if it is a module of torch."""
     import torch
 

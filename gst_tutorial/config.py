@@ -241,7 +241,7 @@ class RunConfig(Recipe):
             if not references.is_reference(schedule):
                 return schedule
             try:
-                return as_schedule(references.find("schedule", schedule)(self.epochs))
+                return as_schedule(references.function_of("schedule", schedule)(self.epochs))
             except TypeError as error:  # most often: a function of another number of arguments
                 raise TypeError(f"schedule={schedule!r} failed for {self.epochs} epochs: {error}") from error
 

@@ -75,7 +75,7 @@ def load_data(config: RunConfig) -> data.Dataset:
         and references.is_reference(config.data)
         and not config.data.startswith(data.images.FOLDER)
     ):  # then the function must take a seed
-        references.accepted(f"data={config.data!r}", references.find("data", config.data), {}, ["seed"])
+        references.accepted(f"data={config.data!r}", references.function_of("data", config.data), {}, ["seed"])
     dataset = data.load(config.data, config.n_train, config.n_test, data_seed, config.image_size)
     return dataset.to(config.device)
 
@@ -236,7 +236,7 @@ def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset, conf
 
 def _own_measure(name: str, model: nn.Module, dataset: data.Dataset, config: RunConfig) -> dict[str, float]:
     """The numbers, by name, that a user's function measures on the network in evaluation mode."""
-    function = references.find("measures", name)
+    function = references.function_of("measures", name)
     with masks.evaluation_mode(model):
         found = function(model, dataset, **references.accepted(f"measures={name!r}", function, {"config": config}))
     found = found if isinstance(found, dict) else {function.__name__: found}

@@ -77,7 +77,7 @@ class _Planner:
         self.target, self.x_score = frame.attrs.get("target", "smallest"), x_score
         self.table = summary(frame)
         self.table = self.table[self.table.score == self.score].assign(saved=self.table[COLUMNS[self.unit]])
-        self.model = copy.deepcopy(check.network("model", model))
+        self.model = copy.deepcopy(check.model("model", model))
         self.masks = {name: layer.mask for name, layer in prunable_layers(self.model).items()}
         self.before = {name: mask.mask.clone() for name, mask in self.masks.items()}
         self.costs = Costs(self.model, x)

@@ -114,7 +114,7 @@ class Pruner:
     ):
         while isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             model = model.module
-        self.model, self.schedule = check.network("model", model), as_schedule(schedule)
+        self.model, self.schedule = check.model("model", model), as_schedule(schedule)
         self.score, self.target = score, check.one_of("target", target, pruning.TARGETS)
         self.metric, self.batches = check.one_of("metric", metric, METRICS), batches
         self.n_batches = check.integer("n_batches", n_batches, 1, check.MOST)

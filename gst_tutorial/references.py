@@ -37,7 +37,7 @@ def known_or_reference(argument: str, value: Any, allowed: Iterable[str]) -> str
     if callable(value):
         value = name_of(argument, value)
     if is_reference(value):
-        find(argument, value)
+        function_of(argument, value)
         return value
     return check.one_of(argument, value, [*allowed, "package.module:function"])
 
@@ -63,7 +63,7 @@ def name_of(argument: str, function: Callable) -> str:
     return reference
 
 
-def find(argument: str, reference: str) -> Callable:
+def function_of(argument: str, reference: str) -> Callable:
     """Return the function that "package.module:function" names.
 
     Raises:
@@ -123,7 +123,7 @@ def source_hash(reference: str) -> str:
     Raises:
         FileNotFoundError: a file of data is missing.
     """
-    function = find("function", reference)
+    function = function_of("function", reference)
     modules = _user_files(reference.partition(":")[0])
     texts = {name: file.read_bytes() for name, file in modules.items()}
     for file in check.many("files", getattr(function, "files", []), "paths"):

@@ -118,7 +118,7 @@ class Recipe:
             return torch.optim.SGD(model.parameters(), momentum=self.momentum, **common)
         if self.optimizer in OPTIMIZERS:
             return getattr(torch.optim, OPTIMIZERS[self.optimizer])(model.parameters(), fused=True, **common)
-        what, function = f"optimizer={self.optimizer!r}", references.find("optimizer", self.optimizer)
+        what, function = f"optimizer={self.optimizer!r}", references.function_of("optimizer", self.optimizer)
         needed = ["lr", "weight_decay"] if self.weight_decay else ["lr"]
         offered = {**common, "momentum": self.momentum}
         optimizer = function(model.parameters(), **references.accepted(what, function, offered, needed))
@@ -140,7 +140,7 @@ class Recipe:
     def build_loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """The loss of logits `(B, n_classes)` and labels `(B,)`."""
         if references.is_reference(self.loss):
-            return references.find("loss", self.loss)
+            return references.function_of("loss", self.loss)
         return functools.partial(F.cross_entropy, label_smoothing=self.label_smoothing)
 
     def build_step(self, model: nn.Module, dataset: Dataset, seed: int) -> steps.Step:
@@ -233,7 +233,7 @@ def _checked(
     model: nn.Module, dataset: Dataset, recipe: Recipe, callbacks: Iterable[steps.Callback]
 ) -> list[steps.Callback]:
     """The callbacks as a list, once all arguments of `train` are seen to be what they should be."""
-    check.network("model", model)
+    check.model("model", model)
     check.instance("dataset", dataset, Dataset)
     check.instance("recipe", recipe, Recipe)
     if next(model.parameters(), None) is None:

@@ -27,7 +27,7 @@ from gst_tutorial.scanning import summary
 
 def torchvision_network(name, size=32):
     torch.manual_seed(0)
-    model = references.find("model", f"torchvision.models:{name}")(num_classes=10)
+    model = references.function_of("model", f"torchvision.models:{name}")(num_classes=10)
     shake(model)
     x = torch.randn(6, 3, size, size)
     return gst.make_prunable(model, x[:2]).eval(), x

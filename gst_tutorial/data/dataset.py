@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory: `Dataset`, `load`, and `SOURCES`, the table of data sets that have a name.
+"""Data sets as tensors in memory: `Dataset`, `load`, and `DATASETS`, the table of data sets that have a name.
 
 mnist1d.py generates signals; images.py reads images (digits, CIFAR-10 and others, a folder of your own).
 """
@@ -110,7 +110,7 @@ class Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class DatasetEntry:
     """A data set that has a name.
 
     Attributes:
@@ -130,14 +130,14 @@ class Source:
     read: Callable[[int | None, int | None, int], tuple] | None
 
 
-SOURCES = {
-    "mnist1d": Source("signals", (1, 40), 10, mnist1d.N_TRAIN, mnist1d.N_TEST, mnist1d.read),
-    "digits": Source("images", (1, 8, 8), 10, images.N_TRAIN_DIGITS, images.N_TEST_DIGITS, images.read_digits),
-    "photographs": Source("images", (3, 32, 32), 10, 200, 100, images.read_photographs),
-    "cifar10": Source("images", (3, 32, 32), 10, 50_000, 10_000, images.downloaded("cifar10", "CIFAR10")),
-    "cifar100": Source("images", (3, 32, 32), 100, 50_000, 10_000, images.downloaded("cifar100", "CIFAR100")),
-    "mnist": Source("images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("mnist", "MNIST")),
-    "fashion_mnist": Source(
+DATASETS = {
+    "mnist1d": DatasetEntry("signals", (1, 40), 10, mnist1d.N_TRAIN, mnist1d.N_TEST, mnist1d.read),
+    "digits": DatasetEntry("images", (1, 8, 8), 10, images.N_TRAIN_DIGITS, images.N_TEST_DIGITS, images.read_digits),
+    "photographs": DatasetEntry("images", (3, 32, 32), 10, 200, 100, images.read_photographs),
+    "cifar10": DatasetEntry("images", (3, 32, 32), 10, 50_000, 10_000, images.downloaded("cifar10", "CIFAR10")),
+    "cifar100": DatasetEntry("images", (3, 32, 32), 100, 50_000, 10_000, images.downloaded("cifar100", "CIFAR100")),
+    "mnist": DatasetEntry("images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("mnist", "MNIST")),
+    "fashion_mnist": DatasetEntry(
         "images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("fashion_mnist", "FashionMNIST")
     ),
 }
@@ -249,32 +249,32 @@ def _in_memory(part: str, found) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_name(argument: str, name) -> str:
-    """Return `name` if `load` knows it: one of `SOURCES`, "folder:" and a path, or "package.module:function"."""
+    """Return `name` if `load` knows it: one of `DATASETS`, "folder:" and a path, or "package.module:function"."""
     if isinstance(name, str) and name.startswith(images.FOLDER):
         if name == images.FOLDER:
             raise ValueError(f"{argument}={name!r} names no folder; write '{images.FOLDER}PATH'.")
         return name
-    return references.known_or_reference(argument, name, [*SOURCES, f"{images.FOLDER}PATH"])
+    return references.known_or_reference(argument, name, [*DATASETS, f"{images.FOLDER}PATH"])
 
 
 def kind_of(name: str) -> str | None:
     """Return "signals" or "images" without loading the data; None for a user-supplied function."""
     if name.startswith(images.FOLDER):
         return "images"
-    return SOURCES[name].kind if name in SOURCES else None
+    return DATASETS[name].kind if name in DATASETS else None
 
 
-def source(name: str, image_size: int | None = None) -> Source:
-    """Return the entry of `SOURCES`, or make one: for a folder from the number of its files and the size of one picture,
+def entry(name: str, image_size: int | None = None) -> DatasetEntry:
+    """Return the entry of `DATASETS`, or make one: for a folder from the number of its files and the size of one picture,
     for a user-supplied function by calling it."""
     name = check_name("name", name)
-    if name not in SOURCES and not name.startswith(images.FOLDER):
+    if name not in DATASETS and not name.startswith(images.FOLDER):
         found = load(name, image_size=image_size)
         kind = {3: "signals", 4: "images"}.get(found.x_train.dim(), "volumes")
-        return Source(kind, found.input_shape, found.n_classes, len(found.y_train), len(found.y_test), None)
+        return DatasetEntry(kind, found.input_shape, found.n_classes, len(found.y_train), len(found.y_test), None)
     if name.startswith(images.FOLDER):
-        return Source("images", *images.look_into_folder(name.removeprefix(images.FOLDER), image_size))
-    return SOURCES[name]
+        return DatasetEntry("images", *images.look_into_folder(name.removeprefix(images.FOLDER), image_size))
+    return DATASETS[name]
 
 
 def load(
@@ -318,7 +318,7 @@ def load(
     check.integer("seed", seed, 0, 2**32 - 1)
     if image_size is not None:
         check.integer("image_size", image_size, low=1)
-        if name in SOURCES:
+        if name in DATASETS:
             raise ValueError(
                 f"image_size={check.shown(image_size)} applies to '{images.FOLDER}PATH' only, not to name={name!r}."
             )
@@ -348,10 +348,10 @@ def _n_bytes(dataset: Dataset) -> int:
 def _read(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
     if name.startswith(images.FOLDER):
         found = images.read_folder(name.removeprefix(images.FOLDER), n_train, n_test, seed, image_size)
-    elif name not in SOURCES:
+    elif name not in DATASETS:
         return _asked(name, n_train, n_test, seed, image_size)
     else:
-        found = SOURCES[name].read(n_train, n_test, seed)
+        found = DATASETS[name].read(n_train, n_test, seed)
     (x_train, y_train), (x_test, y_test), n_classes = found
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
     return Dataset(
@@ -361,7 +361,7 @@ def _read(name: str, n_train: int | None, n_test: int | None, seed: int, image_s
 
 def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
     """Call a user-supplied function, and check that it returned the data set asked for."""
-    function = references.find("data", name)
+    function = references.function_of("data", name)
     asked = {"n_train": n_train, "n_test": n_test, "seed": seed, "image_size": image_size}
     # An argument that is None is left out, so that the function's own default applies.
     offered = {argument: value for argument, value in asked.items() if value is not None}

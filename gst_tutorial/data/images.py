@@ -66,7 +66,7 @@ def read_photographs(n_train: int | None, n_test: int | None, seed: int) -> Part
 
 
 def downloaded(name: str, kind: str):
-    """Return a function for `Source.read` that reads torchvision's data set `kind`, downloading it the first time."""
+    """Return a function for `DatasetEntry.read` that reads torchvision's data set `kind`, downloading it the first time."""
     return functools.partial(_read_downloaded, name, kind)
 
 

@@ -63,6 +63,7 @@ def run_record(
         return {**record, **_failure(status, text, time.perf_counter() - start)}
     return {
         **record,
+        "made": made_with(config.device, result.threads),
         "status": "finished",
         "error": "",
         "result": result.numbers,
@@ -99,8 +100,8 @@ def sweep(
     Returns:
         DataFrame, a row per run in the order of `study.runs`: `label`, the arm's factors, the config's fields, `hash`,
         `final_accuracy`, `best_accuracy`, `train_accuracy`, `instability`, `seconds`, measures, `status` ("finished",
-        "diverged" or "failed") and `error`. `.attrs["mixed"]` lists versions, processors and devices that are not the
-        same for all runs; a warning does, too.
+        "diverged" or "failed") and `error`. `.attrs["mixed"]` lists versions, processors, devices and
+        numbers of threads that are not the same for all runs; a warning does, too.
 
     Raises:
         ConnectionError: the scheduler cannot be reached, or was lost. Finished runs are in the store.
