@@ -93,12 +93,15 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
 def _check_once(frame: pd.DataFrame, *columns: str) -> None:
     """Raise a ValueError if a run is in the frame twice, as after `pd.concat` of overlapping results.
 
-    Only a frame with the column `hash` tells; two arms may share a run, so the label counts, too.
+    Two arms may share a run, so the label counts, too. Without the column `hash`, rows that are equal in all columns tell.
     """
     keys = [name for name in ("label", "hash") if name in frame.columns]
     if "hash" in keys and frame.duplicated(twice := [*keys, *columns]).any():
         row = frame[frame.duplicated(twice)].iloc[0]
         raise ValueError(f"frame has the run {row['hash']} twice; keep one: frame.drop_duplicates({keys}).")
+    if "hash" not in keys and {"label", "seed"} <= set(frame.columns) and frame.duplicated().any():
+        row = frame[frame.duplicated()].iloc[0]
+        raise ValueError(f"frame has {row.label!r} with seed {row.seed} twice; keep one: frame.drop_duplicates().")
 
 
 STATISTICS = {
