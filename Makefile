@@ -12,6 +12,7 @@ HTML    := _build/html
 BUILT   := _build/.built
 REPO    ?=
 UV      := _build/uv/bin/uv
+HATCH   := _build/hatch/bin/hatchling
 # The lock with checksums: all but torch and torchvision, of which every build has others.
 HASHES  := requirements-hashes.txt
 UNHASHED := --no-emit-package torch --no-emit-package torchvision
@@ -93,8 +94,15 @@ serve: $(BUILT)
 archive: $(BUILT)
 	$(BIN)/python -m tools.publish.archive $(HTML) _build
 
-wheel: $(READY)
-	$(BIN)/hatchling build -d _build/dist
+# The packages need nothing but hatchling, in an environment of its own, with the lock's checksums.
+wheel: $(HATCH)
+	$(HATCH) build -d _build/dist
+
+$(HATCH): $(HASHES)
+	@"$(PYTHON)" -m venv _build/hatch
+	@awk '/^[^ ]/ {wanted = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/} wanted' $(HASHES) > _build/hatch/lock.txt
+	@_build/hatch/bin/python -m pip install --disable-pip-version-check -qq --no-deps --require-hashes -r _build/hatch/lock.txt
+	@touch $@
 
 pdf: $(BUILT)
 	$(BIN)/python -m tools.publish.pdf $(HTML) _build

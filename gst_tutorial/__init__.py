@@ -42,11 +42,13 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see what `__get
     from gst_tutorial.masks import rewind as rewind
     from gst_tutorial.masks import sparsity as sparsity
     from gst_tutorial.networks import conv1d_net as conv1d_net
+    from gst_tutorial.planning import plan as plan
     from gst_tutorial.pruner import Pruner as Pruner
     from gst_tutorial.pruning import choose_filters as choose_filters
     from gst_tutorial.pruning import kept_filters as kept_filters
     from gst_tutorial.pruning import prune_filters as prune_filters
     from gst_tutorial.pruning import restore_filters as restore_filters
+    from gst_tutorial.scanning import scan as scan
     from gst_tutorial.schedules import PruneSchedule as PruneSchedule
     from gst_tutorial.schedules import Schedule as Schedule
     from gst_tutorial.scores import filter_scores as filter_scores
@@ -70,6 +72,8 @@ _NAMES = {
     "pruner": ("Pruner",),
     "schedules": ("PruneSchedule", "Schedule"),
     "instability": ("PruningEvent", "accuracy", "correct", "instability_of", "measure_instability"),
+    "scanning": ("scan",),
+    "planning": ("plan",),
     "training": ("Diverged", "Recipe", "train"),
     "config": ("RunConfig",),
     "experiment": ("Experiment", "RunResult", "run"),

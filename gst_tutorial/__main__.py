@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import shlex
 import signal
@@ -29,7 +30,8 @@ examples:
   gst run paper-fig2-vgg11 --device cuda     on a GPU; a recent one also takes --precision bf16
   gst cost paper-fig3             what it would take on this machine, from measured steps
   gst show dose                   the table of what is in the package; with --out DIR, of your own results
-  gst run examples/study.py       a study of your own
+  gst new my_study.py             write a study of your own, to change; then: gst run my_study.py
+  gst scan my_model.py:build --data folder:PATH     which layers of your network can be cut?
 
 STUDY is a name that `gst list` prints, or a file of yours: study.py for all studies that it defines, study.py:NAME for one.
 
@@ -38,6 +40,7 @@ folder, network: nothing finished is lost); 130 stopped by Ctrl-C, 143 by SIGTER
 """
 EXAMPLES_OF = {
     "list": ["gst list"],
+    "new": ["gst new my_study.py"],
     "run": [
         "gst run dose --seeds 3                a first look: 3 seeds on every core",
         "gst run dose                          all reported seeds; stop with Ctrl-C, run again to resume",
@@ -55,6 +58,11 @@ EXAMPLES_OF = {
         "gst cost paper-fig3                   what it would take on this machine, from measured steps",
         "gst cost examples/study.py",
     ],
+    "scan": [
+        "gst scan my_model.py:build --data folder:PATH     build() returns your trained network",
+        "gst scan my_model.py:build --data digits --scores l2,ebn,random --draws 5",
+        "gst scan my_model.py:build --data digits --budget .3 --by multiply-adds --epochs 2",
+    ],
 }
 
 
@@ -64,10 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with _signals_stop():
-            code = {"list": _list, "run": _run, "show": _show, "cost": _cost}[options.command](options)
+            commands = {"list": _list, "new": _new, "run": _run, "show": _show, "cost": _cost, "scan": _scan}
+            code = commands[options.command](options)
             sys.stdout.flush()
             return code
-    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
+    except (ValueError, TypeError, ImportError, FileNotFoundError, FileExistsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `gst list | head`: whoever read has read enough
@@ -75,12 +84,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
-        if options.command == "run" and options.out.is_dir():
+        if options.command in ("run", "scan") and options.out.is_dir():
             print(f"Finished runs are in {options.out}; the same command resumes.", file=sys.stderr)
         return 3
     except KeyboardInterrupt as stopped:
         print("\nStopped.", file=sys.stderr)
-        if options.command == "run":  # the very same command: another device or precision would be another study
+        if options.command in (
+            "run",
+            "scan",
+        ):  # the very same command: another device or precision would be another study
             command = f"gst {shlex.join(arguments)}"
             print(f"Finished runs are in {options.out}; resume with:\n  {command}", file=sys.stderr)
         return 128 + getattr(stopped, "number", signal.SIGINT)
@@ -130,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw)
 
     add("list", "every study: name, runs, estimated time, question")
+    add("new", "write a file with a study of your own, to change").add_argument(
+        "file", type=Path, metavar="FILE", help="a new file, such as my_study.py"
+    )
     run = add("run", "run what is missing of a study and save every result")
     show = add("show", "print the table of a study: recorded with the package, or your own")
     cost = add("cost", "time a few training steps here and estimate what a study takes")
@@ -159,7 +174,42 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--scheduler", metavar="ADDR", help="a Dask scheduler, e.g. tcp://127.0.0.1:8786")
     run.add_argument("--record", action="store_true", help="also write the CSV and JSON that the package carries")
     cost.add_argument("--record", action="store_true", help="keep it for `list`")
+    _add_scan(add("scan", "cut every layer of your network by every fraction; figure, table, report and a plan"))
     return parser
+
+
+def _add_scan(scan: argparse.ArgumentParser) -> None:
+    scan.add_argument(
+        "network", metavar="FILE:FUNCTION", help="returns the trained network; or package.module:function"
+    )
+    scan.add_argument("--data", required=True, metavar="NAME", help="folder:PATH, digits, package.module:function ...")
+    scan.add_argument("--image-size", type=_positive, metavar="N", help="resize a folder's pictures to N pixels a side")
+    scan.add_argument(
+        "--out", type=Path, default=Path("scan"), metavar="DIR", help="folder of the results (default: scan)"
+    )
+    scan.add_argument("--layers", type=_names, metavar="A,B", help="only these layers")
+    scan.add_argument("--fractions", type=_numbers, metavar="F,G", help="of a layer's filters (default: .1,.2, ... .9)")
+    scan.add_argument("--scores", type=_names, default=["l2", "random"], metavar="S,T", help="(default: l2,random)")
+    scan.add_argument("--draws", type=_positive, default=3, metavar="N", help="of random filters (default: 3)")
+    scan.add_argument(
+        "--examples", type=_positive, default=1000, metavar="N", help="at most N held-out ones (default: 1000)"
+    )
+    scan.add_argument("--budget", type=float, metavar="F", help="also plan a pruning that leaves this share")
+    scan.add_argument(
+        "--by", default="parameters", choices=["parameters", "multiply-adds"], help="what the budget counts"
+    )
+    scan.add_argument("--epochs", type=_positive, metavar="N", help="also train each cut network for N epochs")
+    scan.add_argument(
+        "--learning-rate", type=float, default=2e-4, metavar="F", help="of that training (default: 0.0002)"
+    )
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
 
 
 def _positive(text: str) -> int:
@@ -205,6 +255,17 @@ def _list(options) -> int:
         found = f"{seeds[name]} seeds" if name in seeds else "no"
         note = f" (superseded by {SUPERSEDED[name]})" if name in SUPERSEDED else ""
         print(f"{name:<20} {len(study):>5} {time_needed:>10}  {found:<8}  {study.sentence}{note}")
+    return 0
+
+
+def _new(options) -> int:
+    file = options.file
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise ValueError(f"FILE={str(file)!r} must be named like a Python module, such as my_study.py.")
+    text = (Path(__file__).parent / "studies" / "template.py").read_text(encoding="utf-8")
+    with open(file, "x", encoding="utf-8") as new:
+        new.write(text.replace("my_study", file.stem))
+    print(f"{file} is a study that runs as it is: gst run {file}")
     return 0
 
 
@@ -294,6 +355,49 @@ def _found(study: Study, out: Path | None):
     return frame, f"your own results in {folder}"
 
 
+def _scan(options) -> int:
+    """Scan on at most two thirds of the test examples; the others measure the plan, which they have not chosen."""
+    import torch
+
+    from gst_tutorial import networks, studies
+    from gst_tutorial.book import scan_report
+    from gst_tutorial.data import load
+    from gst_tutorial.planning import compare
+    from gst_tutorial.scanning import FRACTIONS, scan
+    from gst_tutorial.training import Recipe
+
+    file, _, function = options.network.rpartition(":")
+    reference = f"{studies.import_file(file)}:{function}" if file.endswith(".py") else options.network
+    data = load(options.data, image_size=options.image_size)
+    shape = {"input_shape": data.input_shape, "width": 1.0, "dropout": 0.0, "filter_dropout": 0.0}
+    model = networks.network(reference).build(data.n_classes, **shape)
+    order = torch.randperm(len(data.y_test), generator=torch.Generator().manual_seed(0))
+    x, y, n = data.x_test[order], data.y_test[order], min(options.examples, max(1, 2 * len(order) // 3))
+    recipe = options.epochs and Recipe(epochs=options.epochs, learning_rate=options.learning_rate, annealing="cosine")
+    frame = scan(
+        model,
+        dataclasses.replace(data, x_test=x[:n], y_test=y[:n]),
+        fractions=options.fractions or FRACTIONS,
+        scores=options.scores,
+        draws=options.draws,
+        layers=options.layers,
+        recipe=recipe,
+        path=options.out / "scan.jsonl",
+        progress=True,
+    )
+    comparison = None
+    if options.budget is not None:
+        budget, seen = (options.by, options.budget), (data.x_train[:1000], data.y_train[:1000])
+        comparison = compare(model, frame, budget, x[n : 2 * n], y[n : 2 * n], x_score=seen)
+        print(comparison.round(3).to_string(), end="\n\n")
+    frame.to_csv(options.out / "scan.csv", index=False)
+    scan_report.figure(frame).savefig(options.out / "scan.png", dpi=150)
+    page = scan_report.report(frame, options.network, comparison)
+    (options.out / "scan.html").write_text(page, encoding="utf-8")
+    print(f"{len(frame)} cuts; scan.csv, scan.png and scan.html are in {options.out}")
+    return 0
+
+
 def _report(study: Study, frame, options) -> None:
     """Print means, and paired gains over "none", per arm; save the rows and the figure if files are named."""
     from gst_tutorial.statistics import gains
@@ -317,7 +421,7 @@ def _report(study: Study, frame, options) -> None:
     if options.figure is not None:
         from gst_tutorial.book.figures import plots
 
-        plots.accuracy_against_instability(finished).savefig(options.figure, dpi=150)
+        plots.accuracy_against_instability(finished).savefig(options.figure, dpi=150, bbox_inches="tight")
         print(f"figure: {options.figure}")
 
 

@@ -33,7 +33,11 @@ def one_of(argument: str, value, allowed: Iterable[str]):
     """Return `value` if it is one of `allowed`; otherwise raise a ValueError with the nearest allowed name."""
     allowed = list(allowed)
     if not isinstance(value, str) or value not in allowed:
-        near = difflib.get_close_matches(str(value), [name for name in allowed if isinstance(name, str)], n=1)
+        names = [name for name in allowed if isinstance(name, str)]
+        near = [
+            name for name in names if str(value) == "".join(word[:1] for word in name.split("_"))
+        ]  # lr: learning_rate
+        near = near or difflib.get_close_matches(str(value), names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{argument}={shown(value)} is not known.{hint} Allowed: {', '.join(map(repr, allowed))}.")
     return value
@@ -79,7 +83,7 @@ def instance(argument: str, value, kind: type, what: str = ""):
     return value
 
 
-def network(argument: str, value):
+def model(argument: str, value):
     """Return `value` if it is a module of torch."""
     import torch
 

@@ -6,6 +6,7 @@ takes a function of your own, as it is or as "package.module:function"; see `gst
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -30,10 +31,10 @@ from gst_tutorial._fields import (
     names,
 )
 from gst_tutorial.data.dataset import check_name, kind_of
-from gst_tutorial.data.images import FOLDER
+from gst_tutorial.data.images import FOLDER, folder_fingerprint
 from gst_tutorial.networks import NETWORKS, network
 from gst_tutorial.schedules import INIT, PruneSchedule, Schedule, as_schedule
-from gst_tutorial.training import Recipe
+from gst_tutorial.training import MILESTONES, Recipe, usual_milestones
 
 RESULTS_VERSION = 2  # raise it when the same config would give other numbers; stored results then no longer match
 MEASURES = ("flatness", "curvature", "sharpness", "aftermath")
@@ -240,7 +241,7 @@ class RunConfig(Recipe):
             if not references.is_reference(schedule):
                 return schedule
             try:
-                return as_schedule(references.find("schedule", schedule)(self.epochs))
+                return as_schedule(references.function_of("schedule", schedule)(self.epochs))
             except TypeError as error:  # most often: a function of another number of arguments
                 raise TypeError(f"schedule={schedule!r} failed for {self.epochs} epochs: {error}") from error
 
@@ -344,10 +345,12 @@ class RunConfig(Recipe):
 
     def replace(self, **changes: Any) -> RunConfig:
         """A copy with some fields changed, e.g. `replace(epochs=30, target="random")`."""
-        fields = {name: getattr(self, name) for name in _FIELDS}
+        fields = {**{n: getattr(self, n) for n in _FIELDS if n not in GROUPS["recipe"]}, **_recipe_fields(self)}
         fields["layers"] = self._stored("layers")  # so that those of another model are found anew
         if isinstance(changes.get("recipe"), Recipe):
-            fields |= _recipe_fields(changes.pop("recipe"))
+            fields = {n: value for n, value in fields.items() if n != "milestones"} | _recipe_fields(
+                changes.pop("recipe")
+            )
         return RunConfig(**{**fields, **changes})
 
     def without_events(self) -> RunConfig:
@@ -376,11 +379,15 @@ class RunConfig(Recipe):
 
     @property
     def sources(self) -> dict[str, str]:
-        """The user's own functions that decide the numbers, by name, each with its `references.source_hash`."""
+        """The user's own functions and folder of pictures, by name, each with a hash of what decides the numbers."""
         values = [self.data, self.model, self.optimizer, self.loss, *self.measures]
         values += [self.intervention, self.score] if self.intervention != "none" else []
         own = {v for v in values if references.is_reference(v) and not v.startswith(FOLDER)}
-        return {name: references.source_hash(name) for name in sorted(own)}
+        found = {name: references.source_hash(name) for name in sorted(own)}
+        if self.data.startswith(FOLDER):
+            with contextlib.suppress(FileNotFoundError):  # it may lie on other machines only
+                found[self.data] = folder_fingerprint(self.data.removeprefix(FOLDER))
+        return found
 
     @property
     def hash(self) -> str:
@@ -401,7 +408,9 @@ def _default() -> dict:
 
 
 def _recipe_fields(recipe: Recipe) -> dict[str, Any]:
-    return {name: getattr(recipe, name) for name in GROUPS["recipe"]}
+    """The fields of a recipe, by name, without the usual milestones: other epochs have others."""
+    usual = recipe.annealing == "cosine" or recipe.milestones == usual_milestones(recipe.epochs)
+    return {name: getattr(recipe, name) for name in GROUPS["recipe"] if name != "milestones" or not usual}
 
 
 def _plain(value: Any) -> Any:
@@ -420,6 +429,6 @@ def _differences(fields: dict, defaults: dict) -> dict:
 
 
 # Every field, in the order of the groups; and the values that they have unless they are given.
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunConfig)} | {"milestones": MILESTONES}
 _FIELDS = [*(name for group in GROUPS.values() for name in group)]
 _FIELDS += [name for name in _DEFAULTS if name not in _FIELDS]

@@ -43,6 +43,9 @@ class Events:
         self._targets = seeding.generator(config.seed, "random targets")
         self._noise = seeding.generator(config.seed, "noise")
         self.layers: dict[str, PrunableLayer] = layers_hit(config, model)
+        for name, fraction, _ in config.plan if config.intervention != "none" else ():
+            if self.layers[name].mask is not None:
+                pruning.warn_of_nothing(name, self.layers[name].mask.n_filters, fraction)
         self.aftermath: Aftermath | None = None
         if "aftermath" in config.measures:
             self.aftermath = Aftermath(model, dataset, config.layers, self.steps_per_epoch)

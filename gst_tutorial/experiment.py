@@ -70,8 +70,12 @@ class RunResult:
 def load_data(config: RunConfig) -> data.Dataset:
     """The data of a run, on its device."""
     data_seed = config.seed if config.data_seed is None else config.data_seed
-    if config.data_seed is None and config.data in config.sources:  # then the function must take a seed
-        references.accepted(f"data={config.data!r}", references.find("data", config.data), {}, ["seed"])
+    if (
+        config.data_seed is None
+        and references.is_reference(config.data)
+        and not config.data.startswith(data.images.FOLDER)
+    ):  # then the function must take a seed
+        references.accepted(f"data={config.data!r}", references.function_of("data", config.data), {}, ["seed"])
     dataset = data.load(config.data, config.n_train, config.n_test, data_seed, config.image_size)
     return dataset.to(config.device)
 
@@ -121,6 +125,9 @@ class Experiment:
     """
 
     def __init__(self, config: RunConfig):
+        if not isinstance(config, RunConfig):
+            hint = " Write gst.RunConfig(**config)." if isinstance(config, dict) else ""
+            raise TypeError(f"config must be a gst.RunConfig, not {type(config).__name__}.{hint}")
         with _turn:
             self.config = config
             check.device_here("device", config.device)
@@ -229,7 +236,7 @@ def measured(names: Iterable[str], model: nn.Module, dataset: data.Dataset, conf
 
 def _own_measure(name: str, model: nn.Module, dataset: data.Dataset, config: RunConfig) -> dict[str, float]:
     """The numbers, by name, that a user's function measures on the network in evaluation mode."""
-    function = references.find("measures", name)
+    function = references.function_of("measures", name)
     with masks.evaluation_mode(model):
         found = function(model, dataset, **references.accepted(f"measures={name!r}", function, {"config": config}))
     found = found if isinstance(found, dict) else {function.__name__: found}

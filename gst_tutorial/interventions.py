@@ -278,7 +278,7 @@ class Intervention:
         permanent: True if the filters do not come back.
         unit: what its size is a multiple of; empty without a size.
         words: what the book calls it, by size; None is the usual size. Only these are offered as controls.
-        sentence: the same, explained to a reader of the page.
+        sentence: the same, explained to a reader; the experiment in the page offers the interventions that have one.
         look: colour (of `gst.figures.style.PALETTE`), marker and line style in figures.
     """
 
@@ -308,13 +308,13 @@ INTERVENTIONS = {
         prune,
         permanent=True,
         words={"prune": None},
-        sentence="The filters are removed permanently.",
+        sentence="Pruned filters never come back.",
         look=("green", "s", "-"),
     ),
     "zero": Intervention(
         zero,
         words={"zero": None},
-        sentence="Their weights become zero. Nothing is removed: they may grow again from the next batch on.",
+        sentence="Their weights are set to zero. Nothing is removed: they can grow back from the next step on.",
         look=("sky", "P", "--"),
     ),
     "silence": Intervention(silence, look=("sky", "p", ":")),
@@ -322,20 +322,20 @@ INTERVENTIONS = {
         scale,
         unit="the filters' weights",
         words={"shrink": None, "grow": 4.0},
-        sentence="Their weights shrink to a quarter. Batch norm's memory does not know, so predictions change.",
+        sentence="Their weights shrink to a quarter. Batch norm's statistics stay as they were, so predictions change.",
         look=("purple", "<", "--"),
     ),
     "rescale": Intervention(
         rescale,
         unit="the filters' weights",
         words={"shrink, unseen": None, "grow, unseen": 4.0},
-        sentence="Their weights shrink to a quarter, and batch norm's memory with them: no prediction changes.",
+        sentence="Their weights shrink to a quarter, and batch norm's statistics with them, so no prediction changes.",
         look=("purple", ">", "-."),
     ),
     "redirect": Intervention(
         redirect,
         words={"redirect": None},
-        sentence="They get new random weights of the same length, so what they had learned is lost.",
+        sentence="They get new random weights of the same length: what they had learned is gone, but they are no shorter.",
         look=("sky", "*", "-"),
     ),
     "gaussian": Intervention(
@@ -357,7 +357,7 @@ INTERVENTIONS = {
         zero_inputs,
         hits="inputs",
         words={"zero the head's inputs": None},
-        sentence="The filters stay as they are; the last layer forgets what it had made of some of its inputs.",
+        sentence="The filters stay as they are; the last layer's weights for a random fraction of its inputs are set to zero.",
         look=("sky", "H", "-."),
     ),
     "rescale_compensated": Intervention(
@@ -390,6 +390,6 @@ def intervention(name: str) -> Intervention:
     """
     if not references.is_reference(name):
         return INTERVENTIONS[check.one_of("intervention", name, INTERVENTIONS)]
-    function = references.find("intervention", name)
+    function = references.function_of("intervention", name)
     hits: Any = check.one_of(f"{name}.hits", getattr(function, "hits", "filters"), ("filters", "inputs", "optimizer"))
     return Intervention(function, hits)

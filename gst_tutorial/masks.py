@@ -185,7 +185,7 @@ def prunable_layers(model: nn.Module) -> PrunableLayers:
         ValueError: no module applies one of the masks any more, or a convolution has lost its mask, because modules were
             fused, converted or replaced.
     """
-    check.network("model", model)
+    check.model("model", model)
     layers, found = {}, set()
     for path, mask in model.named_modules():
         if not isinstance(mask, FilterMask) or not hasattr(mask, "conv_name"):

@@ -113,7 +113,7 @@ class Pruner:
     ):
         while isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             model = model.module
-        self.model, self.schedule = check.network("model", model), as_schedule(schedule)
+        self.model, self.schedule = check.model("model", model), as_schedule(schedule)
         self.score, self.target = score, check.one_of("target", target, pruning.TARGETS)
         self.metric, self.batches = check.one_of("metric", metric, METRICS), batches
         self.n_batches = check.integer("n_batches", n_batches, 1, check.MOST)
@@ -129,6 +129,8 @@ class Pruner:
         for pattern, fraction in plan.items():
             pruning.kept_in_the_end(1, fraction)  # checks that it lies in [0, 1)
             self.fractions |= dict.fromkeys(_matching(model, pattern), fraction)
+        for name, fraction in self.fractions.items():
+            pruning.warn_of_nothing(name, find_layer(model, name).mask.n_filters, fraction)
         if getattr(score_function(score), "watch", None) is not None:
             raise ValueError(f"score={check.shown(score)} watches training batches; it is for gst.run only.")
         self.evaluate = evaluate

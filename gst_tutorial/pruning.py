@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 from gst_tutorial import _arguments as check
 from gst_tutorial._lazy import masks, nn, torch
@@ -41,6 +42,15 @@ def kept_in_the_end(n_filters: int, prune_fraction: float) -> int:
     if check.real("prune_fraction", prune_fraction, 0, 1) == 1:
         raise ValueError("prune_fraction=1 would leave no filter in the layer; it must lie in [0, 1).")
     return _ceil((1 - prune_fraction) * n_filters)
+
+
+def warn_of_nothing(layer: str, n_filters: int, prune_fraction: float) -> None:
+    """Warn if a fraction above 0 is less than one filter of a layer, so that none would be pruned."""
+    if 0 < prune_fraction < 1 and kept_in_the_end(n_filters, prune_fraction) == n_filters:
+        warnings.warn(
+            f"prune_fraction={prune_fraction} of the {n_filters} filters of {layer!r} is less than one: none is pruned.",
+            stacklevel=3,
+        )
 
 
 def _ceil(x: float) -> int:
@@ -120,6 +130,7 @@ def prune_filters(
     if (prune_fraction is None) == (keep is None):
         raise ValueError(f"Give either prune_fraction={prune_fraction!r} or keep={keep!r}, not both or neither.")
     if keep is None:
+        warn_of_nothing(layer, mask.n_filters, prune_fraction)
         keep = kept_in_the_end(mask.n_filters, prune_fraction)
     check.integer("keep", keep, low=1, high=mask.n_filters)
     check.one_of("target", target, TARGETS)
@@ -144,8 +155,10 @@ def restore_filters(model: nn.Module, layer: str | None = None, indices: torch.T
         indices: int64, the filters of the layer to restore; None takes all.
 
     Raises:
-        ValueError: an unknown layer.
+        ValueError: an unknown layer, or indices without the layer that they belong to.
     """
+    if layer is None and indices is not None:
+        raise ValueError(f"indices={check.shown(indices)} needs layer=, the name of the layer whose filters these are.")
     for name in masks.prunable_layers(model) if layer is None else [layer]:
         mask = find_layer(model, name).mask
         mask.mask[slice(None) if indices is None else check.index("indices", indices, mask.n_filters)] = 1

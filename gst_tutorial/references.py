@@ -37,7 +37,7 @@ def known_or_reference(argument: str, value: Any, allowed: Iterable[str]) -> str
     if callable(value):
         value = name_of(argument, value)
     if is_reference(value):
-        find(argument, value)
+        function_of(argument, value)
         return value
     return check.one_of(argument, value, [*allowed, "package.module:function"])
 
@@ -63,7 +63,7 @@ def name_of(argument: str, function: Callable) -> str:
     return reference
 
 
-def find(argument: str, reference: str) -> Callable:
+def function_of(argument: str, reference: str) -> Callable:
     """Return the function that "package.module:function" names.
 
     Raises:
@@ -118,10 +118,17 @@ def source_hash(reference: str) -> str:
 
     The digits cover the whole text of the function's file and of every other file of the user's that it imports, directly
     or not; a changed comment counts, too. Installed packages count by name only, since their versions are kept with each
-    run.
+    run. Files of data count if the function names them: `my_data.files = ["signals.csv"]`, from the folder of its module.
+
+    Raises:
+        FileNotFoundError: a file of data is missing.
     """
-    find("function", reference)
-    texts = {name: file.read_bytes() for name, file in _user_files(reference.partition(":")[0]).items()}
+    function = function_of("function", reference)
+    modules = _user_files(reference.partition(":")[0])
+    texts = {name: file.read_bytes() for name, file in modules.items()}
+    for file in check.many("files", getattr(function, "files", []), "paths"):
+        folder = Path(inspect.getfile(function)).parent
+        texts[f"file {file}"] = hashlib.sha256((folder / file).read_bytes()).digest()
     return hashlib.sha256(repr([reference, sorted(texts.items())]).encode()).hexdigest()[:16]
 
 

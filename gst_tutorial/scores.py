@@ -213,7 +213,7 @@ def score_function(score: str | Score) -> Score:
     if callable(score):
         return score
     if references.is_reference(score):
-        return references.find("score", score)
+        return references.function_of("score", score)
     known = SCORES | PAPER_SCORES
     return known[check.one_of("score", score, known)]
 

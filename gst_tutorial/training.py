@@ -16,11 +16,21 @@ from gst_tutorial._lazy import F, nn, steps, torch
 from gst_tutorial._lazy import checkpoint as checkpoints
 from gst_tutorial.data.dataset import Dataset
 
+MILESTONES = (40, 52)  # of 60 epochs; of others, the same fractions
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}  # and their names in torch.optim
 
 
 class Diverged(RuntimeError):
     """The training loss is no longer a finite number."""
+
+
+def usual_milestones(epochs: int) -> tuple[int, ...]:
+    """The default milestones of a run of so many epochs.
+
+    >>> usual_milestones(60), usual_milestones(10)
+    ((40, 52), (7, 9))
+    """
+    return tuple(dict.fromkeys(max(1, round(epochs * milestone / 60)) for milestone in MILESTONES))
 
 
 @config_class
@@ -33,11 +43,11 @@ class Recipe:
         learning_rate: of the first epoch after `warmup_epochs`.
         batch_size: examples per step. epochs: passes over the training set.
         milestones, gamma: with `annealing="steps"`, the learning rate is multiplied by `gamma` once that many epochs are
-            trained.
+            trained. Default: (40, 52) for 60 epochs, and at the same fractions of another number.
         weight_decay: as in `torch.optim`. For "adam" and "sgd" it is an L2 penalty, *coupled*: Adam divides its gradient,
             too, by the gradient's size. For "adamw" it is *decoupled* (Loshchilov & Hutter 2019): every step shrinks the
             weights by the factor 1 - learning rate * weight_decay.
-        momentum: for "sgd" only.
+        momentum: for "sgd", or your own optimizer if it takes one; "adam" and "adamw" have none, so it is then ignored.
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
         augment: "shift_noise" is for signals, "crop_flip" for images.
         label_noise: fraction of the training examples that get a wrong label, drawn at random once. Accuracy on the training
@@ -67,7 +77,7 @@ class Recipe:
     learning_rate: Positive = 2e-3
     batch_size: Count = 100
     epochs: Count = 60
-    milestones: Epochs = (40, 52)
+    milestones: Epochs = None  # type: ignore[assignment]  (found from the epochs)
     gamma: Annotated[Positive, Field(le=1)] = 0.1
     weight_decay: NonNegative = 0.0
     momentum: Fraction = 0.9
@@ -85,9 +95,13 @@ class Recipe:
     unit_filters: bool = False
 
     def __post_init__(self):
-        if self.annealing == "cosine":  # milestones and gamma have no effect then: one meaning, one hash
-            for unused in ("milestones", "gamma"):
-                object.__setattr__(self, unused, self.__dataclass_fields__[unused].default)
+        if self.milestones is None:
+            object.__setattr__(self, "milestones", usual_milestones(self.epochs))
+        # What has no effect is put to its default: one meaning, one hash.
+        unused = {"milestones": MILESTONES, "gamma": 0.1} if self.annealing == "cosine" else {}
+        unused |= {"momentum": 0.9} if self.optimizer in ("adam", "adamw") else {}
+        for name, default in unused.items():
+            object.__setattr__(self, name, default)
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}.")
         if self.label_smoothing and self.loss != "cross_entropy":
@@ -104,7 +118,7 @@ class Recipe:
             return torch.optim.SGD(model.parameters(), momentum=self.momentum, **common)
         if self.optimizer in OPTIMIZERS:
             return getattr(torch.optim, OPTIMIZERS[self.optimizer])(model.parameters(), fused=True, **common)
-        what, function = f"optimizer={self.optimizer!r}", references.find("optimizer", self.optimizer)
+        what, function = f"optimizer={self.optimizer!r}", references.function_of("optimizer", self.optimizer)
         needed = ["lr", "weight_decay"] if self.weight_decay else ["lr"]
         offered = {**common, "momentum": self.momentum}
         optimizer = function(model.parameters(), **references.accepted(what, function, offered, needed))
@@ -126,7 +140,7 @@ class Recipe:
     def build_loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """The loss of logits `(B, n_classes)` and labels `(B,)`."""
         if references.is_reference(self.loss):
-            return references.find("loss", self.loss)
+            return references.function_of("loss", self.loss)
         return functools.partial(F.cross_entropy, label_smoothing=self.label_smoothing)
 
     def build_step(self, model: nn.Module, dataset: Dataset, seed: int) -> steps.Step:
@@ -167,6 +181,8 @@ def train(
     callbacks = _checked(model, dataset, recipe, callbacks)
     optimizer = recipe.build_optimizer(model) if optimizer is None else optimizer
     check.instance("optimizer", optimizer, torch.optim.Optimizer)
+    if not {id(p) for group in optimizer.param_groups for p in group["params"]} & set(map(id, model.parameters())):
+        raise ValueError("optimizer has none of the model's parameters: it was made for another network, or a copy.")
     scheduler = recipe.build_scheduler(optimizer)
     step = recipe.build_step(model, dataset, seed)
     x_train, y_train = dataset.x_train, step.labels  # (N, C, ...), (N,)
@@ -217,7 +233,7 @@ def _checked(
     model: nn.Module, dataset: Dataset, recipe: Recipe, callbacks: Iterable[steps.Callback]
 ) -> list[steps.Callback]:
     """The callbacks as a list, once all arguments of `train` are seen to be what they should be."""
-    check.network("model", model)
+    check.model("model", model)
     check.instance("dataset", dataset, Dataset)
     check.instance("recipe", recipe, Recipe)
     if next(model.parameters(), None) is None:

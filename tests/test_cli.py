@@ -56,6 +56,18 @@ def test_cost_quotes_no_other_networks_spread(capsys):
     assert "no recorded study has this network and data" in printed and "probability" not in printed
 
 
+def test_new_writes_a_study_that_runs_and_is_drawn(tmp_path, capsys):
+    assert cli.main(["new", "ours_to_change.py"]) == 0
+    assert cli.main(["new", "ours_to_change.py"]) == 2  # and is not overwritten
+    assert cli.main(["new", "not-a-module.py"]) == 2
+    short = (tmp_path / "ours_to_change.py").read_text().replace("epochs=30", "n_train=60, n_test=60, epochs=16")
+    (tmp_path / "ours_to_change.py").write_text(short)
+    assert cli.main(["run", "ours_to_change.py", "--seeds", "1", "--jobs", "1", "--figure", "ours.png"]) == 0
+    printed = capsys.readouterr().out
+    assert "smallest, spread" in printed and "confidence" in printed and "4 runs in" in printed
+    assert (tmp_path / "ours.png").stat().st_size > 5000
+
+
 @pytest.mark.parametrize("command", ["cost", "run"])
 def test_missing_device_is_named_before_any_work(command, capsys, tmp_path):
     assert cli.main([command, "quick", "--device", "cuda:99"]) == 2
@@ -193,7 +205,7 @@ def test_every_help_has_examples(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"gst-tutorial {gst.__version__}\n"
-    for command in ("list", "run", "show", "cost"):
+    for command in ("list", "run", "show", "cost", "scan"):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         assert f"examples:\n  gst {command}" in capsys.readouterr().out

@@ -27,3 +27,24 @@ def test_the_example_is_drawn_costed_run_and_shown(tmp_path):
     shown = call(*gst, "show", "examples/study.py", "--out", "results")
     assert "your own results in results: 6 of 30 runs" in shown
     assert "smallest, mean weight" in shown
+
+
+def test_slurm_jobs_share_one_folder_of_results(tmp_path):
+    """Two jobs of the array at the same time, as plain processes: SLURM's own lines are comments."""
+    gst = tmp_path / "gst"
+    gst.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gst_tutorial "$@"\n')
+    gst.chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", ROOT / "examples" / "slurm.sh", "small_study.py"]
+    study = "from tests.studies.small_study import study\nSTUDY = study(3)\n"
+    (tmp_path / "small_study.py").write_text(study)
+    jobs = [
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    printed = [job.communicate(timeout=300)[0] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], printed
+    assert all("12 runs in" in text for text in printed)
+    assert len(list((tmp_path / "results").glob("*.json"))) == 12

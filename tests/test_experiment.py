@@ -6,11 +6,7 @@ import inspect
 import itertools
 import json
 import math
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pydantic
@@ -53,7 +49,7 @@ def test_events_come_after_the_epochs_of_the_schedule_and_follow_the_paper():
     assert gst.sparsity(result.model, ["conv4"]) == pytest.approx(1 - kept[2] / 64)
 
 
-def test_the_instability_of_a_run_is_the_mean_of_its_events_each_by_definition():
+def test_instability_of_a_run_is_the_mean_over_its_events():
     result = run_once(intervention="prune")
     events = result.events
     expected = (events.accuracy_before - events.accuracy_after) / events.accuracy_before
@@ -69,7 +65,7 @@ def test_the_accuracy_of_an_epoch_is_measured_after_its_event():
     assert [result.epochs.test_accuracy[epoch] for epoch in after] == list(after.values())
 
 
-def test_an_event_falls_after_the_last_batch_of_its_epoch_and_before_the_next_ones_first():
+def test_event_comes_between_the_last_batch_and_the_next_epoch():
     experiment, seen = gst.Experiment(SMALL.replace(intervention="prune")), {}
     experiment.run(callbacks=[lambda *when: seen.setdefault(when, gst.sparsity(experiment.model, ["conv4"]))])
     assert seen[1, 3] == 0  # before the last of four batches
@@ -103,7 +99,7 @@ def test_several_layers_are_pruned_each_on_its_own_schedule():
     assert list(result.events.sparsity)[-1] == pytest.approx((8 + 57) / 96)
 
 
-def test_a_schedule_may_be_any_epochs_and_means_the_same_however_it_is_written():
+def test_schedule_is_any_epochs_and_hashes_by_them():
     uneven = SMALL.replace(intervention="prune", schedule=(0, 1, 4))
     assert uneven.event_epochs == (0, 1, 4)
     assert gst.RunConfig.from_dict(json.loads(json.dumps(uneven.to_dict()))) == uneven
@@ -129,12 +125,6 @@ def test_pruning_at_initialization_is_no_event_and_has_instability_0():
     assert list(result.events.columns) == [f.name for f in dataclasses.fields(gst.PruningEvent)]
     assert result.instability == 0
     assert list(result.epochs.sparsity) == pytest.approx([1 - 7 / 64] * 6)
-
-
-def test_pruning_at_initialization_removes_as_many_filters_as_pruning_through_training():
-    assert gst.sparsity(run_once(intervention="prune", schedule="init").model) == gst.sparsity(
-        run_once(intervention="prune").model
-    )
 
 
 def test_a_run_without_pruning_has_no_event_and_instability_0():
@@ -163,7 +153,7 @@ def test_events_on_dead_filters_count():
     assert result.instability == result.events.instability[1] / 2
 
 
-def test_random_targets_do_not_depend_on_the_score_and_differ_between_seeds():
+def test_random_targets_depend_on_the_seed_and_not_on_the_score():
     def masks(**changes):
         return gst.prunable_layers(run_once(intervention="prune", target="random", **changes).model)["conv4"].mask.mask
 
@@ -179,17 +169,6 @@ def test_every_score_and_target_prunes_as_many_filters(score, target):
     assert result.events.n_filters.sum() == 57
 
 
-def test_a_pruned_filter_reaches_no_logit_at_the_end_of_a_run_with_momentum_and_weight_decay():
-    result = gst.run(SMALL.replace(intervention="prune", optimizer="sgd", learning_rate=0.05, weight_decay=1e-3))
-    model, x = result.model.eval(), result.dataset.x_test
-    before = model(x)
-    pruned = ~gst.prunable_layers(model)["conv4"].mask.kept
-    with torch.no_grad():
-        model.conv4.weight[pruned] += 10
-        model.bn4.bias[pruned] += 10
-    assert torch.equal(model(x), before)
-
-
 # --- what a run reports --------------------------------------------------------------------------------------
 
 
@@ -203,14 +182,6 @@ def test_the_reported_accuracies_are_those_of_the_trained_network():
     assert 0 < result.seconds < 600
 
 
-def test_the_tables_have_a_row_per_epoch_and_per_event():
-    result = run_once(intervention="prune")
-    assert list(result.epochs.epoch) == list(range(6))
-    assert {"epoch", "test_accuracy", "train_loss", "sparsity"} <= set(result.epochs.columns)
-    assert result.epochs.train_loss.notna().all()
-    assert list(result.events.columns) == [f.name for f in dataclasses.fields(gst.PruningEvent)]
-
-
 def test_evaluating_less_often_changes_no_other_number():
     often, seldom = run_once(intervention="prune"), run_once(intervention="prune", evaluate_every=5)
     assert often.events.equals(seldom.events)
@@ -219,28 +190,12 @@ def test_evaluating_less_often_changes_no_other_number():
     assert [math.isnan(a) for a in seldom.epochs.test_accuracy] == [True, False, False, False, False, False]
 
 
-def test_callbacks_of_the_caller_see_every_batch_and_every_end_of_an_epoch():
-    calls = []
-    gst.run(SMALL, callbacks=[lambda epoch, step: calls.append((epoch, step))])
-    assert calls == [(epoch, step) for epoch in range(6) for step in range(5)]
-
-
 def test_a_run_is_silent_and_shows_a_bar_on_request(capsys):
     gst.run(SMALL)
     assert capsys.readouterr() == ("", "")
     gst.run(SMALL, progress=True)
     printed = "".join(capsys.readouterr())
     assert "6/6" in printed
-
-
-def test_a_run_gives_the_callers_number_of_threads_back():
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        gst.run(SMALL)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_images_train_and_prune_with_the_image_network():
@@ -252,17 +207,12 @@ def test_images_train_and_prune_with_the_image_network():
     assert len(result.events) == 3
 
 
-def test_images_may_be_cropped_and_flipped():
-    result = gst.run(SMALL.replace(data="digits", model="conv2d", augment="crop_flip", epochs=4))
-    assert np.isfinite(result.epochs.train_loss).all()
-
-
 def test_a_device_that_is_not_here_is_named_before_training():
     with pytest.raises(ValueError, match="device='cuda:99' is not available"):
         gst.Experiment(gst.RunConfig(device="cuda:99"))
 
 
-def test_reduced_precision_changes_digits_not_what_is_learned_and_leaves_weights_in_float32():
+def test_bf16_changes_digits_only_and_keeps_weights_in_float32():
     full, reduced = run_once(), run_once(precision="bf16")
     assert full.epochs.train_loss.tolist() != reduced.epochs.train_loss.tolist()
     assert reduced.train_accuracy == pytest.approx(full.train_accuracy, abs=0.1)
@@ -296,43 +246,6 @@ def test_an_experiment_runs_once():
 
 
 # --- the same numbers ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"intervention": "prune", "target": "random"},
-        {"intervention": "gaussian", "n_batches": 3, "restore": "values"},
-        {"intervention": "zero", "n_batches": 6, "draws": "so far"},
-        {"dropout": 0.3, "filter_dropout": 0.1, "augment": "shift_noise", "weight_noise": 0.1},
-    ],
-)
-def test_the_same_config_gives_the_same_numbers_to_the_bit(changes):
-    assert same_numbers(gst.run(SMALL.replace(**changes)), gst.run(SMALL.replace(**changes)))
-
-
-def test_another_process_gives_the_same_numbers_to_the_bit():
-    config = SMALL.replace(intervention="prune", target="random", dropout=0.2, augment="shift_noise")
-    program = (
-        "import json, sys, hashlib, torch, gst_tutorial as gst\n"
-        "torch.manual_seed(99)\n"
-        "config = gst.RunConfig.from_dict(json.loads(sys.argv[1]))\n"
-        "result = gst.run(config)\n"
-        "print(json.dumps([config.hash, result.epochs.train_loss.tolist(), result.epochs.test_accuracy.tolist(),\n"
-        "                  result.events.instability.tolist(),\n"
-        "                  [float(p.double().sum()) for p in result.model.parameters()]]))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(gst.__file__).parents[1])}
-    arguments = [sys.executable, "-c", program, json.dumps(config.to_dict())]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
-    here = gst.run(config)
-    assert json.loads(done.stdout) == [
-        config.hash,
-        here.epochs.train_loss.tolist(),
-        here.epochs.test_accuracy.tolist(),
-        here.events.instability.tolist(),
-        [float(p.double().sum()) for p in here.model.parameters()],
-    ]
 
 
 def test_the_seed_changes_the_numbers():
@@ -443,18 +356,6 @@ def test_reading_a_config_does_not_change_what_was_read():
     assert gst.RunConfig.from_dict({"seed": 3, "recipe": {"epochs": 30}}) == gst.RunConfig(seed=3).replace(epochs=30)
 
 
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (gst.RunConfig(), "4a1779511a57faf6"),
-        (gst.RunConfig(intervention="prune", seed=11), "a5897621518db030"),
-        (SEVERAL, "4b4dc040314b1764"),
-    ],
-)
-def test_the_hash_of_a_config_never_changes_because_stored_results_are_named_by_it(config, expected):
-    assert config.hash == expected
-
-
 OTHER_VALUES = {
     "data": "digits", "n_train": 300, "n_test": 300, "data_seed": 1, "model": "conv2d", "width": 2.0, "dropout": 0.1,
     "filter_dropout": 0.1, "weight_noise": 0.1, "intervention": "prune", "layers": ("conv3",), "prune_fraction": 0.8,
@@ -493,7 +394,7 @@ def test_every_field_changes_the_hash():
         ({"milestones": [1, 2]}, {"milestones": (1, 2)}),
     ],
 )
-def test_equal_configs_have_one_hash_whatever_kind_of_number_they_were_written_with(changes, same):
+def test_equal_configs_have_one_hash_whatever_their_number_types(changes, same):
     one, other = gst.RunConfig().replace(**changes), gst.RunConfig().replace(**same)
     assert one == other
     assert one.hash == other.hash
@@ -527,11 +428,6 @@ def test_threads_are_kept_with_the_result_and_given_back():
     before = torch.get_num_threads()
     assert gst.run(SMALL.replace(epochs=1, milestones=()), threads=2).threads == 2
     assert torch.get_num_threads() == before
-
-
-def test_a_config_is_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        gst.RunConfig().seed = 3
 
 
 # --- bad input -----------------------------------------------------------------------------------------------
@@ -638,7 +534,7 @@ def no_training(epoch, step):
         ({"data": "digits", "model": "conv2d", "n_train": 1000, "n_test": 1000}, "1797"),
     ],
 )
-def test_what_the_data_or_the_network_does_not_have_is_named_before_training(changes, message):
+def test_missing_layer_data_or_time_is_named_before_training(changes, message):
     with pytest.raises(ValueError, match=message):
         gst.run(SMALL.replace(**changes), callbacks=[no_training])
 

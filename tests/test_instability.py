@@ -82,7 +82,7 @@ def test_measuring_recalibrates_no_statistics_and_changes_no_weight(balanced):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_the_numbers_are_nan_until_the_block_ends_and_stay_nan_if_it_raises():
+def test_numbers_are_nan_until_the_block_ends_without_an_error():
     with contextlib.suppress(ZeroDivisionError), gst.measure_instability(lambda: 0.5) as event:
         assert math.isnan(event.instability)
         assert math.isnan(event.accuracy_before)
@@ -105,7 +105,7 @@ def test_the_standard_error_is_known_only_with_the_number_of_examples():
     "shares", [(0.6, 0.2, 0.05, 0.15), (0.05, 0.8, 0.05, 0.1), (0.3, 0.1, 0.3, 0.3), (0.84, 0.01, 0.01, 0.14)]
 )
 @pytest.mark.parametrize("n_examples", [400, 4000])
-def test_the_paired_standard_error_is_the_spread_over_test_sets_of_that_size(shares, n_examples):
+def test_paired_standard_error_is_the_spread_over_test_sets(shares, n_examples):
     generator = np.random.default_rng(1)
     counts = generator.multinomial(n_examples, shares, size=20_000)
     before, after = counts[:, 0] + counts[:, 1], counts[:, 0] + counts[:, 2]
@@ -116,14 +116,14 @@ def test_the_paired_standard_error_is_the_spread_over_test_sets_of_that_size(sha
 
 
 @pytest.mark.parametrize("accuracies", [(0.8, 0.6), (0.3, 0.3), (0.9, 0.1)])
-def test_the_unpaired_standard_error_is_the_spread_over_two_independent_test_sets(accuracies):
+def test_unpaired_standard_error_is_the_spread_over_two_test_sets(accuracies):
     generator, n = np.random.default_rng(2), 1000
     before, after = (generator.binomial(n, a, size=20_000) / n for a in accuracies)
     spread = ((before - after) / before).std()
     assert gst.instability_of(*accuracies, n_examples=n).standard_error == pytest.approx(spread, rel=0.04)
 
 
-def test_an_event_that_changes_no_prediction_has_no_error_when_examples_are_paired():
+def test_event_that_changes_no_prediction_has_no_paired_error():
     right = torch.arange(100) < 70
     assert gst.instability_of(right, right).standard_error == pytest.approx(0, abs=1e-9)
     assert gst.instability_of(0.7, 0.7, 100).standard_error > 0.05

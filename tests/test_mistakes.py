@@ -49,6 +49,8 @@ MISSPELT = [
     (lambda: statistics.correlation(RUNS, "instabilty", "final_accuracy"), "x"),
     (lambda: statistics.means(RUNS, "method", "final_accuracy"), "by"),
     (lambda: gst.exercises.grade("1.9", 1), "exercise"),
+    (lambda: gst.Recipe(lr=0.1), "Did you mean 'learning_rate"),
+    (lambda: CONFIG.replace(wd=0.1), "Did you mean 'weight_decay"),
 ]
 WRONG_TYPE = [
     (lambda: gst.RunConfig(seed="3"), "seed"),
@@ -72,6 +74,9 @@ WRONG_TYPE = [
     (lambda: statistics.holm([0.1, 0.2]), "p_values"),
     (lambda: FLAT.measure_flatness(MODEL, X), "dataset"),
     (lambda: gst.compact("model"), "model"),
+    (lambda: gst.run({}), r"config must be a gst.RunConfig, not dict. Write gst.RunConfig\(\*\*config"),
+    (lambda: gst.sweep(CONFIG), r"study must be a gst.Study, not RunConfig. For one run, use gst.run\(config"),
+    (lambda: gst.restore_filters(MODEL, indices=torch.tensor([0])), "indices=.* needs layer"),
 ]
 WRONG_SHAPE_OR_RANGE = [
     (lambda: gst.RunConfig(prune_fraction=60), "prune_fraction"),
@@ -140,6 +145,42 @@ CASES = [
 def test_mistake_is_refused_with_the_name_of_the_argument(call, argument):
     with pytest.raises((TypeError, ValueError), match=rf"\b{argument}\b"):
         call()
+
+
+def test_skipped_layer_is_refused_with_its_reason():
+    model = nn.Sequential(nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Conv1d(4, 4, 3), nn.Flatten(), nn.Linear(16, 3))
+    gst.make_prunable(model, X, layers=["0"])
+    with pytest.raises(ValueError, match="layer='2' has no mask: not among layers"):
+        gst.prune_filters(model, "2", 0.5)
+
+
+def test_optimizer_of_another_network_is_refused():
+    optimizer = torch.optim.SGD(network().parameters(), 0.1)
+    with pytest.raises(ValueError, match="optimizer has none of the model's parameters"):
+        gst.train(network(), DATA, gst.Recipe(epochs=1), optimizer=optimizer)
+
+
+def test_fraction_of_less_than_one_filter_is_warned_of():
+    with pytest.warns(UserWarning, match="prune_fraction=0.01 of the 4 filters of 'conv2' is less than one"):
+        gst.prune_filters(network(), "conv2", 0.01)
+    config = gst.RunConfig(n_train=20, n_test=20, intervention="prune", prune_fraction=0.01)
+    with pytest.warns(UserWarning, match="of the 64 filters of 'conv4' is less than one"):
+        gst.Experiment(config)
+
+
+@pytest.mark.parametrize(("shape", "where"), [((32, 32, 3), r"\(N, C, H, W\)"), ((40, 1), r"\(N, C, L\)")])
+def test_channels_that_seem_to_be_last_are_warned_of(shape, where):
+    x, y = np.random.default_rng(0).random((12, *shape)), np.arange(6) % 2
+    with pytest.warns(UserWarning, match=rf"If these are not channels, move the axes to {where}"):
+        gst.Dataset.from_arrays(x[:6], y, x[6:], y)
+
+
+def test_training_set_as_test_set_is_refused_and_overlap_warned_of():
+    x, y = np.random.default_rng(0).random((12, 1, 20)), np.arange(12) % 2
+    with pytest.raises(ValueError, match="x_test: every test example is a training example"):
+        gst.Dataset.from_arrays(x, y, x[:6], y[:6])
+    with pytest.warns(UserWarning, match="x_test: 2 of 6 test examples are training examples"):
+        gst.Dataset.from_arrays(x[:8], y[:8], x[6:], y[6:])
 
 
 def test_diverged_network_is_refused_where_it_would_give_a_wrong_number():

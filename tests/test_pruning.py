@@ -145,7 +145,7 @@ def test_ebn_is_the_mean_of_relu_of_normal_draws_for_any_sign_of_gamma(net, beta
     assert gst.filter_scores(net, "conv4", "ebn").tolist() == pytest.approx([positive.mean()] * 64, abs=error)
 
 
-def test_ebn_is_exact_and_above_zero_also_for_filters_that_hardly_ever_fire(net):
+def test_ebn_is_exact_for_filters_that_hardly_ever_fire(net):
     beta = torch.linspace(-7, 3, 64)
     with torch.no_grad():
         net.bn4.weight.copy_(torch.where(torch.arange(64) % 2 == 0, 1.0, -1.0))
@@ -160,7 +160,7 @@ def test_ebn_needs_a_batch_norm():
         gst.filter_scores(model, "0", "ebn")
 
 
-def test_the_activation_score_is_the_mean_absolute_output_of_batch_norm_in_evaluation_mode(net, x):
+def test_activation_score_is_the_mean_absolute_output_of_batch_norm(net, x):
     net(x)  # running statistics that differ from the batch's
     expected, h = {}, x
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_the_activation_score_is_the_mean_absolute_output_of_batch_norm_in_evalu
         assert torch.allclose(gst.filter_scores(net, name, "activation", x), values, atol=1e-6)
 
 
-def test_the_activation_score_leaves_modes_hooks_and_statistics_as_they_were(net, x):
+def test_activation_score_leaves_modes_hooks_and_statistics_alone(net, x):
     net.train()
     net.bn1.eval()
     statistics = net.bn4.running_mean.clone()
@@ -301,12 +301,6 @@ def test_pruning_one_layer_leaves_the_others_alone(net):
     assert [layer.mask.sparsity for layer in gst.prunable_layers(net).values()] == [0, 0.5, 0, 0]
 
 
-def test_pruning_changes_no_weight(net):
-    before = [p.clone() for p in net.parameters()]
-    gst.prune_filters(net, "conv4", 0.9)
-    assert all(torch.equal(p, q) for p, q in zip(before, net.parameters(), strict=True))
-
-
 def test_pruning_smallest_takes_the_smallest_norms_of_the_unpruned(net):
     norms = net.conv4.weight.detach().double().flatten(1).norm(dim=1)
     order = norms.argsort().tolist()
@@ -329,14 +323,6 @@ def test_a_dead_filter_that_is_not_pruned_is_still_a_candidate(net):
     gst.prune_filters(net, "conv4", keep=60, target="largest")
     assert kept(net)[dead].all()
     assert sorted(gst.prune_filters(net, "conv4", keep=57).tolist()) == dead
-
-
-def test_a_pruned_filter_is_never_chosen_again_though_its_score_is_the_smallest(net):
-    first = gst.prune_filters(net, "conv4", keep=60)
-    with torch.no_grad():
-        net.conv4.weight[first] = 0
-    second = gst.prune_filters(net, "conv4", keep=50)
-    assert not set(first.tolist()) & set(second.tolist())
 
 
 def test_random_pruning_depends_on_its_generator_and_not_on_the_weights():
@@ -393,41 +379,10 @@ def test_bad_arguments_prune_nothing(net, arguments, error, message):
     assert gst.sparsity(net) == 0
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda parameters: torch.optim.Adam(parameters, 1e-2, weight_decay=1e-2),
-        lambda parameters: torch.optim.SGD(parameters, 1e-1, momentum=0.9, weight_decay=1e-2),
-    ],
-    ids=["adam", "sgd"],
-)
-def test_momentum_and_weight_decay_move_a_pruned_filter_but_it_still_reaches_no_logit(net, x, build):
-    optimizer, y = build(net.parameters()), torch.arange(30) % 10
-
-    def steps(n):
-        for _ in range(n):
-            optimizer.zero_grad()
-            F.cross_entropy(net(x), y).backward()
-            optimizer.step()
-
-    steps(3)
-    pruned = gst.prune_filters(net, "conv4", 0.5)
-    weights = net.conv4.weight.detach()[pruned].clone()
-    steps(5)
-    assert not torch.equal(net.conv4.weight[pruned], weights)  # the optimizer's moments were kept
-    without = copy.deepcopy(net)
-    with torch.no_grad():
-        without.conv4.weight[pruned] = 0
-        without.bn4.weight[pruned] = 0
-        without.bn4.bias[pruned] = 0
-    gst.restore_filters(without)  # the official way, without a mask
-    assert torch.allclose(net.eval()(x), without.eval()(x), atol=1e-6)
-
-
 # --- scores of the paper's ResNets ---------------------------------------------------------------------------
 
 
-def test_signed_ebn_is_the_official_formula_and_ebn_where_gamma_is_positive(net):
+def test_signed_ebn_is_the_official_formula(net):
     bn = net.bn4
     with torch.no_grad():
         bn.weight.copy_(torch.randn(64, generator=torch.Generator().manual_seed(1)))

@@ -89,11 +89,6 @@ def test_pairing_by_seed_removes_what_the_seeds_share():
     assert paired.high - paired.low < 0.2  # unpaired, the interval would be about 6 wide
 
 
-def test_a_seed_that_lacks_one_method_is_left_out():
-    frame = runs(5).drop(index=0)
-    assert list(s.paired_differences(frame, "m1", "m0").index) == [1, 2, 3, 4]
-
-
 def test_gains_has_a_row_per_method_and_none_for_the_baseline():
     table = s.gains(runs(), baseline="m0")
     assert list(table.index) == ["m1", "m2", "m3", "m4", "m5"]
@@ -236,12 +231,6 @@ def test_power_is_how_often_the_paired_t_test_finds_the_effect():
 )
 def test_the_verdict_follows_from_the_interval(low, high, words):
     assert words in s.verdict(s.Estimate("a against b", (low + high) / 2, low, high, 20))
-
-
-def test_equal_data_give_equal_intervals():
-    assert s.correlation(runs(), "instability", "final_accuracy") == s.correlation(
-        runs(), "instability", "final_accuracy"
-    )
 
 
 @pytest.mark.parametrize(

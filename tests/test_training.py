@@ -75,7 +75,7 @@ def test_it_trains_as_a_loop_written_independently(dataset, changes, build):
     assert torch.allclose(weights(ours), weights(theirs), atol=1e-3)
 
 
-def test_sam_takes_the_gradient_a_radius_up_the_slope_and_leaves_batch_norm_to_the_weights_below(dataset):
+def test_sam_uses_the_gradient_uphill_and_the_batch_norm_below(dataset):
     radius, recipe = 0.3, gst.Recipe("sgd", 0.1, batch_size=200, epochs=2, milestones=(), momentum=0.0)
     ours, theirs, once = fresh(), fresh(), fresh()
     gst.train(ours, dataset, dataclasses.replace(recipe, sam_radius=radius), seed=3)
@@ -100,7 +100,7 @@ def test_sam_takes_the_gradient_a_radius_up_the_slope_and_leaves_batch_norm_to_t
     assert not torch.allclose(weights(ours), weights(once), atol=1e-3)
 
 
-def test_wrong_labels_are_another_class_as_many_as_asked_and_drawn_from_a_stream_of_their_own(dataset):
+def test_label_noise_changes_as_many_labels_as_asked_and_no_batch(dataset):
     y = dataset.y_train
     noisy = noisy_labels(y, 0.2, 10, seed=3)
     assert int((noisy != y).sum()) == 40 and noisy.min() >= 0 and noisy.max() <= 9
@@ -116,12 +116,7 @@ def test_wrong_labels_are_another_class_as_many_as_asked_and_drawn_from_a_stream
     assert torch.equal(weights(plain), weights(tiny))
 
 
-def test_the_loss_falls(dataset):
-    losses = gst.train(fresh(), dataset, dataclasses.replace(QUICK, epochs=8))
-    assert losses[-1] < 0.8 * losses[0]
-
-
-def test_callbacks_come_before_every_batch_and_once_after_the_last_of_an_epoch(dataset):
+def test_callbacks_come_before_each_batch_and_after_the_last_of_an_epoch(dataset):
     calls = []
     gst.train(fresh(), dataset, QUICK, callbacks=[lambda epoch, step: calls.append((epoch, step))])
     assert QUICK.steps_per_epoch(200) == 4
@@ -154,7 +149,7 @@ def test_the_learning_rate_falls_after_the_last_callback_of_an_epoch(dataset, mo
     assert rates == pytest.approx(expected)
 
 
-def test_the_network_trains_in_training_mode_also_after_an_evaluation_in_a_callback(dataset):
+def test_training_mode_returns_after_an_evaluation_in_a_callback(dataset):
     model, modes = fresh(), []
     model.register_forward_pre_hook(lambda module, inputs: modes.append((len(inputs[0]), module.training)))
     gst.train(model, dataset, QUICK, callbacks=[lambda e, s: gst.correct(model, dataset.x_test, dataset.y_test)])
@@ -212,17 +207,6 @@ def test_dropout_has_a_stream_of_its_own(dataset):
     assert not torch.equal(weights(model), trained[0])
 
 
-@pytest.mark.parametrize("augment", ["none", "shift_noise"])
-def test_the_same_seed_gives_the_same_weights_to_the_bit(dataset, augment):
-    trained = []
-    for _ in range(2):
-        model = fresh(dropout=0.1)
-        gst.train(model, dataset, dataclasses.replace(QUICK, augment=augment), seed=7)
-        trained.append(weights(model))
-        torch.rand(3)
-    assert torch.equal(*trained)
-
-
 def test_augmentation_changes_what_is_learned(dataset):
     plain, augmented = fresh(), fresh()
     gst.train(plain, dataset, QUICK)
@@ -231,7 +215,7 @@ def test_augmentation_changes_what_is_learned(dataset):
 
 
 @pytest.mark.parametrize("learning_rate", [2e-3, 1e30])
-def test_training_leaves_the_callers_random_state_alone_also_when_it_diverges(dataset, learning_rate):
+def test_training_leaves_the_random_state_alone_even_if_it_diverges(dataset, learning_rate):
     model = fresh(dropout=0.5)
     states = lambda: (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # noqa: E731, NPY002
     before = states()
@@ -242,7 +226,7 @@ def test_training_leaves_the_callers_random_state_alone_also_when_it_diverges(da
     assert states() == before
 
 
-def test_streams_of_one_seed_differ_and_streams_of_one_name_follow_the_seed():
+def test_random_streams_differ_by_name_and_by_seed():
     names = ("initialization", "batches", "dropout", "augmentation", "noise", "random targets", "weight noise")
     seeds = {(seed, name): seeding.stream_seed(seed, name) for seed in range(20) for name in names}
     assert len(set(seeds.values())) == len(seeds)
@@ -253,11 +237,6 @@ def test_streams_of_one_seed_differ_and_streams_of_one_name_follow_the_seed():
 
 
 # --- stopping ------------------------------------------------------------------------------------------------
-
-
-def test_an_absurd_learning_rate_stops_training_with_the_epoch_and_the_recipe(dataset):
-    with pytest.raises(gst.Diverged, match=r"nan in epoch 0 .*learning_rate=1e\+30"):
-        gst.train(fresh(), dataset, dataclasses.replace(QUICK, learning_rate=1e30))
 
 
 def test_a_diverged_epoch_is_named_when_it_comes_later(dataset):
@@ -328,7 +307,7 @@ def test_steps_per_epoch_count_the_last_smaller_batch(n_train, batch_size, steps
     assert gst.Recipe(batch_size=batch_size).steps_per_epoch(n_train) == steps
 
 
-def test_the_loss_that_is_reported_is_the_mean_over_examples_not_over_batches(dataset):
+def test_reported_loss_is_the_mean_over_examples_not_batches(dataset):
     class Fixed(nn.Module):  # cannot learn: its loss is that of a uniform guess plus a constant of the batch size
         def __init__(self):
             super().__init__()
@@ -355,9 +334,3 @@ def test_a_network_that_does_not_fit_the_data_is_refused_in_a_sentence(model, da
         ValueError, match=r"^model (does not take an input of shape \(1, 40\)|gives \(2, 3\) for 2 examples)"
     ):
         gst.train(model(), dataset, QUICK)
-
-
-@pytest.mark.parametrize("augment", ["crop_flip"])
-def test_an_augmentation_for_other_data_is_refused(augment, dataset):
-    with pytest.raises(ValueError, match="augment='crop_flip' does not fit"):
-        gst.train(fresh(), dataset, dataclasses.replace(QUICK, augment=augment))

@@ -13,19 +13,19 @@ const NINE = { target: /** @type {"random"} */ ("random"), dose: 0.5, events: 9,
 /** @type {{name: string, question: string, a: [string, Partial<Settings>], b: [string, Partial<Settings>]}[]} */
 const CASES = [
   {
-    name: "seen and unseen",
-    question: "Nine times, half of the filters shrink to a quarter. In one network predictions change; in the other, batch norm's statistics shrink with them and no prediction does. Which one ends better?",
-    a: ["shrink, visibly", { ...NINE, intervention: "scale" }],
+    name: "visible or invisible",
+    question: "Nine times, half of the filters shrink to a quarter of their length. In one network, predictions change. In the other, batch norm's statistics shrink with the filters, so no prediction changes. Which one ends up better?",
+    a: ["shrink", { ...NINE, intervention: "scale" }],
     b: ["shrink, unseen", { ...NINE, intervention: "rescale" }],
   },
   {
-    name: "size and direction",
+    name: "length or direction",
     question: "Nine times, half of the filters lose what they knew: they are set to zero, or turned in a random direction without becoming shorter. The drops are about equally deep. Are the gains equal, too?",
-    a: ["set to zero", { ...NINE, intervention: "zero" }],
+    a: ["zero", { ...NINE, intervention: "zero" }],
     b: ["redirect", { ...NINE, intervention: "redirect" }],
   },
   {
-    name: "early and late",
+    name: "early or late",
     question: "Both networks lose 90% of their filters in two big steps. The second step comes after epoch 23 in one, and after epoch 39, just before the learning rate falls, in the other. Which one ends better?",
     a: ["second step at 23", { intervention: "prune", target: "smallest", dose: 0.9, events: 2, first: 5, last: 23 }],
     b: ["second step at 39", { intervention: "prune", target: "smallest", dose: 0.9, events: 2, first: 5, last: 39 }],
@@ -38,7 +38,7 @@ export function mount(root) {
   let base = { ...DEFAULTS };
   const question = el("p", { class: "gst-question" }), labels = [el("b", {}), el("b", {})];
   const table = el("dl", { class: "gst-facts" });
-  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Make a guess, then train both.");
+  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Decide what you expect, then train both.");
   const buttons = CASES.map(({ name }, i) => el("button", { type: "button", "aria-pressed": "false", onclick: () => { if (!busy) { chosen = i; fill(); } } }, name));
   const go = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train both");
   const box = el("div", { class: "gst-chart gst-tall", role: "img", "aria-label": "Test accuracy over the epochs" });
@@ -51,7 +51,7 @@ export function mount(root) {
     { key: "a", colour: "--gst-hit" },
   ]);
   names.forEach((name, i) => name.append(labels[i]));
-  root.replaceChildren(el("figure", { class: "gst-live gst-cause", "aria-label": "The same drop, another cause" },
+  root.replaceChildren(el("figure", { class: "gst-live gst-cause", "aria-label": "Two jolts, compared" },
     el("p", { class: "gst-title" }, "Two jolts, one seed"),
     el("div", { class: "gst-presets", role: "group", "aria-label": "Which two" }, ...buttons),
     question,
@@ -59,7 +59,7 @@ export function mount(root) {
     el("div", { class: "gst-controls" }, go),
     el("p", { class: "gst-keys" }, ...names, key("--gst-twin", "their twin, left alone", true)),
     box, bar.element, table, text,
-    el("p", { class: "gst-note" }, "Each press takes the next seed.")));
+    el("p", { class: "gst-note" }, "Each click uses the next seed.")));
 
   function fill() {
     const here = CASES[chosen];

@@ -19,11 +19,11 @@ const COLUMNS = ["first", "last", "events", "target", "dose", "instability", "ga
 
 /** The first preset is the paper's protocol with a period of two epochs; each other one changes one thing of its neighbour. */
 const PRESETS = /** @type {[string, {first: number, last: number, events: number}][]} */ ([
-  ["18 small, until 39", { first: 5, last: 39, events: 18 }],
-  ["19 small, until 23", { first: 5, last: 23, events: 19 }],
-  ["2 big, until 23", { first: 5, last: 23, events: 2 }],
-  ["3 big, until 23", { first: 5, last: 23, events: 3 }],
-  ["3 big, until 29", { first: 5, last: 29, events: 3 }],
+  ["18 small, last at 39", { first: 5, last: 39, events: 18 }],
+  ["19 small, last at 23", { first: 5, last: 23, events: 19 }],
+  ["2 large, last at 23", { first: 5, last: 23, events: 2 }],
+  ["3 large, last at 23", { first: 5, last: 23, events: 3 }],
+  ["3 large, last at 29", { first: 5, last: 29, events: 3 }],
 ]);
 
 const plural = (/** @type {number} */ n, /** @type {string} */ thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
@@ -82,8 +82,8 @@ export function mount(root) {
   const presets = PRESETS.map(([name, some]) => el("button", { type: "button", "aria-pressed": "false", onclick: () => press(some) }, name));
   const tracks = { now: track("--gst-hit"), before: track("--gst-cloud") };
   const facts = Object.fromEntries(["instability", "epochs left", "gain"].map((name) => [name, el("dd", {}, "–")]));
-  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Press one of the five settings, or drag the two handles.");
-  const train = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train this one here");
+  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Choose one of the five settings, or drag the two handles.");
+  const train = el("button", { type: "button", class: "gst-main", onclick: () => (busy ? trainer.tell("stop") : work()) }, "Train this setting here");
   const boxes = ["instability", "epochs left"].map((name) => el("div", { class: "gst-chart", role: "img", "aria-label": `Gain against ${name}: recorded settings, and yours` }));
   // There is nothing to see in these before the reader has asked for an answer, so they come with it.
   const numbers = el("div", { hidden: true }, el("dl", { class: "gst-facts" }, ...Object.entries(facts).map(([name, value]) => el("div", {}, el("dt", {}, name), value))));
@@ -92,7 +92,7 @@ export function mount(root) {
     el("p", { class: "gst-note" }, "Grey: recorded settings, mean of twenty seeds. Orange: yours; a hollow one is a single pair, trained here. Epochs left: at the full learning rate, after the last event."));
   const recipe = switches((some) => { if (!busy) change(some); });
   const figure = el("figure", { class: "gst-live gst-confounder", "aria-label": "Move the pruning events along the training" },
-    el("p", { class: "gst-title" }, "The same 90% of the filters, removed at other times: what makes the gain?"),
+    el("p", { class: "gst-title" }, "The same 90% of the filters, removed at different times: where does the gain come from?"),
     el("div", { class: "gst-presets", role: "group", "aria-label": "Settings" }, ...presets),
     line.element, tracks.now.element, tracks.before.element,
     el("div", { class: "gst-fields" }, events.field, target.field),
@@ -180,7 +180,7 @@ export function mount(root) {
       text.textContent = error instanceof Stopped ? "Stopped." : `Training did not work (${error instanceof Error ? error.message : error}). Press the button to try again.`;
     } finally {
       busy = false;
-      train.textContent = "Train this one here";
+      train.textContent = "Train this setting here";
     }
   }
   update();

@@ -71,7 +71,7 @@ export function mount(root) {
     seedBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain of each pair, and the mean with its 95% interval" }),
     instabilityBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain against instability" }),
     doseBox = el("div", { class: "gst-chart", role: "img", "aria-label": "Gain against dose" });
-  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Choose what happens to the network, then train it beside its twin.");
+  const text = el("output", { class: "gst-text", "aria-live": "polite" }, "Choose what happens to the network, then train it alongside its twin.");
   const result = el("p", { class: "gst-result", role: "status" });
   const button = (/** @type {string} */ name, /** @type {() => void} */ onclick, /** @type {any} */ more = {}) => el("button", { type: "button", onclick, ...more }, name);
   const one = button("Train a pair", () => work(1), { class: "gst-main" });

@@ -118,7 +118,7 @@ export function mount(root) {
     title.textContent = "Your turn: click filters to cut them. Then let the network keep training.";
     chart.clear("hit", "twin");
     past();
-    say("Click a filter, drag across several, or cut some at random.");
+    say("Click a filter, drag across several, or prune some at random.");
     update();
   };
   if (movie) {

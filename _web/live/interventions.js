@@ -1,6 +1,6 @@
 /**
- * What an event does to a network. Each intervention changes a state of plain arrays; none knows how training works. Their
- * names are those of `gst_tutorial.interventions`.
+ * What an event does to a network. Each intervention changes a state of plain arrays; none knows how training works. Names,
+ * words and sentences are those of `gst_tutorial.interventions`; `tools/pages/live.py` writes them into `made/words.js`.
  *
  * @typedef {import("./shapes.js").State} State
  * @typedef {import("./random.js").Random} Random
@@ -9,6 +9,7 @@
  */
 import { EPS, FILTERS, CLASSES, CHANNELS } from "./shapes.js";
 import { normal, permutation } from "./random.js";
+import { WORDS } from "./made/words.js";
 
 const INPUTS = 3 * CHANNELS[3]; // weights of one filter
 const SIZE = 0.25; // the package's usual one
@@ -19,62 +20,35 @@ function scaleWeights(state, chosen, factor) {
   for (let i = 0; i < INPUTS; i++) for (const c of chosen) w[i * FILTERS + c] *= factor;
 }
 
-/** @type {Record<string, Intervention>} */
-export const INTERVENTIONS = {
-  prune: {
-    words: "prune",
-    sentence: "Pruned filters never come back.",
-    removes: true,
-    act: (state, chosen) => chosen.forEach((c) => (state.mask[c] = 0)),
+/** How each changes a state. @type {Record<string, Intervention["act"]>} */
+const ACTS = {
+  prune: (state, chosen) => chosen.forEach((c) => (state.mask[c] = 0)),
+  zero: (state, chosen) => scaleWeights(state, chosen, 0),
+  scale: (state, chosen) => scaleWeights(state, chosen, SIZE),
+  rescale: (state, chosen) => {
+    scaleWeights(state, chosen, SIZE);
+    const { m4, v4 } = state.statistics;
+    for (const c of chosen) {
+      m4[c] *= SIZE;
+      // Batch norm divides by sqrt(variance + eps); only with this variance is the quotient what it was.
+      v4[c] = SIZE ** 2 * (v4[c] + EPS) - EPS;
+    }
   },
-  zero: {
-    words: "set to zero",
-    sentence: "Their weights are set to zero. Nothing is removed: they can grow again from the next step on.",
-    removes: false,
-    act: (state, chosen) => scaleWeights(state, chosen, 0),
+  redirect: (state, chosen, random) => {
+    const w = state.weights.w4;
+    for (const c of chosen) {
+      const fresh = Array.from({ length: INPUTS }, () => normal(random));
+      const factor = Math.sqrt(squares(w, c)) / Math.hypot(...fresh);
+      for (let i = 0; i < INPUTS; i++) w[i * FILTERS + c] = factor * fresh[i];
+    }
   },
-  scale: {
-    words: "shrink, visibly",
-    sentence: "Their weights shrink to a quarter. Batch norm's statistics stay as they were, so predictions change.",
-    removes: false,
-    act: (state, chosen) => scaleWeights(state, chosen, SIZE),
-  },
-  rescale: {
-    words: "shrink, unseen",
-    sentence: "Their weights shrink to a quarter, and batch norm's statistics with them, so no prediction changes.",
-    removes: false,
-    act: (state, chosen) => {
-      scaleWeights(state, chosen, SIZE);
-      const { m4, v4 } = state.statistics;
-      for (const c of chosen) {
-        m4[c] *= SIZE;
-        // Batch norm divides by sqrt(variance + eps); only with this variance is the quotient what it was.
-        v4[c] = SIZE ** 2 * (v4[c] + EPS) - EPS;
-      }
-    },
-  },
-  redirect: {
-    words: "redirect",
-    sentence: "They get new random weights of the same length: what they had learned is gone, but they are no shorter.",
-    removes: false,
-    act: (state, chosen, random) => {
-      const w = state.weights.w4;
-      for (const c of chosen) {
-        const fresh = Array.from({ length: INPUTS }, () => normal(random));
-        const factor = Math.sqrt(squares(w, c)) / Math.hypot(...fresh);
-        for (let i = 0; i < INPUTS; i++) w[i * FILTERS + c] = factor * fresh[i];
-      }
-    },
-  },
-  zero_inputs: {
-    words: "forget in the head",
-    sentence: "The filters stay as they are; the last layer's weights for a random fraction of its inputs are set to zero.",
-    removes: false,
-    act: (state, chosen) => {
-      for (const row of chosen) state.weights.wh.fill(0, row * CLASSES, (row + 1) * CLASSES);
-    },
+  zero_inputs: (state, chosen) => {
+    for (const row of chosen) state.weights.wh.fill(0, row * CLASSES, (row + 1) * CLASSES);
   },
 };
+
+/** @type {Record<string, Intervention>} */
+export const INTERVENTIONS = Object.fromEntries(Object.entries(WORDS).map(([name, words]) => [name, { ...words, act: ACTS[name] }]));
 
 /** Sum of the squared weights of filter c. @param {Float32Array} w @param {number} c */
 function squares(w, c) {

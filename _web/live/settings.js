@@ -45,7 +45,7 @@ export const PRESETS = [
     settings: { intervention: "rescale", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
   },
   {
-    name: "forget in the head",
+    name: "zero the head's inputs",
     words: "Nine times, the last layer forgets a random half of its inputs. No filter is touched.",
     settings: { intervention: "zero_inputs", target: "random", dose: 0.5, events: 9, first: 5, last: 37 },
   },

@@ -27,10 +27,10 @@ export const FORMS = {
     presets: [["in three events", { events: 3 }], ["all at once", { events: 1 }], ["in nineteen events", { events: 19 }]],
   },
   tradeoff: {
-    title: "Schedule against schedule",
+    title: "Compare two schedules",
     knobs: ["dose", "events", "last", "target"],
     base: { target: "smallest", dose: 0.9, events: 2, first: 5, last: 23 },
-    presets: [["two big events", { events: 2, last: 23 }], ["eighteen small ones", { events: 18, last: 39 }], ["nineteen small ones, all early", { events: 19, last: 23 }]],
+    presets: [["two large events", { events: 2, last: 23 }], ["eighteen small ones", { events: 18, last: 39 }], ["nineteen small ones, all early", { events: 19, last: 23 }]],
   },
   noise: {
     title: "Damage without removal",
@@ -39,22 +39,22 @@ export const FORMS = {
     presets: [["zero half", { intervention: "zero", dose: 0.5 }], ["zero a tenth", { intervention: "zero", dose: 0.1 }]],
   },
   flatness: {
-    title: "A gentle and an unstable schedule",
+    title: "A gentle schedule and a brutal one",
     knobs: ["intervention", "events", "last"],
-    base: { target: "smallest", dose: 0.9, events: 3, first: 5, last: 41 },
-    presets: [["three big events", { events: 3 }], ["nineteen small ones", { events: 19 }]],
+    base: { target: "smallest", dose: 0.9, events: 2, first: 5, last: 23 },
+    presets: [["two large events", { events: 2 }], ["nineteen small ones", { events: 19 }]],
   },
   anatomy: {
-    title: "One jolt against a network left in peace",
+    title: "One jolt, compared with an undisturbed twin",
     knobs: ["intervention", "dose", "learningRate"],
     base: { ...RANDOM_HALF, intervention: "zero" },
-    presets: [["zero: a drop", { intervention: "zero" }], ["shrink, unseen: no drop", { intervention: "rescale" }], ["redirect", { intervention: "redirect" }], ["forget in the head", { intervention: "zero_inputs" }]],
+    presets: [["set to zero: a drop", { intervention: "zero" }], ["shorten, adjust batch norm: no drop", { intervention: "rescale" }], ["turn to a new direction", { intervention: "redirect" }], ["zero the head's inputs", { intervention: "zero_inputs" }]],
   },
   pipelines: {
     title: "Does the gain survive good practice?",
     knobs: ["intervention", "dose", "events"],
     base: { target: "random", dose: 0.8, events: 3, first: 5, last: 23 },
-    presets: [["prune 80%", { intervention: "prune", dose: 0.8, events: 3, last: 23 }], ["redirect half, nine times", { ...RANDOM_HALF, intervention: "redirect" }]],
+    presets: [["prune 80%", { intervention: "prune", dose: 0.8, events: 3, last: 23 }], ["turn half to new directions, nine times", { ...RANDOM_HALF, intervention: "redirect" }]],
   },
 };
 
@@ -153,7 +153,7 @@ const KNOBS = {
     const { control, field } = select("learning rate", [["0.002", "0.002"], ["0.01", "0.01"]], (value) => change({ learningRate: Number(value) }));
     return { field, set: (settings) => { control.value = String(settings.learningRate); } };
   },
-  dose: (change) => slider("share of the filters", 5, 100, 5, (value) => `${value}%`, (value) => change({ dose: value / 100 }), (settings) => 100 * settings.dose),
+  dose: (change) => slider("fraction of the filters", 5, 100, 5, (value) => `${value}%`, (value) => change({ dose: value / 100 }), (settings) => 100 * settings.dose),
   events: (change) => slider("events", 1, 19, 1, String, (value) => change({ events: value }), (settings) => settings.events),
   last: (change) => slider("last event after epoch", 5, 50, 1, String, (value) => change({ last: value }), (settings) => settings.last),
 };

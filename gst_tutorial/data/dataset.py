@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory: `Dataset`, `load`, and `SOURCES`, the table of data sets that have a name.
+"""Data sets as tensors in memory: `Dataset`, `load`, and `DATASETS`, the table of data sets that have a name.
 
 mnist1d.py generates signals; images.py reads images (digits, CIFAR-10 and others, a folder of your own).
 """
@@ -6,6 +6,7 @@ mnist1d.py generates signals; images.py reads images (digits, CIFAR-10 and other
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -63,12 +64,15 @@ class Dataset:
             normalize: subtract the training examples' mean and divide by their standard deviation, channel by channel.
 
         Raises:
-            TypeError, ValueError: no network could be trained on these arrays; the message says which one.
+            TypeError, ValueError: no network could be trained on these arrays, or every test example is a training example;
+                the message says which one. A warning says that some are, or that channels seem to be last.
         """
         x_train, x_test = (_as_numbers(f"x_{part}", x) for part, x in (("train", x_train), ("test", x_test)))
         y_train, y_test = (_as_labels(f"y_{part}", y) for part, y in (("train", y_train), ("test", y_test)))
         n_classes = 1 + max((int(y.max()) for y in (y_train, y_test) if len(y)), default=1)
         found = cls(name, x_train, y_train, x_test, y_test, n_classes)  # checks the shapes before anything is computed
+        _warn_of_channels_last(x_train)
+        _check_overlap(x_train, x_test)
         return (
             dataclasses.replace(found, **_normalized("x_train", x_train.numpy(), x_test.numpy()))
             if normalize
@@ -106,7 +110,7 @@ class Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class DatasetEntry:
     """A data set that has a name.
 
     Attributes:
@@ -126,14 +130,14 @@ class Source:
     read: Callable[[int | None, int | None, int], tuple] | None
 
 
-SOURCES = {
-    "mnist1d": Source("signals", (1, 40), 10, mnist1d.N_TRAIN, mnist1d.N_TEST, mnist1d.read),
-    "digits": Source("images", (1, 8, 8), 10, images.N_TRAIN_DIGITS, images.N_TEST_DIGITS, images.read_digits),
-    "photographs": Source("images", (3, 32, 32), 10, 200, 100, images.read_photographs),
-    "cifar10": Source("images", (3, 32, 32), 10, 50_000, 10_000, images.downloaded("cifar10", "CIFAR10")),
-    "cifar100": Source("images", (3, 32, 32), 100, 50_000, 10_000, images.downloaded("cifar100", "CIFAR100")),
-    "mnist": Source("images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("mnist", "MNIST")),
-    "fashion_mnist": Source(
+DATASETS = {
+    "mnist1d": DatasetEntry("signals", (1, 40), 10, mnist1d.N_TRAIN, mnist1d.N_TEST, mnist1d.read),
+    "digits": DatasetEntry("images", (1, 8, 8), 10, images.N_TRAIN_DIGITS, images.N_TEST_DIGITS, images.read_digits),
+    "photographs": DatasetEntry("images", (3, 32, 32), 10, 200, 100, images.read_photographs),
+    "cifar10": DatasetEntry("images", (3, 32, 32), 10, 50_000, 10_000, images.downloaded("cifar10", "CIFAR10")),
+    "cifar100": DatasetEntry("images", (3, 32, 32), 100, 50_000, 10_000, images.downloaded("cifar100", "CIFAR100")),
+    "mnist": DatasetEntry("images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("mnist", "MNIST")),
+    "fashion_mnist": DatasetEntry(
         "images", (1, 28, 28), 10, 60_000, 10_000, images.downloaded("fashion_mnist", "FashionMNIST")
     ),
 }
@@ -162,6 +166,32 @@ def _check_examples(part: str, x, y, n_classes: int) -> None:
         raise ValueError(
             f"y_{part} has labels from {low} to {high}; {n_classes} classes are 0 to {n_classes - 1}.{hint}"
         )
+
+
+def _warn_of_channels_last(x: torch.Tensor) -> None:
+    """Warn if pictures look like `(N, H, W, C)`, or signals like `(N, L, C)`."""
+    first, *others = x.shape[1:]
+    picture = x.dim() == 4 and others[-1] in (1, 3, 4) and min(first, others[0]) >= 8
+    signal = x.dim() == 3 and others[-1] <= 16 and first >= 4 * others[-1]
+    if picture or signal:
+        shape = "(N, C, H, W): x.transpose(0, 3, 1, 2)" if picture else "(N, C, L): x.transpose(0, 2, 1)"
+        warnings.warn(
+            f"x_train has examples of shape {tuple(x.shape[1:])}, {first} channels. If these are not channels, move the "
+            f"axes to {shape}.",
+            stacklevel=3,
+        )
+
+
+def _check_overlap(x_train: torch.Tensor, x_test: torch.Tensor) -> None:
+    """Refuse a training set as test set, and warn of test examples that are training examples, too."""
+    known = {hash(x.tobytes()) for x in x_train.numpy()}
+    n = sum(hash(x.tobytes()) in known for x in x_test.numpy())
+    if n == len(x_test):
+        raise ValueError(
+            "x_test: every test example is a training example, so the test would say nothing. Split the data."
+        )
+    if n:
+        warnings.warn(f"x_test: {n} of {len(x_test)} test examples are training examples, too.", stacklevel=3)
 
 
 def _as_numbers(argument: str, x) -> torch.Tensor:
@@ -219,32 +249,32 @@ def _in_memory(part: str, found) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_name(argument: str, name) -> str:
-    """Return `name` if `load` knows it: one of `SOURCES`, "folder:" and a path, or "package.module:function"."""
+    """Return `name` if `load` knows it: one of `DATASETS`, "folder:" and a path, or "package.module:function"."""
     if isinstance(name, str) and name.startswith(images.FOLDER):
         if name == images.FOLDER:
             raise ValueError(f"{argument}={name!r} names no folder; write '{images.FOLDER}PATH'.")
         return name
-    return references.known_or_reference(argument, name, [*SOURCES, f"{images.FOLDER}PATH"])
+    return references.known_or_reference(argument, name, [*DATASETS, f"{images.FOLDER}PATH"])
 
 
 def kind_of(name: str) -> str | None:
     """Return "signals" or "images" without loading the data; None for a user-supplied function."""
     if name.startswith(images.FOLDER):
         return "images"
-    return SOURCES[name].kind if name in SOURCES else None
+    return DATASETS[name].kind if name in DATASETS else None
 
 
-def source(name: str, image_size: int | None = None) -> Source:
-    """Return the entry of `SOURCES`, or make one: for a folder from the number of its files and the size of one picture,
+def entry(name: str, image_size: int | None = None) -> DatasetEntry:
+    """Return the entry of `DATASETS`, or make one: for a folder from the number of its files and the size of one picture,
     for a user-supplied function by calling it."""
     name = check_name("name", name)
-    if name not in SOURCES and not name.startswith(images.FOLDER):
+    if name not in DATASETS and not name.startswith(images.FOLDER):
         found = load(name, image_size=image_size)
         kind = {3: "signals", 4: "images"}.get(found.x_train.dim(), "volumes")
-        return Source(kind, found.input_shape, found.n_classes, len(found.y_train), len(found.y_test), None)
+        return DatasetEntry(kind, found.input_shape, found.n_classes, len(found.y_train), len(found.y_test), None)
     if name.startswith(images.FOLDER):
-        return Source("images", *images.look_into_folder(name.removeprefix(images.FOLDER), image_size))
-    return SOURCES[name]
+        return DatasetEntry("images", *images.look_into_folder(name.removeprefix(images.FOLDER), image_size))
+    return DATASETS[name]
 
 
 def load(
@@ -288,7 +318,7 @@ def load(
     check.integer("seed", seed, 0, 2**32 - 1)
     if image_size is not None:
         check.integer("image_size", image_size, low=1)
-        if name in SOURCES:
+        if name in DATASETS:
             raise ValueError(
                 f"image_size={check.shown(image_size)} applies to '{images.FOLDER}PATH' only, not to name={name!r}."
             )
@@ -318,10 +348,10 @@ def _n_bytes(dataset: Dataset) -> int:
 def _read(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
     if name.startswith(images.FOLDER):
         found = images.read_folder(name.removeprefix(images.FOLDER), n_train, n_test, seed, image_size)
-    elif name not in SOURCES:
+    elif name not in DATASETS:
         return _asked(name, n_train, n_test, seed, image_size)
     else:
-        found = SOURCES[name].read(n_train, n_test, seed)
+        found = DATASETS[name].read(n_train, n_test, seed)
     (x_train, y_train), (x_test, y_test), n_classes = found
     y_train, y_test = (torch.from_numpy(part).long() for part in (y_train, y_test))
     return Dataset(
@@ -331,7 +361,7 @@ def _read(name: str, n_train: int | None, n_test: int | None, seed: int, image_s
 
 def _asked(name: str, n_train: int | None, n_test: int | None, seed: int, image_size: int | None) -> Dataset:
     """Call a user-supplied function, and check that it returned the data set asked for."""
-    function = references.find("data", name)
+    function = references.function_of("data", name)
     asked = {"n_train": n_train, "n_test": n_test, "seed": seed, "image_size": image_size}
     # An argument that is None is left out, so that the function's own default applies.
     offered = {argument: value for argument, value in asked.items() if value is not None}

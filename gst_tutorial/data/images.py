@@ -7,6 +7,7 @@ networks of this book take to train.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import io
 import itertools
@@ -65,7 +66,7 @@ def read_photographs(n_train: int | None, n_test: int | None, seed: int) -> Part
 
 
 def downloaded(name: str, kind: str):
-    """Return a function for `Source.read` that reads torchvision's data set `kind`, downloading it the first time."""
+    """Return a function for `DatasetEntry.read` that reads torchvision's data set `kind`, downloading it the first time."""
     return functools.partial(_read_downloaded, name, kind)
 
 
@@ -146,6 +147,19 @@ def find_folder(path: str) -> Path:
         f"No folder with train/CLASS/ and test/CLASS/ at {' or '.join(map(str, places))}. "
         "A relative path is also looked up below the folder that the environment variable GST_DATA names."
     )
+
+
+@functools.cache
+def folder_fingerprint(path: str) -> str:
+    """16 hexadecimal digits that change if a picture of a folder is added, removed, renamed, or gets another size in bytes.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = find_folder(path)
+    pictures = itertools.chain.from_iterable((folder / part).rglob("*") for part in ("train", "test"))
+    files = sorted((f.relative_to(folder).as_posix(), f.stat().st_size) for f in pictures if f.is_file())
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
 
 def _folders(path: str, image_size: int | None) -> tuple[_Folder, _Folder]:

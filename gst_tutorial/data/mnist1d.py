@@ -47,7 +47,7 @@ def _cached(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError("its checksum does not match")
         except Exception as error:  # zip, NumPy and our own check raise different errors; all mean "damaged"
             warnings.warn(f"Rebuilding the damaged data cache {path} ({error}).", stacklevel=6)
-    x, y = _generate(n, seed)
+    x, y = generate(n, seed)
     try:
         _write(path, x, y)
     except OSError as error:  # a full disk or a read-only folder: warn, and return the data anyway
@@ -72,10 +72,12 @@ def _write(path: Path, x: np.ndarray, y: np.ndarray) -> None:
         raise
 
 
-def _generate(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def generate(n: int, seed: int, **settings) -> tuple[np.ndarray, np.ndarray]:
+    """Return n signals, float32 `(n, 1, 40)`, and their classes, int64 `(n,)`. `settings`: as `mnist1d` names them."""
     from mnist1d.data import get_dataset_args, make_dataset
 
     args = get_dataset_args()
+    vars(args).update(settings)
     args.num_samples = -(-n // 10) * 10  # the generator makes the same number for each of the ten classes
     args.train_split = 1.0  # no test part: we split the examples ourselves
     args.seed = seed

@@ -24,6 +24,7 @@ from torch import nn
 from torch.func import functional_call
 
 from gst_tutorial import _arguments as check
+from gst_tutorial.data.dataset import Dataset
 from gst_tutorial.masks import evaluation_mode
 
 
@@ -86,7 +87,10 @@ class SampleLoss:
         """Raise a ValueError unless the model accepts the inputs and the loss accepts its outputs."""
         x, y = self.x[:1], self.y[:1]
         with self.fixed(), torch.no_grad():
-            z = check.output_of(self.model, x)
+            check.output_of(self.model, x)
+            z = self.model(x)
+            if not isinstance(z, torch.Tensor):
+                raise TypeError(f"model must return a tensor, not {type(z).__name__}.")
             classes = z.shape[1] if z.dim() == 2 and self.loss is F.cross_entropy and y.dtype == torch.int64 else None
             if classes and not (self.y.dim() == 1 and int(self.y.min()) >= 0 and int(self.y.max()) < classes):
                 raise ValueError(
@@ -171,7 +175,8 @@ class SampleLoss:
 def on_sample(measure: Callable) -> Callable:
     """Decorate `measure(at: SampleLoss, ...)` so that `measure(model, x, y, ..., batch_size=512, loss=...)` works as well.
 
-    The decorated function's signature is the second form, so that `help` and editors show both sets of arguments.
+    The decorated function's signature is the second form, so that `help` and editors show both sets of arguments. In place
+    of `x, y` it also takes a `gst.Dataset`, of which the test examples are used.
     """
     sample, own = inspect.signature(SampleLoss).parameters, inspect.signature(measure)
     names = ("model", "x", "y", "batch_size", "loss")
@@ -182,6 +187,9 @@ def on_sample(measure: Callable) -> Callable:
     def public(*arguments, **keywords):
         if arguments and isinstance(arguments[0], SampleLoss):
             return measure(*arguments, **keywords)
+        if len(arguments) > 1 and isinstance(arguments[1], Dataset):
+            model, dataset, *others = arguments
+            arguments = (model, dataset.x_test, dataset.y_test, *others)
         given = signature.bind(*arguments, **keywords).arguments
         at = SampleLoss(**{name: given.pop(name) for name in names if name in given})
         return measure(at, **given)
@@ -192,7 +200,7 @@ def on_sample(measure: Callable) -> Callable:
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that make up a flat vector, by name and in order; a ValueError if there are none."""
-    check.network("model", model)
+    check.model("model", model)
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not parameters:
         raise ValueError(f"model={type(model).__name__} has no parameter that requires a gradient.")

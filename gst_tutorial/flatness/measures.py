@@ -28,7 +28,7 @@ class ScaledLogits(nn.Module):
 
     def __init__(self, model: nn.Module, scale: float):
         super().__init__()
-        self.model, self.scale = check.network("model", model), check.real("scale", scale)
+        self.model, self.scale = check.model("model", model), check.real("scale", scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.scale * self.model(x)

@@ -125,9 +125,15 @@ def _fitting(example: Any, network: nn.Module) -> Any:
 # --- which channels? --------------------------------------------------------------------------------------------------
 
 
-def channels_to_cut(network, layers: dict[str, PrunableLayer], plan: Plan) -> tuple[torch.Tensor, dict[str, str]]:
-    """Return which channels can be cut, a bool per number of a channel, and a reason for each layer that keeps a mask."""
-    coupling, n = plan.coupling, 1 + sum(network.get_submodule(name).out_channels for name in plan.coupling.first)
+def channels_to_cut(
+    network, layers: dict[str, PrunableLayer], plan: Plan, unit: torch.Tensor | None = None
+) -> tuple[torch.Tensor, dict[str, str]]:
+    """Return which channels can be cut, a bool per number of a channel, and a reason for each layer that keeps a mask.
+
+    `unit` is `units_of(network, plan.coupling)`, where that is known already.
+    """
+    coupling, unit = plan.coupling, units_of(network, plan.coupling) if unit is None else unit
+    n = len(unit)
     pruned, misplaced = torch.zeros(n, dtype=torch.bool), []
     for name, layer in layers.items():
         planned = plan.placements.get(name)
@@ -135,20 +141,27 @@ def channels_to_cut(network, layers: dict[str, PrunableLayer], plan: Plan) -> tu
             pruned[channels_of(coupling, layer)] = ~layer.mask.kept.cpu()
         else:
             misplaced.append(name)
-    unit = _units(coupling, n)
     stays: dict[int, str] = {}  # number of a unit -> why it has to stay
+    told = torch.zeros(n, dtype=torch.bool)  # the units in `stays`
+
+    def stay(channels: torch.Tensor, why: str) -> None:
+        numbers = unit[channels]
+        new = numbers[~told[numbers]].unique()
+        told[new] = True
+        stays.update(dict.fromkeys(new.tolist(), why))
+
     for channels, reason in coupling.fixed:
-        for number in unit[channels[channels > 0].long()].unique().tolist():
-            stays.setdefault(number, f"its output {reason}")
+        stay(channels[channels > 0].long(), f"its output {reason}")
     read = torch.zeros(n, dtype=torch.bool)
     for axis in coupling.axes:
         if axis.reads:
             channels = axis.channels[axis.channels > 0].long()
             read[unit[channels]] = True
-            why = f"it shares channels with another layer that keeps them, which {axis.module!r} reads"
-            for number in unit[channels[~pruned[channels]]].unique().tolist():
-                stays.setdefault(number, why)
-    cut = read[unit] & ~torch.isin(unit, torch.tensor(list(stays), dtype=torch.long))
+            stay(
+                channels[~pruned[channels]],
+                f"it shares channels with another layer that keeps them, which {axis.module!r} reads",
+            )
+    cut = read[unit] & ~told[unit]
     cut[0] = False
     _leave_something(coupling, unit, cut, stays)
 
@@ -171,8 +184,9 @@ def channels_of(coupling: Coupling, layer: PrunableLayer) -> slice:
     return slice(first, first + layer.mask.n_filters)
 
 
-def _units(coupling: Coupling, n: int) -> torch.Tensor:
+def units_of(network: nn.Module, coupling: Coupling) -> torch.Tensor:
     """For each channel the number of its unit: the channels that can only be cut together."""
+    n = 1 + sum(network.get_submodule(name).out_channels for name in coupling.first)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -265,7 +279,7 @@ def _outputs(network: nn.Module, example: Any, training: bool) -> list[torch.Ten
 
 def _cut_one_by_one(network, layers, plan: Plan, cut: torch.Tensor) -> tuple[torch.Tensor, dict[str, str]]:
     """Return the channels that can be cut after all, and a reason for each layer that cannot."""
-    unit, done, reasons = _units(plan.coupling, len(cut)), torch.zeros_like(cut), {}
+    unit, done, reasons = units_of(network, plan.coupling), torch.zeros_like(cut), {}
     for name, layer in layers.items():
         own = torch.zeros_like(cut)
         own[channels_of(plan.coupling, layer)] = True

@@ -79,7 +79,7 @@ def network(name: str) -> Network:
 
 def _build(name: str, n_classes: int, **offered) -> nn.Module:
     """Call a user-supplied function with the arguments it accepts; make the network prunable and check its logits."""
-    function = references.find("model", name)
+    function = references.function_of("model", name)
     # An argument that a config has set to another value than this default must not be ignored by the function.
     usual = {"width": 1.0, "dropout": 0.0, "filter_dropout": 0.0}
     needed = [argument for argument, value in usual.items() if offered[argument] != value]

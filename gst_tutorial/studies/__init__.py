@@ -54,6 +54,21 @@ def from_file(path: str | Path) -> list[Study]:
         FileNotFoundError: no such file.
         ValueError: the file defines no study, or another module of its name is imported already.
     """
+    module = sys.modules[import_file(path)]
+    values = [[value] if isinstance(value, Study) else value for value in vars(module).values()]
+    found = [each for value in values if isinstance(value, (list, tuple)) for each in value if isinstance(each, Study)]
+    if not found:
+        raise ValueError(f"{str(path)!r} defines no gst.Study at its top level.")
+    return list({study.name: study for study in found}.values())
+
+
+def import_file(path: str | Path) -> str:
+    """Import a Python file as a module, add its folder to `sys.path`, and return the module's name.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another module of its name is imported already.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No file {str(path)!r}.")
@@ -64,9 +79,4 @@ def from_file(path: str | Path) -> list[Study]:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    module = importlib.import_module(path.stem)
-    values = [[value] if isinstance(value, Study) else value for value in vars(module).values()]
-    found = [each for value in values if isinstance(value, (list, tuple)) for each in value if isinstance(each, Study)]
-    if not found:
-        raise ValueError(f"{str(path)!r} defines no gst.Study at its top level.")
-    return list({study.name: study for study in found}.values())
+    return importlib.import_module(path.stem).__name__

@@ -34,16 +34,16 @@ def study_cost(study: Study, n_steps: int = 3) -> dict[str, float | int | str]:
     measured: dict[tuple, tuple[float, float]] = {}
     steps = step_seconds = evaluation_seconds = 0
     for config in (arm.config for arm in study.arms):
-        source = data.source(config.data, config.image_size)  # nothing is generated or downloaded to estimate a cost
-        shape, recipe = source.shape, config.recipe
+        entry = data.entry(config.data, config.image_size)  # nothing is generated or downloaded to estimate a cost
+        shape, recipe = entry.shape, config.recipe
         speed = (config.device, recipe.precision, recipe.compiled)
         key = (shape, config.model, config.width, recipe.batch_size, *speed)
         if key not in measured:
-            measured[key] = _measure(config, shape, source.n_classes, n_steps)
-        config_steps = recipe.epochs * recipe.steps_per_epoch(config.n_train or source.n_train)
+            measured[key] = _measure(config, shape, entry.n_classes, n_steps)
+        config_steps = recipe.epochs * recipe.steps_per_epoch(config.n_train or entry.n_train)
         steps += config_steps
         step_seconds += config_steps * measured[key][0]
-        evaluation_seconds += _n_evaluations(config) * (config.n_test or source.n_test) * measured[key][1]
+        evaluation_seconds += _n_evaluations(config) * (config.n_test or entry.n_test) * measured[key][1]
     return {
         "study": study.name,
         "runs": len(study),

@@ -1,4 +1,4 @@
-"""Provenance of a number: versions of the software that computed it, processor, device and date."""
+"""Provenance of a number: versions of the software that computed it, processor, device, CPU threads and date."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def versions() -> dict[str, str]:
     }
 
 
-def made_with(device: str) -> dict[str, str]:
-    """Return versions, processor, device and date, for the record of a run."""
+def made_with(device: str, threads: int = 1) -> dict[str, str]:
+    """Return versions, processor, device, CPU threads and date, for the record of a run."""
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else device
-    return {**versions(), "processor": processor(), "device": name, "date": datetime.date.today().isoformat()}
+    here = {"processor": processor(), "device": name, "threads": str(threads)}
+    return {**versions(), **here, "date": datetime.date.today().isoformat()}
 
 
 @functools.cache

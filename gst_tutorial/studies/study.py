@@ -165,7 +165,8 @@ class Study:
                 "epochs" (a row each, after label and seed).
 
         Returns:
-            DataFrame; `.attrs["mixed"]` maps each version, processor or device that differs among the runs to its values.
+            DataFrame; `.attrs["mixed"]` maps each version, processor, device or number of threads that differs among the
+            runs to its values.
         """
         import pandas as pd
 

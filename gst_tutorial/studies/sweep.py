@@ -63,6 +63,7 @@ def run_record(
         return {**record, **_failure(status, text, time.perf_counter() - start)}
     return {
         **record,
+        "made": made_with(config.device, result.threads),
         "status": "finished",
         "error": "",
         "result": result.numbers,
@@ -99,14 +100,17 @@ def sweep(
     Returns:
         DataFrame, a row per run in the order of `study.runs`: `label`, the arm's factors, the config's fields, `hash`,
         `final_accuracy`, `best_accuracy`, `train_accuracy`, `instability`, `seconds`, measures, `status` ("finished",
-        "diverged" or "failed") and `error`. `.attrs["mixed"]` lists versions, processors and devices that are not the
-        same for all runs; a warning does, too.
+        "diverged" or "failed") and `error`. `.attrs["mixed"]` lists versions, processors, devices and
+        numbers of threads that are not the same for all runs; a warning does, too.
 
     Raises:
         ConnectionError: the scheduler cannot be reached, or was lost. Finished runs are in the store.
         ValueError: a worker of the cluster has other versions, at the start or later; its runs are not stored.
         OSError: the store cannot be written, for example because the disk is full. Finished runs are in the store.
     """
+    if not isinstance(study, Study):
+        hint = " For one run, use gst.run(config)." if isinstance(study, RunConfig) else ""
+        raise TypeError(f"study must be a gst.Study, not {type(study).__name__}.{hint}")
     check.integer("n_jobs", n_jobs)
     if n_jobs == 0:
         raise ValueError("n_jobs=0 gives no process; use 1 or more, or -1 for every core.")

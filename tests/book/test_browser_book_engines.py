@@ -67,6 +67,6 @@ def test_chapter_answers_slider_by_key_and_mouse_and_a_guess(tab, address):
 def test_training_page_draws_its_figures_without_an_error(tab, address):
     tab.open(f"{address}/{LIVE}")
     tab.place(".gst-experiment")
-    tab.click(button(tab, "2 big, until 23", "[data-gst-live=timeline]"))
+    tab.click(button(tab, "2 large, last at 23", "[data-gst-live=timeline]"))
     tab.wait("document.querySelectorAll('[data-gst-live] svg, [data-gst-live] canvas, .gst-filter').length > 64")
     assert tab.errors() == []

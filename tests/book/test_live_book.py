@@ -487,7 +487,7 @@ def test_chapter_1_filter_shows_its_score_and_goes_silent_when_cut(browser, addr
         assert re.match(r"This signal is a \d, and the network says \d", before)
         answers = {before}
         for _ in range(5):
-            figure.get_by_role("button", name="Another signal").click()
+            figure.get_by_role("button", name="Try another signal").click()
             answers.add(words.nth(0).inner_text())
         assert len(answers) > 1
         assert here.problems == []
@@ -550,7 +550,7 @@ def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser,
             near(here, form(here, "click"))
             form(here, "click").get_by_role("button", name="Cut half").click()
         if page in (LIVE, CHAPTER_3):
-            form(here, "timeline").get_by_role("button", name="2 big, until 23").click()
+            form(here, "timeline").get_by_role("button", name="2 large, last at 23").click()
         if page == LIVE:
             here.page.locator(".gst-experiment").hover()
             here.page.wait_for_selector("[data-gst-live=experiment][data-recorded]")

@@ -186,23 +186,6 @@ def test_a_chapter_asks_for_a_guess_before_it_answers(notebooks, name):
 
 
 @each_chapter
-def test_only_code_that_a_reader_should_read_is_visible(notebooks, name):
-    drawing = [cell for cell in cells(notebooks[name], "code") if "plt.show()" in cell.source and not tags(cell)]
-    assert drawing == []
-
-
-@each_chapter
-def test_a_chapter_shows_its_claim_in_a_figure_that_needs_no_kernel(notebooks, name):
-    stored = [
-        output.data["text/html"]
-        for cell in cells(notebooks[name], "code")
-        for output in cell.outputs
-        if "text/html" in output.get("data", {})
-    ]
-    assert any('type="range"' in html for html in stored)
-
-
-@each_chapter
 def test_a_chapter_has_a_live_widget(notebooks, name):
     assert any(re.search(r"\b(widgets|interact)\b", cell.source) for cell in cells(notebooks[name], "code"))
 

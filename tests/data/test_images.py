@@ -217,7 +217,7 @@ def test_different_classes_in_train_and_test_are_named(folder):
     with pytest.raises(ValueError, match=r"train has 3 classes and test 3.* eagle, owl is in one"):
         gst.load(f"folder:{folder}")
     with pytest.raises(ValueError, match="eagle, owl"):
-        data.source(f"folder:{folder}")
+        data.entry(f"folder:{folder}")
 
 
 def test_training_pictures_among_test_pictures_are_reported(folder):

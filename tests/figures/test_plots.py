@@ -44,6 +44,23 @@ def test_arms_have_the_interval_of_the_statistics_and_their_look(ax):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["none", "largest", "zero"]
 
 
+def test_arms_that_differ_in_more_than_numbers_never_share_a_look(ax):
+    arms = [("none", "smallest", "l2", 0.0), ("prune", "smallest", "l2", 0.4), ("prune", "smallest", "l2", 0.8),
+            ("prune", "smallest", "mine:score", 0.4), ("prune", "largest", "l2", 0.4),
+            ("my turn", "smallest", "l2", 0.4)]  # fmt: skip
+    rows = [
+        {"label": f"arm {i}", "method": method, "target": target, "score": score, "dose": dose, "seed": seed,
+         "instability": 0.1 * i, "final_accuracy": 0.5}
+        for i, (method, target, score, dose) in enumerate(arms) for seed in range(3)
+    ]  # fmt: skip
+    plots.accuracy_against_instability(pd.DataFrame(rows), ax)
+    colors = [container.lines[0].get_color() for container in ax.containers]
+    assert colors[1] == colors[2]  # only the dose differs
+    assert len(set(colors)) == 5
+    entries = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert entries == ["none", "smallest", "largest", "arm 3", "arm 5"]
+
+
 def test_line_of_means_has_the_interval_of_the_statistics(ax):
     plots.means(frame(), "instability", "final_accuracy", ax, name="largest", scale=100)
     found = statistics.means(frame(), "instability", "final_accuracy")

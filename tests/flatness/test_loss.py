@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import gst_tutorial as gst
 from gst_tutorial import flatness
 from gst_tutorial.flatness.landscape import random_directions
 from gst_tutorial.flatness.loss import SampleLoss, on_sample
@@ -85,12 +86,13 @@ def test_regression_has_a_loss_and_no_accuracy(bowl):
         ("loss_surface", {"direction_1": np.ones(95), "direction_2": np.ones(95), "epsilons": [0.1]}),
     ],
 )
-def test_every_measure_takes_a_sample_loss_or_model_and_examples(net, sample, name, arguments):
+def test_every_measure_takes_a_sample_loss_a_dataset_or_examples(net, sample, name, arguments):
     measure = getattr(flatness, name)
     spelled = measure(net, *sample, batch_size=4, **arguments)
     once = measure(SampleLoss(net, *sample, batch_size=4), **arguments)
     named = measure(model=net, x=sample[0], y=sample[1], batch_size=4, **arguments)
-    assert str(spelled) == str(once) == str(named)
+    of_dataset = measure(net, gst.Dataset("held out", *sample, *sample, 3), batch_size=4, **arguments)
+    assert str(spelled) == str(once) == str(named) == str(of_dataset)
 
 
 def test_signature_of_a_measure_includes_the_arguments_of_the_sample():

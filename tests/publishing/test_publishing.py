@@ -215,6 +215,9 @@ def packages(tmp_path_factory):
     return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
 
 
+EXAMPLES = {f"examples/{name}" for name in ("study.py", "make_pictures.py", "slurm.sh")}
+
+
 def package_files() -> set[str]:
     """Every file that the package needs: modules of all sub-packages, styles and scripts, recorded results."""
     files = [
@@ -232,7 +235,8 @@ def package_files() -> set[str]:
 
 def test_wheel_contains_exactly_the_package(packages):
     names = zipfile.ZipFile(packages[0]).namelist()
-    assert {name for name in names if ".dist-info/" not in name} == package_files()
+    examples = {f"gst_tutorial/{name}" for name in EXAMPLES}
+    assert {name for name in names if ".dist-info/" not in name} == package_files() | examples
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -249,7 +253,7 @@ def test_source_distribution_contains_exactly_the_sources(packages):
         "PKG-INFO",
         ".gitignore",
     }
-    assert names - about == package_files()
+    assert names - about == package_files() | EXAMPLES
     assert {"README.md", "LICENSE", "pyproject.toml"} <= names
 
 

@@ -12,6 +12,8 @@ import torch
 
 import gst_tutorial as gst
 from gst_tutorial import references, studies
+from gst_tutorial.data.images import folder_fingerprint
+from gst_tutorial.studies.provenance import versions
 from tests.studies import own_functions as own
 
 HERE = "tests.studies.own_functions"
@@ -194,6 +196,29 @@ def test_changed_helper_in_another_module_is_a_new_experiment(tmp_path):
     assert len(list((tmp_path / "results").glob("*.json.outdated"))) == 1
 
 
+def test_changed_data_file_is_a_new_experiment(tmp_path):
+    (tmp_path / "mine.py").write_text("def data(): ...\ndata.files = ['signals.csv']\n")
+    hashes = []
+    for text in ("1, 2", "1, 3", "1, 2"):
+        (tmp_path / "signals.csv").write_text(text)
+        program = "from gst_tutorial import references; print(references.source_hash('mine:data'))"
+        hashes.append(run_script(tmp_path, "-c", program).stdout)
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_changed_folder_of_pictures_is_a_new_experiment(tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / part / "cat").mkdir(parents=True)
+        (tmp_path / part / "cat" / "1.png").write_bytes(b"a picture")
+    config = gst.RunConfig(data=f"folder:{tmp_path}", model="conv2d", image_size=8)
+    before = config.sources
+    assert list(before) == [config.data]
+    (tmp_path / "train" / "cat" / "2.png").write_bytes(b"another")
+    folder_fingerprint.cache_clear()
+    assert config.sources != before
+    assert config.replace(data="folder:on_another_machine").sources == {}
+
+
 def test_study_file_runs_from_the_command_line(tmp_path):
     (tmp_path / "my_study.py").write_text(SCRIPT.format(function="FACTOR = 1"))
     command = ("-m", "gst_tutorial")
@@ -223,7 +248,8 @@ def test_study_that_mixes_versions_says_so(tmp_path):
     store = gst.ResultStore(tmp_path)
     gst.sweep(study, n_jobs=1, store=store)
     record = store.read(study.configs[0])
-    assert set(record["made"]) == {"gst_tutorial", "results", "python", "torch", "numpy", "processor", "device", "date"}
+    assert record["made"].keys() - versions().keys() == {"processor", "device", "threads", "date"}
+    assert record["made"]["threads"] == "1"
     store.write(study.configs[0], {**record, "made": {**record["made"], "torch": "1.13"}})
     with pytest.warns(UserWarning, match=r"mixes torch 1\.13 and "):
         frame = gst.sweep(study, n_jobs=1, store=store)
@@ -273,6 +299,23 @@ def test_cosine_and_warm_up_are_their_formulas():
     assert rates(recipe) == pytest.approx(expected)
     recipe = gst.Recipe(learning_rate=0.4, epochs=8, milestones=(4, 6), warmup_epochs=2)
     assert rates(recipe) == pytest.approx([0.4 / 3, 0.8 / 3, 0.4, 0.4, 0.04, 0.04, 0.004, 0.004])
+
+
+def test_usual_milestones_follow_the_epochs_and_old_hashes_stay():
+    assert gst.Recipe(epochs=10).milestones == (7, 9) and gst.Recipe(epochs=1).milestones == (1,)
+    ten = gst.RunConfig().replace(epochs=10)
+    assert ten.milestones == gst.RunConfig(recipe=gst.Recipe(), epochs=10).milestones == (7, 9)
+    assert ten.replace(epochs=60).hash == gst.RunConfig().hash == gst.RunConfig(milestones=(40, 52)).hash
+    assert gst.RunConfig(epochs=10, milestones=(40, 52)).milestones == (40, 52)
+    assert ten.replace(milestones=(2,)).replace(epochs=20).milestones == (2,)
+    assert gst.RunConfig.from_dict(ten.to_dict()) == ten
+    assert eval(repr(ten), {"RunConfig": gst.RunConfig}) == ten
+
+
+def test_momentum_has_no_meaning_for_adam_and_does_not_count():
+    assert gst.RunConfig(momentum=0.5).hash == gst.RunConfig().hash
+    sgd = gst.RunConfig(optimizer="sgd", momentum=0.5)
+    assert sgd.hash != sgd.replace(momentum=0.9).hash
 
 
 def test_milestones_have_no_meaning_for_cosine_and_do_not_count():

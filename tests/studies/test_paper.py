@@ -8,7 +8,6 @@ import torch
 import gst_tutorial as gst
 from gst_tutorial import references, studies
 from gst_tutorial.book.studies import costs
-from gst_tutorial.book.studies import paper as image_studies
 from gst_tutorial.studies import cost
 
 PAPER = [name for name in studies.names() if name.startswith("paper")]
@@ -18,7 +17,7 @@ def plan(config):
     return {layer: (fraction, schedule.epochs) for layer, fraction, schedule in config.plan}
 
 
-def test_figure_2_prunes_the_last_four_convolutions_of_vgg11_as_the_paper_does():
+def test_figure_2_prunes_the_last_four_convolutions_of_vgg11():
     grid = studies.get("paper-fig2-vgg11")
     assert {arm.label for arm in grid.arms} == {
         "none",
@@ -37,20 +36,13 @@ def test_figure_2_prunes_the_last_four_convolutions_of_vgg11_as_the_paper_does()
     assert (recipe.milestones, recipe.weight_decay, recipe.augment) == ((150, 300), 0, "none")
 
 
-def test_the_unstable_runs_keep_the_papers_number_of_filters():
-    config = studies.get("paper-fig2-vgg11")["L, period 40"]
-    schedule = config.schedule[3]
-    assert gst.kept_filters(512, 0.9, schedule.n_events) == [447, 381, 315, 250, 184, 118, 52]
-    assert gst.kept_filters(512, 0.3, config.schedule[0].n_events) == [474, 436, 398, 359]
-
-
 def test_figure_6_sums_the_hundred_largest_eigenvalues_of_512_examples():
     (measure,) = studies.get("paper-fig2-vgg11")["none"].measures
     data = gst.load("mnist1d")
     few = gst.Dataset.from_arrays(data.x_train[:512], data.y_train[:512], data.x_test[:512], data.y_test[:512])
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 6), torch.nn.Tanh(), torch.nn.Linear(6, 10))
-    found = references.find("measures", measure)(net, few)
+    found = references.function_of("measures", measure)(net, few)
     named = dict(net.double().named_parameters())
     shapes = [p.shape for p in named.values()]
 
@@ -86,7 +78,7 @@ def test_figure_d2_silences_all_filters_chosen_so_far_and_gives_them_back():
         assert plan(config) == plan(grid["L, period 40"])
 
 
-def test_the_small_sibling_removes_the_papers_shares_between_the_same_landmarks_of_training():
+def test_small_sibling_removes_the_papers_shares_at_its_landmarks():
     big = studies.get("paper-fig2-vgg11")["S, period 40"]
     small = studies.get("photographs")["the paper's protocol, unstable"]
     assert (small.layers, small.prune_fraction) == (big.layers, big.prune_fraction)
@@ -99,21 +91,13 @@ def test_the_small_sibling_removes_the_papers_shares_between_the_same_landmarks_
         assert 0.7 < last.epochs[-1] / config.epochs < 0.85
 
 
-def test_the_arms_on_photographs_differ_from_no_pruning_in_nothing_but_what_they_are_about():
+def test_arms_on_photographs_differ_in_their_factors_only():
     grid = studies.get("photographs")
     for arm in grid.arms:
         plain = arm.config.without_events().replace(weight_decay=0.0, sam_radius=0.0)
         assert plain == grid["none"]
     two, thirteen = (grid[f"random, 80%, {n} events"].event_epochs for n in (2, 13))
     assert (two[0], two[-1]) == (thirteen[0], thirteen[-1])
-
-
-@pytest.mark.parametrize("name", PAPER)
-def test_a_papers_study_runs_in_its_own_epochs(name):
-    for config in (arm.config for arm in studies.get(name).arms):
-        assert max(config.event_epochs, default=0) < config.epochs
-        assert config.n_train is None  # all 50,000 images
-        assert config.evaluate_every == 1  # the paper's best-in-run needs every epoch
 
 
 def test_every_study_has_a_measured_cost():
@@ -143,9 +127,3 @@ def test_evaluations_are_counted_as_a_run_makes_them(monkeypatch):
     )
     gst.run(config)
     assert len(calls) == cost._n_evaluations(config)
-
-
-def test_names_of_stages_and_blocks_are_those_of_the_networks():
-    assert image_studies._all_block_convs("resnet20") == tuple(
-        name for name in gst.prunable_layers(gst.networks.resnet20(width=0.25)) if name != "conv1"
-    )

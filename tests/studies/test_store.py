@@ -28,16 +28,6 @@ def test_store_reads_back_what_it_wrote(store):
     assert gst.RunConfig.from_dict(record["config"]) == CONFIG
 
 
-def test_missing_run_reads_as_none(store):
-    assert store.read(CONFIG) is None
-    assert not store.done(CONFIG)
-
-
-def test_file_is_named_after_the_config_hash(store):
-    store.write(CONFIG, RECORD)
-    assert [path.name for path in store.path.iterdir() if path.is_file()] == [f"{CONFIG.hash}.json"]
-
-
 @pytest.mark.parametrize(
     "damage",
     [

@@ -279,7 +279,7 @@ def test_a_network_of_any_shape_is_exact_or_refused_with_its_reason(shape):
     assert_exact(shaken(model), x)
 
 
-def test_a_head_that_reads_the_norm_written_out_sees_no_pruned_channel_of_a_group_norm():
+def test_group_norm_emits_zeros_on_pruned_channels():
     model = gst.make_prunable(plain(nn.GroupNorm(2, 8)), X)
     gst.prunable_layers(model)["0"].mask.mask[[1, 5]] = 0
     nn.init.ones_(model[1].bias)
@@ -310,7 +310,7 @@ def test_channels_last_stays():
     assert_exact(shaken(model), x)
 
 
-def test_data_parallel_has_names_with_its_prefix_and_its_module_has_plain_ones():
+def test_data_parallel_prefixes_names_and_its_module_does_not():
     wrapped = gst.make_prunable(nn.DataParallel(registered_late()), X)
     assert list(gst.prunable_layers(wrapped)) == ["module.conv2", "module.conv1"]
     gst.prune_filters(wrapped, "module.conv1", 0.5)
@@ -376,13 +376,6 @@ def test_a_refused_layer_that_is_asked_for_is_an_error_with_its_reason():
         ValueError, match=r"no convolution whose filters could be masked \(0: its channels are the network's"
     ):
         gst.make_prunable(nn.Sequential(conv(3, 8)), X)
-
-
-def test_the_table_names_layers_and_reasons(capsys):
-    gst.make_prunable(u_net(), X, verbose=True)
-    printed = capsys.readouterr().out
-    assert "down1: 8 filters, mask behind BatchNorm2d" in printed
-    assert "pixels: no mask, its channels are the network's output" in printed
 
 
 def test_a_mask_that_does_not_silence_is_an_error_that_names_the_layer(monkeypatch):

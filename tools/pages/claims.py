@@ -55,11 +55,11 @@ def ledger() -> str:
     return "\n\n".join(
         [
             "# What the paper claims, and what we found",
-            "*Each claim of the paper, every number in this book that speaks to it, and a verdict that follows from those numbers by rule.*",
+            "*Each claim of the paper, every number in this book that bears on it, and a verdict computed from those numbers by fixed rules.*",
             "| id | what the paper claims | what we found | verdict |\n|---|---|---|---|\n" + "\n".join(overview),
             _how_to_read(),
             "## All tests in one plot\n\n```{raw} html\n:file: figures/ledger.html\n```",
-            "## What becomes of the explanations\n\nThe claims above are the paper's. This book also asks *why* pruning helps, and the "
+            "## What became of the explanations\n\nThe claims above are the paper's. This book also asks *why* pruning helps, and the "
             "map on the first page, repeated here, shows which explanations survived.\n\n```{raw} html\n:file: figures/story.html\n```",
             *sections,
             _history(),
@@ -80,24 +80,23 @@ we trained one network of each kind from the same initial weights and took the d
 mean over {example.estimate.n_seeds} seeds and its 95% confidence interval (Student's t). "Points" are percentage points of test accuracy.
 Where a row is about a correlation, we computed Kendall's tau over the runs of each seed.
 
-There are three kinds of rows, and their first words tell you which kind it is. Most rows ask the question as the paper asks it. A row
-marked *control* keeps something fixed that varies in the paper's protocol, such as the epoch of the last pruning event. Rows marked *not
+There are three kinds of rows, and the first words of a row tell you its kind. Most rows test the claim the way the paper does. A row
+marked *control* holds something fixed that varies in the paper's protocol, such as the epoch of the last pruning event. Rows marked *not
 counted* give context: baselines outside the claim, and studies with fewer than {ENOUGH_SEEDS} seeds.
 
 Each row ends with an outcome. It compares the result with what the claim predicts, and it needs two p-values. The first asks whether
 there is an effect at all, the second whether the effect is smaller than a bound: {bound} (about the span of
-the paper's figure 3), or {BOUNDS["correlation"]} in a correlation. Both are corrected for the number of tests within the claim (Holm), and
-the printed intervals are not.
+the paper's figure 3), or {BOUNDS["correlation"]} in a correlation. Both are corrected for the number of tests within the claim (Holm); the printed intervals are not.
 
 - **{AGREES}**, **{OPPOSITE}**: there is an effect, in the predicted direction or against it.
 - **{NEGLIGIBLE}**: there is an effect, but too small to matter.
-- **{NO_EFFECT}**: we can exclude an effect as large as the bound.
-- **open**: neither. An open test is no evidence for the claim and none against it.
+- **{NO_EFFECT}**: there may be no effect at all, and we can exclude one as large as the bound.
+- **open**: neither. An open test is evidence neither for the claim nor against it.
 
 Where a claim predicts *no gain of a point*, a row agrees if we can exclude such a gain, and shows the opposite only if the gain is
 significantly larger than a point. In brackets we add what the outcome would be with half the bound ({100 * BOUNDS["points"] / 2:g} points), if it differs.
 
-The verdict is the first line of this list that fits:
+The verdict is the first of these that applies:
 
 {rules}
 
@@ -148,12 +147,11 @@ def _history() -> str:
     return f"""\
 ## What the intervals do not show
 
-An interval assumes that its numbers were collected once, independently, by people who had not seen them. Where that is not so, you
-should know.
+An interval assumes that its numbers were collected once, independently, by people who had not seen them. Where that isn't the case, you should know.
 
 - **How often we looked.** {len(names)} studies are recorded. On {looks} occasions, a study was recorded again with more seeds after its
   results had been seen, and this page asks {rows} questions of them all. We correct for the number of tests within each claim (and, in one of
-  the six other analyses, over all claims). Nothing corrects for the chapters, the figures and the studies that are in no row.
+  the six other analyses, over all claims). Nothing corrects for the chapters, the figures, or the studies that appear in no row.
 - **Seeds added after the results were seen** (number of seeds at each recording): {grown}. It can matter: on photographs, 80% pruned at random gained
   {100 * early.value:+.2f} percentage points over the first {early.n_seeds} seeds and {100 * late.value:+.2f} over the {late.n_seeds} that were added later.
 - **Predictions after a pilot.** The predictions of each explanation were written down before the study ran, but not always before
@@ -165,7 +163,7 @@ should know.
   baseline are not independent.
 - **Tuning.** {_listed(history.tuning_studies())} chose hyper-parameters on seeds that are not reported, but by accuracy on test examples, not on
   a validation set. If a study also appears under "One split", it even chose on the very examples that we report.
-- **Superseded studies.** A recorded study is never deleted. When a later one asks its question better, it stays here:
+- **Superseded studies.** A recorded study is never deleted. When a later study asks the same question better, the earlier one stays on record:
 {superseded}"""
 
 

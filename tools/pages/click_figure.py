@@ -43,7 +43,7 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
         100 * accuracy:.1f}%</b><span> correct</span><span class="gst-kept">with {kept} of 64 filters</span></p>{
         _classes(classes)
     }</div>
-<p class="gst-keys">{_key("--gst-hit", "your network")}{_key("--gst-twin", "its twin, never cut", dashed=True)}</p>
+<p class="gst-keys">{_key("--gst-hit", "your network")}{_key("--gst-twin", "its twin, never pruned", dashed=True)}</p>
 {chart(lines, _moments(film) if film else [], _chart_words(film, first))}
 </div>
 <div class="gst-board">
@@ -64,7 +64,7 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
 <output class="gst-text" aria-live="polite">{_sentence(film)}</output>
 {
         LISTEN if channels else ""
-    }<p class="gst-note">A small network, 13 of its 60 epochs into training, tested on 1,000 signals it has never seen. The bars in a tile show how strongly that filter responds to each of the ten classes. {
+    }<p class="gst-note">A small network after 13 of its 60 epochs of training, tested on 1,000 signals it has never seen. The bars in a tile show how strongly that filter responds to each of the ten classes. {
         "" if film is None else _record(film)
     }<a href="live.html">More experiments</a></p>
 </figure>"""
@@ -72,7 +72,7 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
 
 def _title(film: dict | None) -> str:
     if film is None:
-        return "Click filters to cut them. Then let the network keep training."
+        return "Click filters to prune them, then let the network keep training."
     return f"A network loses {len(film['cut'])} of its 64 filters in the middle of training. What happens next?"
 
 
@@ -97,7 +97,7 @@ def _moments(film: dict) -> list[tuple[int, float, str]]:
 
 def _sentence(film: dict | None) -> str:
     if film is None:
-        return "Click a filter, drag across several, or cut some at random."
+        return "Click a filter, drag across several, or prune some at random."
     return (
         f"1: with {len(film['cut'])} filters cut, accuracy falls from {_percent(film['accuracy'])} to {_percent(film['after'])}. "
         f"2: after epoch {film['overtook'] + 1} it has overtaken its twin, which keeps all 64. "
@@ -195,8 +195,8 @@ SWITCHES = _choice("Weight decay", "decay", {"off": "off", "on": "on"}, "off") +
     "The head reads", "head", {"positions": "positions", "averages": "averages"}, "positions"
 )
 
-LISTEN = """<div class="gst-listen"><section><p class="gst-head">One signal goes in</p><div class="gst-chart" role="img" aria-label="A test signal"></div><p class="gst-note"></p><div class="gst-controls"><button type="button" disabled>Another signal</button></div></section>
-<section><p class="gst-head">and this filter answers</p><div class="gst-chart" role="img" aria-label="One filter's channel"><p class="gst-note">Point at a filter.</p></div><p class="gst-note"></p></section></div>
+LISTEN = """<div class="gst-listen"><section><p class="gst-head">One signal goes in</p><div class="gst-chart" role="img" aria-label="A test signal"></div><p class="gst-note"></p><div class="gst-controls"><button type="button" disabled>Try another signal</button></div></section>
+<section><p class="gst-head">and this filter responds</p><div class="gst-chart" role="img" aria-label="One filter's channel"><p class="gst-note">Point at a filter.</p></div><p class="gst-note"></p></section></div>
 """
 
 

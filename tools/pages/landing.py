@@ -60,11 +60,11 @@ def landing() -> str:
         labels=list(STOPS),
         texts={target: [sentence(state) for state in row] for target, row in states.items()},
         name="fig-landing",
-        title="How hard does the pruning hit, and what comes of it?",
-        control_label="share of the last layer's filters removed",
-        second="which filters go",
+        title="How much does pruning hurt, and where does the network end up?",
+        control_label="fraction of the last layer's filters removed",
+        second="which filters are removed",
         start=3,
-        caption="Recorded runs on MNIST-1D. Above: one network through training; each vertical drop is a pruning event.",
+        caption="Recorded runs on MNIST-1D. Above: one network during training; each vertical drop is a pruning event.",
     )
 
 

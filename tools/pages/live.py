@@ -1,4 +1,4 @@
-"""What the experiment in the page reads: signals, networks in the middle of their training, recorded runs.
+"""What the experiment in the page reads: signals, networks in the middle of their training, recorded runs, words.
 
 python -m tools.pages.live            # write _web/live/made/
 python -m tools.pages.live --check    # exit 1 if signals or recorded runs there are not what the package gives
@@ -18,6 +18,7 @@ import torch
 from scipy import stats
 
 import gst_tutorial as gst
+from gst_tutorial.interventions import INTERVENTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "_web" / "live" / "made"
@@ -298,13 +299,25 @@ def first_numbers(model: torch.nn.Module) -> dict:
     return {"profiles": profiles(model), "accuracy": accuracy, "classes": [round(c, 3) for c in classes]}
 
 
+def words() -> bytes:
+    """A module with the words of the interventions that the page offers: those of the package's table."""
+    offered = {
+        name: {"words": next(iter(entry.words)), "sentence": entry.sentence, "removes": entry.permanent}
+        for name, entry in INTERVENTIONS.items()
+        if entry.sentence
+    }
+    head = "// Written by tools/pages/live.py from the table in gst_tutorial/interventions.py.\n"
+    return f"{head}export const WORDS = {json.dumps(offered, indent=2)};\n".encode()
+
+
 def _json(value) -> bytes:
     return (json.dumps(value, separators=(",", ":")) + "\n").encode()
 
 
 def data_files() -> dict[str, bytes]:
     """Everything that is the same on every machine, by file name."""
-    return signal_files(gst.load()) | {"clouds.json": _json(clouds()), "recorded.json": _json(recorded())}
+    tables = {"clouds.json": _json(clouds()), "recorded.json": _json(recorded()), "words.js": words()}
+    return signal_files(gst.load()) | tables
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ PHOTOGRAPHS = Explanation(
     ),
 )  # fmt: skip
 TREE: dict[str, list[Explanation]] = {
-    "Because something is gone": [
+    "Because something was removed": [
         Explanation(
             "Size: a smaller network overfits less",
             "Removing filters before training helps as much as during it, and a jolt that removes nothing doesn't help.",
@@ -207,11 +207,11 @@ TREE: dict[str, list[Explanation]] = {
             "Gain against the fraction removed, before training and in two events. Both curves rise, then fall.",
         ),
     ],
-    "Because something happened": [
+    "Because something was disturbed": [
         Explanation(
             "The drop: the more an event hurts, the better",
             "At equal dose, with the same first and last event, two large events beat nineteen small ones, and a drop "
-            "helps by itself.",
+            "helps even on its own.",
             ("03_the_tradeoff", "06_what_a_jolt_is_made_of", "08_real_images"),
             (
                 *(
@@ -243,8 +243,9 @@ TREE: dict[str, list[Explanation]] = {
             ),
         ),
         Explanation(
-            "Flatness: jolts drive the network into flat places",
-            "At equal loss, less stable pruning ends flatter. Flattening on purpose (SAM) helps, and leaves jolts less to gain.",
+            "Flatness: disturbances push the network into flatter places",
+            "At equal loss, less stable pruning ends flatter. Flattening the network on purpose (with SAM) helps, and "
+            "leaves less for jolts to gain.",
             ("05_flatness",),
             (
                 *(test for test in claims.CLAIMS["C6"].tests if test.role == CONTROL),
@@ -254,9 +255,9 @@ TREE: dict[str, list[Explanation]] = {
             ),
         ),
     ],
-    "Because of what a jolt changes": [
+    "Because of what the disturbance changes": [
         Explanation(
-            "Step length: short filters turn faster",
+            "Step length: shorter filters change direction faster",
             "Shortening filters helps even if no prediction changes, lengthening them hurts, and a new direction at the old "
             "length does nothing.",
             ("06_what_a_jolt_is_made_of", "08_real_images"),
@@ -280,10 +281,10 @@ TREE: dict[str, list[Explanation]] = {
             ),
         ),
     ],
-    "Because something was missing": [
+    "Because training lacked something": [
         Explanation(
             "The learning rate was too small",
-            "With a larger learning rate, no jolt helps any more.",
+            "With a larger learning rate, jolts no longer help.",
             ("06_what_a_jolt_is_made_of",),
             tuple(
                 _what(what, f"{what} at a learning rate of 0.01, against no jolt", "none", NO_GAIN, 1e-2)
@@ -303,7 +304,8 @@ TREE: dict[str, list[Explanation]] = {
         ),
         Explanation(
             "The head: it could memorize positions",
-            "A head that averages over positions is better by itself, and with it no treatment gains a percentage point.",
+            "A head that averages over positions is already better on its own, and with it, no treatment gains a "
+            "percentage point.",
             ("07_standard_pipelines",),
             (
                 gain("signals, no treatment: a head that averages against one that reads positions", "head-by-data",
@@ -318,7 +320,7 @@ TREE: dict[str, list[Explanation]] = {
             ),
         ),
     ],
-    "And elsewhere?": [PHOTOGRAPHS],
+    "And on other data?": [PHOTOGRAPHS],
 }  # fmt: skip
 
 

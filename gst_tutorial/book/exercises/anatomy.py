@@ -35,7 +35,7 @@ def _unseen_shrink(answer) -> str:
     output = lambda w, m, v: F.batch_norm(F.conv1d(x, w), m, v, eps=0.0)  # noqa: E731
     if not torch.allclose(output(*after), output(weight, mean, var), rtol=1e-3, atol=1e-4):
         raise NotYet("The output behind batch norm changed: look at the running variance again.")
-    return "Weights, mean and variance move together, and no prediction does."
+    return "The weights, the mean and the variance change together, so no prediction changes."
 
 
 def _own_study(answer) -> str:
@@ -64,7 +64,8 @@ CHECKS: dict[str, Check] = {
     "6.2": _unseen_shrink,
     "6.3": Letter(
         "b",
-        "A new direction of the old length keeps the step length and forgets everything; it gains, so forgetting acts.",
+        "The new direction erases what the filter had learned, but its length, and so the length of its steps, stays the "
+        "same. It still helps, so forgetting must play a part.",
         {
             "a": "Zeroing drops accuracy, forgets, and makes the filters short: three suspects act at once.",
             "c": "An unseen shrink forgets nothing; what it gains is evidence for step length.",

@@ -76,7 +76,7 @@ class Interval:
             if answer.low <= -self.low and answer.high >= -self.high:
                 raise NotYet("The sign is the other way round: which of the two arms is subtracted?")
             raise NotYet("The interval misses what other seeds gave: compare the two configs, field by field.")
-        return f"{statistics.conclusion(answer).capitalize()}, and in agreement with {self.measured}. {self.right}"
+        return f"{statistics.conclusion(answer).capitalize()}, and it agrees with {self.measured}. {self.right}"
 
 
 def verdict_fits(said, found: statistics.Estimate) -> None:

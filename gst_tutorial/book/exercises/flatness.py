@@ -54,7 +54,7 @@ CHECKS: dict[str, Check] = {
         low=-0.207,
         high=-0.174,
         sd=0.03,
-        right="Ten to that power is the factor: about two thirds as sharp, with both traps off.",
+        right="Ten to that power is the factor: about two thirds as sharp, with both traps avoided.",
         units="Take log10 of the trace before the difference, run by run.",
         measured="fifteen other seeds",
     ),

@@ -41,7 +41,7 @@ def _papers_protocol(answer) -> str:
         raise NotYet(
             "Everything else should be as in the study's config: change only score, device, precision and seed."
         )
-    return "gst.run(answer) starts it where there is a GPU; elsewhere it says that there is none."
+    return "gst.run(answer) starts it on a machine with a GPU; without one, it tells you so."
 
 
 @functools.lru_cache(maxsize=1)
@@ -82,7 +82,8 @@ CHECKS: dict[str, Check] = {
     "8.2": Number(
         68,
         0,
-        "68 events of about seven filters each, against 7 events of about 66: the same total, a tenth of the jolt.",
+        "68 events of about seven filters each, compared with 7 events of about 66: the same total, in steps a tenth of "
+        "the size.",
         {
             67: "Both ends count: range(6, 276, 4) begins with 6 itself.",
             69: "275 is a bound, not an event: the last one is 6 + 67 * 4 = 274.",
@@ -92,7 +93,7 @@ CHECKS: dict[str, Check] = {
     ),
     "8.3": Letter(
         "b",
-        "The mask takes the shortcut with it: otherwise a pruned channel would still carry what the block was given.",
+        "The mask takes the shortcut with it: otherwise a pruned channel would still carry the block's input.",
         {
             "a": "In this package, as in the paper, the shortcut is not added on channels pruned in a block's last layer.",
             "c": "The mask multiplies the batch norm's output: its shift is gone, too.",

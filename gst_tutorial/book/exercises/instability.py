@@ -41,7 +41,7 @@ def _specialists(answer) -> str:
     says = {
         1: "Filters with a large E[BN] are the more selective: our reading fails.",
         -1: "Filters with a small E[BN] are more selective. That fits our reading; it does not prove it.",
-        0: "These are too few networks to decide it.",
+        0: "That is too few networks to decide.",
     }[found.sign]
     return f"{interval(found, points=False).capitalize()}. {says}"
 

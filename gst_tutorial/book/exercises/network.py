@@ -51,7 +51,7 @@ def _folded_score(answer) -> str:
             raise NotYet(sentence)
     if not torch.allclose(scores.float(), folded(layer), rtol=1e-3):
         raise NotYet("The scores are not ||w|| |gamma| / sqrt(running_var + eps).")
-    return "The size of the one kernel that convolution and batch norm are together."
+    return "It is the size of the single kernel that convolution and batch norm form together."
 
 
 def _geometric_schedule(answer) -> str:
@@ -86,7 +86,7 @@ def _does_the_score_matter(answer) -> str:
     found = own_numbers(answer, folded_minus_plain, 0.01, wrong_way)
     return (
         f"{interval(found, points=False).capitalize()}. Batch norm makes all filters about equally loud, so a small folded "
-        "kernel is one whose pattern is strong in its input: no sign that it can be spared."
+        f"kernel is one whose pattern is strong in its input. That doesn't mean it can be spared."
     )
 
 
@@ -94,7 +94,7 @@ CHECKS: dict[str, Check] = {
     "10.1": Number(
         110_592,
         0,
-        "36,864 weights of the filters themselves and 73,728 that read them: the readers are the larger part.",
+        "36,864 weights in the filters themselves and 73,728 in the layer that reads them: the larger part is in the reader.",
         {
             36_864: "Those are the weights of the 64 filters; the next convolution reads 64 channels fewer, too.",
             73_728: "Those are the weights that read the 64 channels; the filters themselves go, too.",
@@ -106,7 +106,7 @@ CHECKS: dict[str, Check] = {
     "10.3": _geometric_schedule,
     "10.4": Letter(
         "b",
-        "The sum has one channel for both: if the other layer still writes it, it cannot be cut.",
+        "Both layers write to the same channel of the sum, so it can't be cut while the other one still uses it.",
         {
             "a": "The largest of several zeros is zero, so a pruned channel stays zero through max-pooling.",
             "c": "Dropout multiplies by 0 or by a constant: zeros stay zeros.",

@@ -33,7 +33,7 @@ def _jolt_and_restore(answer) -> str:
 CHECKS: dict[str, Check] = {
     "4.1": Letter(
         "a",
-        "Only the length changes, and training divides it out; evaluation, with its old running deviation, does not.",
+        "Only the length changes, and training divides it out; evaluation, with its old running standard deviation, does not.",
         {
             "b": "A zeroed filter has no direction left: in training mode, too, its output becomes a constant.",
             "c": "Noise turns the filter's weights; batch norm divides out their length, not their direction.",
@@ -42,7 +42,8 @@ CHECKS: dict[str, Check] = {
     "4.2": Number(
         -0.1,
         1,
-        "It says -0.1 about every signal; the relu behind it makes that 0. With a larger shift it would go on talking.",
+        "It outputs -0.1 for every signal, and the relu after it turns that into 0. With a larger shift it would keep "
+        "sending a constant.",
         {
             0.1: "That is the shift, which is left in training mode. In evaluation mode the running mean is still subtracted.",
             0.0: "Only a mask silences a filter; batch norm still adds its shift and subtracts the running mean.",

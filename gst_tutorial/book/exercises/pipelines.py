@@ -21,7 +21,7 @@ def _careful_engineer(answer) -> str:
         raise NotYet(f"layers={answer.layers}, prune_fraction={answer.prune_fraction}: 80% of conv4 is to go.")
     if answer.plan[0][2].epochs != (5, 23):
         raise NotYet(f"The events fall on epochs {answer.plan[0][2].epochs}; two are wanted, at 5 and 23.")
-    return "Run it with a few seeds, with and without pruning, before you believe either."
+    return "Run it on a few seeds, with and without pruning, before you believe the result."
 
 
 def _own_study(answer) -> str:
@@ -39,7 +39,7 @@ CHECKS: dict[str, Check] = {
     "7.2": Number(
         0.999**600,
         2,
-        "After 600 steps about half is left: a filter that the data do not hold up fades.",
+        "After 600 steps about half is left: a weight that the data don't support slowly fades.",
         {
             0.4: "Each step takes 0.1% of what is left at that moment, not of the first value: the factors multiply.",
             0.001: "That is what one step takes away, the learning rate times the decay. What is left after 600 steps?",
@@ -60,7 +60,7 @@ CHECKS: dict[str, Check] = {
     ),
     "7.4": Letter(
         "c",
-        "Both methods then had the same chance, and neither was judged on the seeds it was chosen on.",
+        "Both methods then had the same chance, and neither was judged on the seeds on which it was tuned.",
         {
             "a": "The pruned method was tuned for this pipeline and the unpruned one was not: the better tuned method wins.",
             "b": "The best of many tries on the reported seeds is the luckiest one, too: it will look worse on new seeds.",

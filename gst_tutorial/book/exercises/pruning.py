@@ -41,7 +41,7 @@ def _own_targets(answer) -> str:
     says = {
         1: "The largest were missed more.",
         -1: "The smallest were missed more.",
-        0: "These are too few networks to decide it.",
+        0: "That is too few networks to decide.",
     }[found.sign]
     return f"{interval(found).capitalize()}. {says}"
 
@@ -71,7 +71,8 @@ CHECKS: dict[str, Check] = {
     "1.3": _scale_score,
     "1.4": Letter(
         "c",
-        "The claim is about networks, so networks must be repeated; pairing removes what both targets share.",
+        "The claim is about networks in general, so the experiment has to be repeated over networks. Pairing removes the "
+        "variation that both targets share.",
         {
             "a": "More test examples say more about this one network, and nothing about the next.",
             "b": "Many shares of one network are still one network; another seed may turn the order round.",

@@ -59,7 +59,7 @@ def _control(answer) -> str:
         raise NotYet(f"Its events are {epochs}; there should be nine, from 5 on.")
     if epochs[-1] != 21:
         raise NotYet(f"The last event is {epochs[-1]}; nine evenly spaced events can end at 21.")
-    return "Nine events, two epochs apart. Whether they gain less than three is for a sweep to say."
+    return "Nine events, two epochs apart. Whether they gain less than three events do is a question for a sweep."
 
 
 def _own_study(answer) -> str:
@@ -68,14 +68,14 @@ def _own_study(answer) -> str:
     events = {"n_events": 2, "start": 3}
     same_in_arms(frame, {arm: pruned | events | {"end": end} for arm, end in (("early", 11), ("late", 19))})
     milestones_in_all_runs(frame, (20, 26))
-    return f"{interval(found)}. Dose and number of events were the same; only the time left was not."
+    return f"{interval(found)}. The dose and the number of events were the same; only the date of the second event differed."
 
 
 CHECKS: dict[str, Check] = {
     "3.1": Number(
         10,
         0,
-        "Epochs 30 to 39, at full learning rate; with period 2 there is none.",
+        "Epochs 30 to 39, at the full learning rate. With a period of 2, none are left.",
         {
             11: "The last event comes after the training of epoch 29; which epochs are trained between that and epoch 40?",
             4: "The last event is at epoch 29: 5, 17, 29. The next would be 41.",

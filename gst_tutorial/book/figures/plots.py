@@ -14,7 +14,7 @@ import pandas as pd
 
 from gst_tutorial import _arguments as check
 from gst_tutorial import statistics
-from gst_tutorial.book.figures.style import FILTERS, LOOKS, STYLE, look, look_name, shade
+from gst_tutorial.book.figures.style import FILTERS, LOOKS, PALETTE, STYLE, look, look_name, shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,24 +76,24 @@ def accuracy_against_instability(
 
     Args:
         frame: a row per run with `instability`, `final_accuracy`, the column `by`, and the factors `method` and `target`,
-            which decide an arm's colour and marker.
+            which decide an arm's colour and marker. Arms of your own methods, and arms that differ in more than numbers, get
+            a colour and marker of their own.
         ax: axes to draw on; None makes new ones.
         by: the column that says which arm a run belongs to.
         names: whether to write each arm's name next to its mean.
 
     Raises:
-        ValueError: `LOOKS` has no entry for the factors of an arm.
+        ValueError: a column is missing.
     """
     check.frame("frame", frame, by=by)
     for column in ("instability", "final_accuracy"):
         check.frame("frame", frame, frame=column)
     check.flag("names", names)
     ax = _axes(ax)
-    used = set()
+    looks = _looks_of_arms(frame, by)
     found = statistics.means(frame, by, "final_accuracy")
     for arm, runs in frame.groupby(by, sort=False):
-        used.add(look_name(runs.iloc[0]))
-        style = look(runs.iloc[0])
+        style = looks[arm][1]
         color, marker = style["color"], style["marker"]
         ax.scatter(
             runs.instability, 100 * runs.final_accuracy, s=9, alpha=0.35, color=color, marker=marker, linewidths=0
@@ -105,7 +105,7 @@ def accuracy_against_instability(
             )
             if names:
                 ax.annotate(arm, (x, 100 * e.value), textcoords="offset points", xytext=(5, 4), fontsize=8)
-    _legend(ax, used)
+    _legend(ax, dict(looks.values()))
     ax.set(
         xlabel="instability: fraction of test accuracy lost at an event (mean over events)",
         ylabel="final test accuracy (%)",
@@ -113,12 +113,47 @@ def accuracy_against_instability(
     return ax.figure
 
 
-def _legend(ax: Axes, names: set[str]) -> None:
-    """Draw a legend with a marker for each of these keys of `LOOKS`."""
+# Fields of a config that are no numbers: arms that differ in one of them get different looks.
+_OF_NETWORK = ("data", "model", "optimizer", "loss", "augment", "annealing")
+_OF_EVENTS = ("target", "score", "layers", "draws", "restore", "mask")
+
+
+def _looks_of_arms(frame: pd.DataFrame, by: str) -> dict[Hashable, tuple[str, dict]]:
+    """For each arm the legend's entry and the look: its concept's, or a new one if that is taken or unknown."""
+    varying = [c for c in (*_OF_NETWORK, *_OF_EVENTS) if c in frame and frame[c].nunique(dropna=False) > 1]
+    taken: dict[tuple, tuple[str, dict]] = {}
+    spare = [(color, marker) for marker in "o^sDvP*X<>" for color in list(PALETTE.values())[1:]]
+    arms = {}
+    for arm, runs in frame.groupby(by, sort=False):
+        row = runs.iloc[0]
+        try:
+            name = look_name(row)
+        except ValueError:
+            name = str(row.get("method"))
+        kinds = [c for c in varying if row.get("method") != "none" or c in _OF_NETWORK]
+        key = (name, *(row[c] for c in kinds))
+        if key not in taken:
+            entry, style = name, LOOKS.get(name)
+            if style is None or style in [s for _, s in taken.values()]:
+                entry, colors = str(arm), {s["color"] for _, s in taken.values()}
+                pairs = {(s["color"], s["marker"]) for _, s in taken.values()}
+                free = [pair for pair in spare if pair not in pairs]
+                color, marker = next((pair for pair in free if pair[0] not in colors), free[0])
+                style = {"color": color, "marker": marker, "linestyle": "-"}
+            taken[key] = entry, style
+        arms[arm] = taken[key]
+    return arms
+
+
+def _legend(ax: Axes, looks: Mapping[str, dict]) -> None:
+    """Draw a legend with a marker for each look, by name; those of `LOOKS` come first, in its order."""
     from matplotlib.lines import Line2D
 
-    present = [(name, LOOKS[name]) for name in LOOKS if name in names]
-    handles = [Line2D([], [], color=s["color"], marker=s["marker"], linestyle="", label=name) for name, s in present]
+    present = sorted(looks, key=lambda name: list(LOOKS).index(name) if name in LOOKS else len(LOOKS))
+    handles = [
+        Line2D([], [], color=looks[name]["color"], marker=looks[name]["marker"], linestyle="", label=name)
+        for name in present
+    ]
     if handles:
         ax.legend(handles=handles, fontsize=8)
 

@@ -128,7 +128,7 @@ OTHER_ANALYSES = {
     "seeds 10 to 19 only": Analysis(seeds=range(10, 20)),
     "Wilcoxon's signed-rank test": Analysis(rank_test=True),
 }
-ONE_FAMILY = "one correction over all claims"
+ONE_FAMILY = "a single correction over all claims"
 
 
 # ---- the tests of each claim ----
@@ -178,8 +178,7 @@ CLAIMS: dict[str, Claim] = {
         "“A wide variety of pruning approaches increase test accuracy despite sometimes massive reductions in parameter counts.”",
         "03_the_tradeoff",
         {REPRODUCED: "Yes, pruning can: it raised accuracy in the settings we counted. But on photographs we found such a setting only by "
-            "searching for it. Our first attempts gained nothing or lost, the paper's own four layers lose there, and with a head "
-            "that averages over positions nothing is gained on signals either."},
+            "searching for it. Our first attempts gained nothing or lost, the paper's own four layers lose there, and with a head that averages over positions pruning gains less than a percentage point on signals, too."},
         (
             *(gain(f"60% of the last layer, {TARGET_WORDS[t]}, against no pruning", "dose-splits", {"target": t, "dose": 0.6}, NONE, ABOVE)
               for t in TARGETS),
@@ -201,7 +200,7 @@ CLAIMS: dict[str, Claim] = {
         "following pruning).”",
         "03_the_tradeoff",
         {CONTRADICTED: "In the paper's protocol, yes. But there unstable pruning also finishes earlier. When both schedules start and finish "
-            "together, a larger drop brings no larger gain at 20 to 60% pruned; at 80 and 90% the question is open."},
+            "together, a larger drop adds less than a percentage point at 20 to 60% pruned; at 80 and 90% the question is open."},
         (
             *(tau(f"instability and accuracy, {TARGET_WORDS[t]}", "tradeoff-splits", f"method == 'prune' and target == '{t}'", ABOVE)
               for t in TARGETS),
@@ -224,14 +223,13 @@ CLAIMS: dict[str, Claim] = {
 **Proved, not tested.** Chapter 6 also compares a shrink of filters that lowers accuracy at the event with the same shrink after
 which batch norm's running statistics are repaired, so that no prediction changes. Both have the same weights and differ only in running
 statistics, which training never reads, so every later gradient is the same; and those statistics are moving averages that forget the
-difference within a few epochs, so both end as the same network. Its difference of zero is an identity, no evidence, and does
-not count here. A drop that is undone after one batch is the real test.""",
+difference within a few epochs, so both end as the same network. So their difference of zero is an identity rather than evidence, and it does not count here. A drop that is undone after one batch is the real test.""",
     ),
     "dose": Claim(
         "The benefit increases with how much is pruned, up to a point. (Our question, not the paper's: in many of its experiments instability and "
         "the fraction pruned vary together.)",
         "03_the_tradeoff",
-        {REPRODUCED: "The more we prune, the better, up to about 80%. At 95%, accuracy is about ten percentage points lower again."},
+        {REPRODUCED: "The more we prune, the better, up to about 80%. At 95%, accuracy falls again, by about ten percentage points."},
         (
             *(gain(f"60% against 20%, {TARGET_WORDS[t]}", "dose-splits", {"target": t, "dose": 0.6}, {"target": t, "dose": 0.2}, ABOVE)
               for t in TARGETS),
@@ -290,7 +288,7 @@ not count here. A drop that is undone after one batch is the real test.""",
     "C6": Claim(
         "“Less pruning stability leads to more model flatness.”",
         "05_flatness",
-        {MIXED: "It depends on where one measures: less stable pruning ends flatter on training examples and sharper on test examples. "
+        {MIXED: "It depends on which examples we measure: less stable pruning ends flatter on training examples and sharper on test examples. "
             "At matched loss it ends flatter on both. When the scale of the weights is removed as well and all schedules start and "
             "finish together, the question is open."},
         (
@@ -307,7 +305,7 @@ not count here. A drop that is undone after one batch is the real test.""",
     "C7": Claim(
         "Pruning at initialization, and very stable pruning, do not give the benefit: the number of parameters is not the cause.",
         "03_the_tradeoff",
-        {CONTRADICTED: "Not here: networks pruned at initialization gain, and so do networks pruned in many small events that end early. "
+        {CONTRADICTED: "Not here: networks pruned at initialization gain at 60 and 80%, and so do networks pruned in many small events that end early. "
             "Whether events beat initialization depends on the learning rate: there is no clear difference at 0.002 and almost two "
             "percentage points at 0.01."},
         (
@@ -356,8 +354,8 @@ RULES = {
     REVERSED: "in the paper's protocol no test agrees and some show the opposite",
     NOT_REPRODUCED: "in the paper's protocol no test agrees, and none shows the opposite",
     CONTRADICTED: "tests in the paper's protocol agree, but a control shows the opposite, or that the effect is smaller than the bound",
-    IN_PART: "some tests in the paper's protocol agree and the others decide nothing",
-    PROTOCOL_ONLY: "all tests in the paper's protocol agree; a control decides nothing",
+    IN_PART: "some tests in the paper's protocol agree and the others are inconclusive",
+    PROTOCOL_ONLY: "all tests in the paper's protocol agree; a control is inconclusive",
     REPRODUCED: "all tests agree, controls too",
 }
 

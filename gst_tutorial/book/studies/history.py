@@ -40,7 +40,7 @@ RECORDINGS = {
 #: Studies whose written predictions followed pilot runs on other seeds, and what those pilots had already shown.
 PILOTS = {
     "anatomy": "six to eight seeds had shown what most of these interventions gain, shortening without a drop included",
-    "dose-way-end": "pilot runs had compared initialization with events, few events with many, and early ends with late ones",
+    "dose-way-end": "pilot runs had compared initialization with events, few events with many, and early with late last events",
     "photographs": "the setting was found by trial on seed 300, and five other seeds had shown what most arms gain there",
 }
 

@@ -203,7 +203,7 @@ def why_not(config: RunConfig) -> str:
     if len(config.event_epochs) < 2:
         gap = config.epochs
     gap = min(gap, config.epochs - 1 - config.event_epochs[-1])
-    batches = gap * config.steps_per_epoch(config.n_train or data.source(config.data).n_train)
+    batches = gap * config.steps_per_epoch(config.n_train or data.entry(config.data).n_train)
     if config.restore != "no" and config.n_batches > batches:
         return (
             f"A hit of {config.n_batches} batches lasts beyond the next event, {batches} batches later, so nothing could "

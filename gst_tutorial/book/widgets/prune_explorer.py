@@ -66,6 +66,7 @@ def explore(
     before = mask.mask.clone()
     batch = examples_for(score, data.x_train[:N_SCORED], data.y_train[:N_SCORED])
     scores = pruning.filter_scores(model, layer, score, batch)
+    keep = pruning.kept_in_the_end(mask.n_filters, prune_fraction)  # all of them, perhaps: no reason to warn
     generator = torch.Generator().manual_seed(0)
     flags: list[torch.Tensor] = []  # which examples are right: before, after
 
@@ -76,9 +77,7 @@ def explore(
     try:
         with measure_instability(right) as event:
             # The scores are known already, so they are not computed again.
-            pruning.prune_filters(
-                model, layer, prune_fraction, score=lambda *_: scores, target=target, generator=generator
-            )
+            pruning.prune_filters(model, layer, keep=keep, score=lambda *_: scores, target=target, generator=generator)
             pruned = ~mask.kept
     finally:
         mask.mask.copy_(before)

@@ -93,7 +93,7 @@ def build() -> str:
         without=f"With scripts you could set the length. At 0.25 the first step turns the arrow by {turn(0.25):.1f} degrees, "
         f"at 1.00 by {turn(1):.1f}: an arrow a quarter as long is turned about sixteen times as far.",
         caption="A model with two weights, computed in the page. Batch norm ignores the length of a filter, so the gradient is "
-        "at right angles to it and grows as 1/length. A step at right angles makes the arrow longer, always. The batches pull to "
+        "at right angles to it and grows as 1/length. A step at right angles always makes the arrow longer. The batches pull to "
         f"the two sides in turns; plain gradient descent, learning rate {RATE}.",
         data={"rate": RATE, "decay": DECAY, "pull": PULL, "steps": STEPS, "longest": LONGEST, "reach": REACH},
     )

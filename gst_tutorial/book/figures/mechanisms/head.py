@@ -40,7 +40,7 @@ def build() -> str:
     middle = (0.5, 1 / 1.2)
     ground = path([(0, 0), (1, 0)], "zero")
     left = (
-        '<div class="gst-panel"><p class="gst-head">What the filter says at each of 20 positions (bars), and the weights of '
+        '<div class="gst-panel"><p class="gst-head">The filter\'s output at each of 20 positions (bars), and the weights of '
         '<span class="gst-key gst-of-hit">the head that reads positions</span> (dashed)</p>'
         + plot(ground, bars(channel(), "bar", "bar"), path(zip(across, 0.9 * channel(), strict=True), "dashed"))
         + '<div class="gst-ends"><span>position 0</span><span>position 19</span></div></div>'
@@ -66,7 +66,7 @@ def build() -> str:
         "class scores against the shift; one is a narrow peak, the other is level until the bump leaves the signal.",
         drawing=f'<div class="gst-panels">{left}{right}</div>',
         controls=player("shift of the signal", FURTHEST, 0, -FURTHEST),
-        sentence="Not shifted: both heads give the class the score 1.00. They were both made for the pattern at this place.",
+        sentence="Not shifted: both heads give the class the score 1.00. Both were designed for the pattern in this place.",
         without=f"With scripts you could shift the signal. By 3 positions, the head that reads positions gives "
         f"{scores(3)[0]:.2f}; the one that averages still gives {scores(3)[1]:.2f}.",
         caption="A model, computed in the page: one channel and one class. The head that reads positions multiplies the "

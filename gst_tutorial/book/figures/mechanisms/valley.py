@@ -78,8 +78,8 @@ def build() -> str:
         "Where does noise take the ball?",
         alt="A curve with two valleys of the same depth: a narrow one on the left and a wide one on the right, with a ridge "
         "between them. A ball lies at the bottom of the narrow one. Bars below the curve will show where the ball has been.",
-        drawing='<div class="gst-panel"><p class="gst-head">Loss against one weight. Bars below: how often the ball has been '
-        f"there</p>{plot(bars, path(valley, 'accent'), path([start], 'ball', 'ball'))}"
+        drawing='<div class="gst-panel"><p class="gst-head">Loss as a function of one weight. Bars: how often the ball has '
+        f"visited each place</p>{plot(bars, path(valley, 'accent'), path([start], 'ball', 'ball'))}"
         f'<div class="gst-under">{names}</div></div>',
         controls=slider("noise", "noise added to each step", 0, MOST, 0.05, START)
         + player("step", STEPS)
