@@ -210,7 +210,7 @@ def instability_of(
     standard_error = math.nan
     if metric != "accuracy":
         if paired:
-            spread = (after.double() - ratio * before.double()).std(correction=0).item()
+            spread = (after.detach().double() - ratio * before.detach().double()).std(correction=0).item()
             standard_error = spread / math.sqrt(n) / abs(a)
         lost = a - a_after if metric == "higher" else a_after - a
         return Instability(a, a_after, lost / abs(a), standard_error, n)
@@ -226,6 +226,7 @@ def _mean(
 ) -> tuple[float, int | None]:
     where = f"{argument}, returned by evaluate,"
     n = n_examples
+    evaluation = evaluation.detach() if isinstance(evaluation, torch.Tensor) else evaluation
     if isinstance(evaluation, torch.Tensor) and evaluation.dim() == 1:
         if len(evaluation) == 0:
             raise ValueError(f"{where} has no example, so there is no accuracy.")

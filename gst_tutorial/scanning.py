@@ -30,6 +30,7 @@ from gst_tutorial.training import Diverged, Recipe, train
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RANDOM = "random"  # not a score: filters are drawn, as a control
 KEY = ("layer", "fraction", "score", "draw")
+BATCH_NUMBERS = 1_536_000
 N_SCORED = 1000  # training examples that scores such as "activation" see
 
 
@@ -46,7 +47,7 @@ def scan(
     x_score: Any = None,
     recipe: Recipe | None = None,
     seed: int = 0,
-    batch_size: int = 250,
+    batch_size: int | None = None,
     path: str | os.PathLike | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -69,7 +70,8 @@ def scan(
         recipe: with one, each cut network is also trained, on the data set's training examples, which takes as long as it
             takes. None: no training.
         seed: of the draws and of the training.
-        batch_size: examples per forward pass. The outputs of the modules before the cut must fit into memory.
+        batch_size: examples per forward pass; the outputs of the modules before the cut must fit into memory. None takes as
+            many as have 1.5 million numbers together (500 images of 3 x 32 x 32), at least 16 and at most 1,000.
         path: a file to which each finished cut is appended, as a line of JSON. If it exists, only what is missing is
             computed. None keeps nothing.
         progress: show a bar with the time left.
@@ -107,6 +109,9 @@ def scan(
         raise ValueError("recipe= needs training examples: give a gst.Dataset as x.")
     if data is not None and x_score is None:
         x_score = data.x_train[:N_SCORED], data.y_train[:N_SCORED]
+    if batch_size is None:
+        size = max(1, (data.x_test if data is not None else check.examples("x", x))[0].numel())
+        batch_size = min(max(BATCH_NUMBERS // size, 16), 1000)
     before = correct(model, x, y, batch_size)  # also checks x, y and batch_size
     if not before.any():
         raise ValueError("model gets no example right, so no accuracy can be lost; is it trained?")
@@ -122,9 +127,8 @@ def scan(
     ]
     log = _Log(path, _identity(model, x, y, by_name, target, x_score, recipe, data, seed))
     costs = Costs(model, x)
-    training = None if recipe is None else _Training(model, data, recipe, seed)
-    if training is not None and ("uncut",) not in log.rows:
-        log.add(("uncut",), {"trained_accuracy": training.accuracy_of({})})
+    if recipe is not None and ("uncut",) not in log.rows:
+        log.add(("uncut",), {"trained_accuracy": _trained_accuracy(model, {}, data, recipe, seed)})
     missing = [key for key in wanted if key not in log.rows]
     kept = _kept_filters(whole, missing, _values(model, missing, by_name, x_score), target, seed)
     with _bar(progress, len(wanted), len(wanted) - len(missing)) as bar:
@@ -136,8 +140,8 @@ def scan(
                 row = dict(zip(KEY, key), filters=mask.n_filters, kept=int(kept[key].sum()))
                 row |= {"accuracy": after.accuracy_after, "instability": after.instability}
                 row |= {"standard_error": after.standard_error, **_saved(costs, mask, kept[key])}
-                if training is not None:
-                    row["trained_accuracy"] = training.accuracy_of({layer: kept[key]})
+                if recipe is not None:
+                    row["trained_accuracy"] = _trained_accuracy(model, {layer: kept[key]}, data, recipe, seed)
                 log.add(key, row)
                 bar.update()
     frame = pd.DataFrame([log.rows[key] for key in wanted])
@@ -213,8 +217,9 @@ def _correct_with(model, layer, kept, x, y, batch_size, bar) -> dict[tuple, torc
     different = {_as_key(each): each for each in kept}  # two scores often choose the same filters
     right = {key: [] for key in different}
     mask = prunable_layers(model)[layer].mask
+    around = layer.removesuffix(mask.conv_name)  # a wrapper's prefix, as DataParallel's "module."
     with borrowed(model) as run:
-        prefix = Prefix(model, run, [f"{_around(model, layer)}{site}" for site in mask.sites], x[:2])
+        prefix = Prefix(model, run, [around + site for site in mask.sites], x[:2])
         for x_part, y_part in zip(x.split(batch_size), y.split(batch_size)):
             prefix.record(x_part)
             for key, each in different.items():
@@ -227,11 +232,6 @@ def _correct_with(model, layer, kept, x, y, batch_size, bar) -> dict[tuple, torc
     return {key: torch.cat(parts) for key, parts in right.items()}
 
 
-def _around(model: nn.Module, layer: str) -> str:
-    """The prefix of a network's names in a model that is wrapped around it, as DataParallel's "module."."""
-    return layer.removesuffix(prunable_layers(model)[layer].mask.conv_name)
-
-
 @torch.no_grad()
 def _saved(costs: Costs, mask, kept: torch.Tensor) -> dict[str, float]:
     before = mask.mask.clone()
@@ -242,22 +242,16 @@ def _saved(costs: Costs, mask, kept: torch.Tensor) -> dict[str, float]:
         mask.mask.copy_(before)
 
 
-class _Training:
-    """Trains cut copies of a network."""
-
-    def __init__(self, model: nn.Module, data: Dataset, recipe: Recipe, seed: int):
-        self.model, self.data, self.recipe, self.seed = model, data, recipe, seed
-
-    def accuracy_of(self, kept: dict[str, torch.Tensor]) -> float:
-        """Test accuracy of a copy in which layers keep only these filters, after training; nan if that diverged."""
-        trained = copy.deepcopy(self.model)
-        for layer, filters in kept.items():
-            prunable_layers(trained)[layer].mask.mask.copy_(filters)
-        try:
-            train(trained, self.data, self.recipe, self.seed)
-            return accuracy(trained, self.data)
-        except (Diverged, FloatingPointError):
-            return math.nan
+def _trained_accuracy(model, kept: dict[str, torch.Tensor], data, recipe, seed) -> float:
+    """Test accuracy of a copy in which layers keep only these filters, after training; nan if that diverged."""
+    trained = copy.deepcopy(model)
+    for layer, filters in kept.items():
+        prunable_layers(trained)[layer].mask.mask.copy_(filters)
+    try:
+        train(trained, data, recipe, seed)
+        return accuracy(trained, data)
+    except (Diverged, FloatingPointError):
+        return math.nan
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def figure(frame: pd.DataFrame, layers: Iterable[str] | None = None, columns: in
             draws = frame[(frame.layer == layer) & (frame.score == RANDOM)]
             ax.plot(100 * draws.fraction, draws.instability, ".", color=PALETTE["green"], markersize=3)
             ax.set(title=_short(layer), xlim=(0, 100), ylim=(low, high))
-        for ax in axes[-1]:
+        for ax in axes.flat[max(0, len(layers) - columns) : len(layers)]:  # the lowest of each column
+            ax.tick_params(labelbottom=True)
             ax.set_xlabel("filters pruned (%)")
         for ax in axes[:, 0]:
             ax.set_ylabel("instability")
@@ -168,10 +169,10 @@ def _against_random(table: pd.DataFrame) -> str:
         return "That needs a score and random draws in the same scan: <code>--scores l2,random</code>."
     counts = [
         f"{html.escape(name)} lost less than the mean of the random draws in {int((wide[name] < wide[RANDOM]).sum())} of "
-        f"{len(wide)} cuts"
+        f"{len(wide)} cuts, and more in {int((wide[name] > wide[RANDOM]).sum())}"
         for name in wide.columns.drop(RANDOM)
     ]
-    return f"{'; '.join(counts)}. A score that knows nothing would do so in about half of them."
+    return f"{'; '.join(counts)}. A score that knows nothing would come out about as often on either side."
 
 
 def _panel(frame: pd.DataFrame, table: pd.DataFrame, layer: str) -> str:
@@ -211,8 +212,9 @@ def _plan(comparison: pd.DataFrame, layers: Iterable[str]) -> list[str]:
     )
     return [
         f"<h2>A plan that leaves {left:.0%} of the {html.escape(unit)}</h2>",
-        f"<p>The plan cuts, step by step, where this scan found the least instability for what the cut saves. We compare it with "
-        f"cutting the same fraction of every layer, on {facts['n_examples']:,} examples that the scan has not seen. "
+        f"<p>The plan cuts, step by step, where this scan found the least instability for what the cut saves. Layers that "
+        "save nothing when they are cut alone are left out. We compare it with cutting the others by one same fraction, on "
+        f"{facts['n_examples']:,} examples that the scan has not seen. "
         f"{verdict[e.sign]}: its accuracy minus that of the uniform cut is {100 * e.value:+.1f} percentage points (95% "
         f"interval over examples: {100 * e.low:+.1f} to {100 * e.high:+.1f}), before any training.</p>",
         _table(shown.round(3), "The plan and the uniform cut, measured"),

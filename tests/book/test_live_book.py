@@ -516,7 +516,7 @@ def test_try_it_of_a_chapter_covers_the_recorded_answer_until_a_guess(browser, a
         figure.wait_for()
         answer = here.page.locator("[data-gst-live=try] ~ .gst-answer")
         assert answer.count() == 1 and not answer.is_visible()
-        figure.get_by_role("button", name="redirect").click()
+        figure.get_by_role("button", name="turn to a new direction").click()
         assert figure.get_by_label("what an event does").input_value() == "redirect"
         figure.get_by_role("button", name="averages").click()
         assert figure.get_by_role("button", name="averages").get_attribute("aria-pressed") == "true"
