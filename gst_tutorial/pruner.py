@@ -53,7 +53,7 @@ class Pruner:
     1      2         40      0.50
 
     The masks belong to the network, so optimizers, schedulers and checkpoints stay as they are. Other loops need three lines
-    (tests/loops runs each of these):
+    (tests/loops runs each of these)::
 
         LambdaCallback(on_train_epoch_end=lambda trainer, module: pruner.step(trainer.current_epoch))  # Lightning
 
