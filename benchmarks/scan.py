@@ -25,7 +25,7 @@ def rows(quick: bool = False) -> list[dict]:
     """Scan torchvision's ResNet-18, all layers, nine fractions, two scores (quick: two fractions of fewer images)."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = references.find("model", "torchvision.models:resnet18")(num_classes=10)
+    model = references.function_of("model", "torchvision.models:resnet18")(num_classes=10)
     n, fractions = (100, (0.3, 0.6)) if quick else (1000, tuple(i / 10 for i in range(1, 10)))
     x, y = torch.randn(n, 3, 32, 32), torch.arange(n) % 10
     gst.make_prunable(model, x[:2])
