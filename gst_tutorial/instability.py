@@ -130,7 +130,7 @@ class Instability:
     Attributes:
         accuracy_before, accuracy_after: in [0, 1]; of another metric, its values.
         instability: (before - after) / before; 0 if nothing was lost, negative if accuracy rose. Of a loss, where lower is
-            better, (after - before) / |before|.
+            better, (after - before) / abs(before).
         standard_error: of the instability, from the finite number of test examples.
         n_examples: number of test examples, or None if unknown.
     """
@@ -179,7 +179,7 @@ def instability_of(
             metric any numbers, or `(N,)` tensors of a number per example, such as its loss.
         n_examples: size of the test set, if accuracies are given; without it the standard error is NaN.
         metric: "accuracy"; or "higher" or "lower", for any metric of which higher or lower numbers are better. The
-            instability is then (before - after) / |before| or (after - before) / |before|.
+            instability is then (before - after) / abs(before) or (after - before) / abs(before).
 
     The standard error is the delta method's for r = a' / a: with n examples, Var(a) = a(1 - a)/n,
     Var(a') likewise and Cov = (p - a a')/n, where p is the fraction right both times,
@@ -210,7 +210,7 @@ def instability_of(
     standard_error = math.nan
     if metric != "accuracy":
         if paired:
-            spread = (after.double() - ratio * before.double()).std(correction=0).item()
+            spread = (after.detach().double() - ratio * before.detach().double()).std(correction=0).item()
             standard_error = spread / math.sqrt(n) / abs(a)
         lost = a - a_after if metric == "higher" else a_after - a
         return Instability(a, a_after, lost / abs(a), standard_error, n)
@@ -226,6 +226,7 @@ def _mean(
 ) -> tuple[float, int | None]:
     where = f"{argument}, returned by evaluate,"
     n = n_examples
+    evaluation = evaluation.detach() if isinstance(evaluation, torch.Tensor) else evaluation
     if isinstance(evaluation, torch.Tensor) and evaluation.dim() == 1:
         if len(evaluation) == 0:
             raise ValueError(f"{where} has no example, so there is no accuracy.")

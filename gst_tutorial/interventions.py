@@ -313,7 +313,7 @@ INTERVENTIONS = {
     ),
     "zero": Intervention(
         zero,
-        words={"zero": None},
+        words={"set to zero": None},
         sentence="Their weights are set to zero. Nothing is removed: they can grow back from the next step on.",
         look=("sky", "P", "--"),
     ),
@@ -321,20 +321,20 @@ INTERVENTIONS = {
     "scale": Intervention(
         scale,
         unit="the filters' weights",
-        words={"shrink": None, "grow": 4.0},
+        words={"shorten": None, "lengthen": 4.0},
         sentence="Their weights shrink to a quarter. Batch norm's statistics stay as they were, so predictions change.",
         look=("purple", "<", "--"),
     ),
     "rescale": Intervention(
         rescale,
         unit="the filters' weights",
-        words={"shrink, unseen": None, "grow, unseen": 4.0},
+        words={"shorten, adjust batch norm": None, "lengthen, adjust batch norm": 4.0},
         sentence="Their weights shrink to a quarter, and batch norm's statistics with them, so no prediction changes.",
         look=("purple", ">", "-."),
     ),
     "redirect": Intervention(
         redirect,
-        words={"redirect": None},
+        words={"turn to a new direction": None},
         sentence="They get new random weights of the same length: what they had learned is gone, but they are no shorter.",
         look=("sky", "*", "-"),
     ),

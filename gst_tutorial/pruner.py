@@ -53,7 +53,7 @@ class Pruner:
     1      2         40      0.50
 
     The masks belong to the network, so optimizers, schedulers and checkpoints stay as they are. Other loops need three lines
-    (tests/loops runs each of these):
+    (tests/loops runs each of these)::
 
         LambdaCallback(on_train_epoch_end=lambda trainer, module: pruner.step(trainer.current_epoch))  # Lightning
 
@@ -75,7 +75,8 @@ class Pruner:
             globs) to fractions; it then says the layers, too.
         budget: instead of `prune_fraction` a pair such as `("parameters", 0.3)`: prune until at most this share of the
             network's "parameters", "multiply-adds" or "milliseconds" per batch is left, counted (or timed) on what
-            `gst.compact` makes of it. Every layer loses the same fraction, the smallest that meets the budget, to 1 / 128.
+            `gst.compact` makes of it. Every layer loses the same fraction, the smallest that meets the budget, to 1 / 128;
+            each event finds it by compacting the network seven times.
         layers: "all", the name of a layer, a glob such as "layer4.*", or a list of these.
         evaluate: measures the network before and after each event: a `DataLoader` or `gst.Dataset` of test examples, or a
             function without arguments that returns the accuracy, or which examples are right (bool, `(N,)`), or another

@@ -63,7 +63,7 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
     Raises:
         ValueError: a column without variation, or fewer than 3 clusters.
     """
-    check.one_of("kind", kind, ("kendall", "pearson"))
+    check.one_of("kind", kind, STATISTICS)
     check.frame("frame", frame, x=x, y=y, **({} if cluster is None else {"cluster": cluster}))
     _check_once(frame, x, y)
     frame = frame.dropna(subset=[x, y])
@@ -76,7 +76,7 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
         found = stats.pearsonr(*columns.T)
         interval = found.confidence_interval(0.95)
         return Estimate(name, float(found.statistic), float(interval.low), float(interval.high), len(frame))
-    statistic = _kendall if kind == "kendall" else _pearson
+    statistic = STATISTICS[kind]
     codes = pd.factorize(frame[cluster])[0] if cluster else np.arange(len(frame))
     n_clusters = int(codes.max()) + 1
     if n_clusters < 3:
@@ -93,20 +93,21 @@ def correlation(frame: pd.DataFrame, x: str, y: str, kind: str = "kendall", clus
 def _check_once(frame: pd.DataFrame, *columns: str) -> None:
     """Raise a ValueError if a run is in the frame twice, as after `pd.concat` of overlapping results.
 
-    Only a frame with the column `hash` tells; two arms may share a run, so the label counts, too.
+    Two arms may share a run, so the label counts, too. Without the column `hash`, rows that are equal in all columns tell.
     """
     keys = [name for name in ("label", "hash") if name in frame.columns]
     if "hash" in keys and frame.duplicated(twice := [*keys, *columns]).any():
         row = frame[frame.duplicated(twice)].iloc[0]
         raise ValueError(f"frame has the run {row['hash']} twice; keep one: frame.drop_duplicates({keys}).")
+    if "hash" not in keys and {"label", "seed"} <= set(frame.columns) and frame.duplicated().any():
+        row = frame[frame.duplicated()].iloc[0]
+        raise ValueError(f"frame has {row.label!r} with seed {row.seed} twice; keep one: frame.drop_duplicates().")
 
 
-def _kendall(x: np.ndarray, y: np.ndarray) -> float:
-    return float(stats.kendalltau(x, y).statistic)
-
-
-def _pearson(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.corrcoef(x, y)[0, 1])
+STATISTICS = {
+    "kendall": lambda x, y: float(stats.kendalltau(x, y).statistic),
+    "pearson": lambda x, y: float(np.corrcoef(x, y)[0, 1]),
+}
 
 
 def _inside(r: float) -> float:
@@ -122,10 +123,10 @@ def within_seed_correlations(
         frame: a row per run; rows with a missing `x` or `y` are left out, and so are seeds in which one does not vary.
         x, y, kind: see `correlation`. cluster: the column that names the seed.
     """
-    check.one_of("kind", kind, ("kendall", "pearson"))
+    check.one_of("kind", kind, STATISTICS)
     check.frame("frame", frame, x=x, y=y, cluster=cluster)
     _check_once(frame, x, y)
-    statistic = _kendall if kind == "kendall" else _pearson
+    statistic = STATISTICS[kind]
     parts = {seed: part[[x, y]].to_numpy(float).T for seed, part in frame.dropna(subset=[x, y]).groupby(cluster)}
     found = {seed: statistic(*columns) for seed, columns in parts.items() if np.ptp(columns, axis=1).all()}
     return pd.Series(found, dtype=float, name=f"{kind.capitalize()} correlation of {x} and {y} within a {cluster}")

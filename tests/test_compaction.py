@@ -360,23 +360,8 @@ def test_an_empty_layer_stays_masked():
 # --- coupled layers ---------------------------------------------------------------------------------------------------
 
 
-def spoken(network, example):
-    """The network with batch norms that say something, and masks."""
-    torch.manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, 0, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
-    return gst.make_prunable(network.eval(), example)
-
-
-PHOTOS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-
-
 def test_channels_pruned_in_all_layers_of_a_shortcut_are_cut():
-    model = spoken(torchvision().models.resnet18(num_classes=10), PHOTOS)
+    model = with_random_state(gst.make_prunable(torchvision().models.resnet18(num_classes=10), IMAGES)).eval()
     layers = gst.prunable_layers(model)
     for name in ("conv1", "layer1.0.conv2", "layer1.1.conv2"):
         layers[name].mask.mask[:20] = 0
@@ -388,14 +373,15 @@ def test_channels_pruned_in_all_layers_of_a_shortcut_are_cut():
     left = gst.prunable_layers(small)
     assert list(left) == ["layer1.1.conv2"] and left["layer1.1.conv2"].mask.mask.sum() == 43
     with torch.no_grad():
-        torch.testing.assert_close(small.eval()(2 * PHOTOS), model(2 * PHOTOS), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(small.eval()(2 * IMAGES), model(2 * IMAGES), rtol=1e-4, atol=1e-4)
 
 
 def test_a_depthwise_convolution_is_cut_with_the_layer_before_it():
-    model = spoken(torchvision().models.mobilenet_v2(num_classes=10, width_mult=0.35), PHOTOS)
+    network = torchvision().models.mobilenet_v2(num_classes=10, width_mult=0.35)
+    model = with_random_state(gst.make_prunable(network, IMAGES)).eval()
     gst.prunable_layers(model)["features.2.conv.0.0"].mask.mask[:10] = 0
     small = compact(model)
     depthwise = small.features[2].conv[1][0]
     assert depthwise.groups == depthwise.out_channels == model.features[2].conv[1][0].out_channels - 10
     with torch.no_grad():
-        torch.testing.assert_close(small.eval()(2 * PHOTOS), model(2 * PHOTOS), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(small.eval()(2 * IMAGES), model(2 * IMAGES), rtol=1e-4, atol=1e-4)

@@ -114,11 +114,6 @@ def test_schedule_is_any_epochs_and_hashes_by_them():
         SMALL.replace(intervention="prune", schedule=(4, 1))
 
 
-def test_one_fraction_and_one_schedule_hold_for_all_layers():
-    result = gst.run(SMALL.replace(intervention="prune", layers=("conv3", "conv4"), prune_fraction=0.5))
-    assert [gst.sparsity(result.model, [name]) for name in ("conv3", "conv4")] == [0.5, 0.5]
-
-
 def test_pruning_at_initialization_is_no_event_and_has_instability_0():
     result = run_once(intervention="prune", schedule="init")
     assert result.events.empty
@@ -162,10 +157,8 @@ def test_random_targets_depend_on_the_seed_and_not_on_the_score():
     assert not torch.equal(masks(), masks(seed=1))
 
 
-@pytest.mark.parametrize("score", ["l1", "l2", "ebn", "activation"])
-@pytest.mark.parametrize("target", ["smallest", "largest"])
-def test_every_score_and_target_prunes_as_many_filters(score, target):
-    result = run_once(intervention="prune", score=score, target=target)
+def test_activation_score_is_taken_of_the_training_examples():
+    result = run_once(intervention="prune", score="activation", target="largest")
     assert result.events.n_filters.sum() == 57
 
 
@@ -263,27 +256,17 @@ def first_batches(config, n=8):
     return weights, fed
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"intervention": "prune"},
-        {"intervention": "prune", "target": "random", "score": "activation"},
-        {"intervention": "zero", "n_batches": 4},
-        {"intervention": "gaussian", "n_batches": 4},
-        {"intervention": "prune", "schedule": "init"},
-    ],
-)
-def test_two_methods_with_one_seed_share_initial_weights_and_batches(changes):
+def test_two_methods_with_one_seed_share_initial_weights_and_batches():
     weights, fed = first_batches(SMALL)
-    other_weights, other_fed = first_batches(SMALL.replace(**changes))
+    other_weights, other_fed = first_batches(SMALL.replace(intervention="prune", schedule="init"))
     assert all(torch.equal(p, q) for p, q in zip(weights, other_weights, strict=True))
     assert len(fed) == 8
     assert all(torch.equal(p, q) for p, q in zip(fed, other_fed, strict=True))
 
 
-@pytest.mark.parametrize("regularizer", [{}, {"dropout": 0.3}, {"augment": "shift_noise"}])
 @pytest.mark.parametrize("method", ["prune", "zero", "gaussian"])
-def test_two_methods_with_one_seed_are_one_run_until_the_first_event(method, regularizer):
+def test_two_methods_with_one_seed_are_one_run_until_the_first_event(method):
+    regularizer = {"dropout": 0.3, "augment": "shift_noise"}
     plain, other = run_once(intervention="none", **regularizer), run_once(intervention=method, **regularizer)
     assert plain.epochs.train_loss[:2].tolist() == other.epochs.train_loss[:2].tolist()
     assert plain.epochs.test_accuracy[0] == other.epochs.test_accuracy[0]
@@ -372,7 +355,12 @@ OTHER_VALUES = {
 def test_every_field_changes_the_hash():
     base = gst.RunConfig(intervention="scale")  # so that restore, draws and size are allowed
     # what does not go alone
-    partner = {"data": {"model": "conv2d"}, "model": {"data": "digits"}, "mask": {"intervention": "prune"}}
+    partner = {
+        "data": {"model": "conv2d"},
+        "model": {"data": "digits"},
+        "mask": {"intervention": "prune"},
+        "momentum": {"optimizer": "sgd"},
+    }
     names = set(inspect.signature(gst.RunConfig).parameters) - {"task", "recipe", "events"}
     assert set(OTHER_VALUES) == names
     hashes = {name: base.replace(**{name: value}, **partner.get(name, {})).hash for name, value in OTHER_VALUES.items()}
@@ -438,27 +426,13 @@ ONE = gst.PruneSchedule(1, 3, 1)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"data": "mnist2d"}, ValueError, "data='mnist2d'.*Did you mean 'mnist1d'"),
-        ({"n_train": 0}, ValueError, "n_train=0"),
-        ({"n_test": "all"}, TypeError, "n_test='all'"),
-        ({"data_seed": -1}, ValueError, "data_seed=-1"),
-        ({"model": "conv3d"}, ValueError, "model='conv3d'.*Did you mean"),
-        ({"width": 0}, ValueError, "width=0"),
-        ({"width": float("inf")}, ValueError, "width=inf"),
-        ({"width": "wide"}, TypeError, "width='wide'"),
         ({"dropout": 1}, ValueError, "dropout=1"),
-        ({"filter_dropout": -0.1}, ValueError, "filter_dropout"),
-        ({"weight_noise": -1}, ValueError, "weight_noise=-1"),
-        ({"recipe": None}, TypeError, "recipe=None"),
         ({"recipe": "adam"}, TypeError, "recipe='adam'"),
-        ({"intervention": "pruning"}, ValueError, "intervention='pruning'.*Did you mean 'prune'"),
         ({"intervention": "scratch"}, ValueError, "intervention='scratch'.*Allowed: .*'rescale'"),
         ({"layers": "conv4"}, TypeError, r"layers='conv4' must be a tuple.*\('conv4',\)"),
         ({"layers": (), "intervention": "prune"}, ValueError, r"layers=\(\)"),
         ({"layers": ("conv4", "conv4")}, ValueError, "layers=.*'conv4'.*(twice|once|repeat)"),
         ({"prune_fraction": 1.0, "intervention": "prune"}, ValueError, r"prune_fraction=1\.0 must lie in \[0, 1\)"),
-        ({"prune_fraction": -0.1}, ValueError, r"prune_fraction=-0\.1"),
-        ({"prune_fraction": "0.9"}, TypeError, "prune_fraction='0.9'"),
         ({"prune_fraction": (0.5, 0.9)}, ValueError, "prune_fraction has an entry for each layer"),
         ({"prune_fraction": (0.5, 2), "layers": ("conv3", "conv4")}, ValueError, "prune_fraction=2"),
         ({"schedule": (ONE, ONE)}, ValueError, "schedule has an entry for each layer"),
@@ -470,13 +444,9 @@ ONE = gst.PruneSchedule(1, 3, 1)
             "epoch 60, after the last epoch 59",
         ),
         ({"schedule": gst.PruneSchedule(5, 59, 6), "intervention": "zero"}, ValueError, "event in epoch 59, the last"),
-        ({"score": "l3"}, ValueError, "score='l3'"),
         ({"score": "ebn", "intervention": "zero_inputs", "layers": ("head",)}, ValueError, "score='ebn' has no effect"),
         ({"score": "l1", "intervention": "reset_moments"}, ValueError, "score='l1' has no effect"),
         ({"schedule": ()}, ValueError, "the schedule is empty"),
-        ({"target": "smalest"}, ValueError, "target='smalest'.*Did you mean 'smallest'"),
-        ({"n_batches": 0}, ValueError, "n_batches=0"),
-        ({"n_batches": 2.5}, TypeError, r"n_batches=2\.5"),
         ({"size": -1}, ValueError, "size=-1"),
         ({"size": 0.5, "intervention": "zero"}, ValueError, "'zero' has no size"),
         (
@@ -486,26 +456,13 @@ ONE = gst.PruneSchedule(1, 3, 1)
         ),
         ({"score": "running_activation", "intervention": "prune", "schedule": "init"}, ValueError, "schedule='init'"),
         ({"score": "running_activation", "intervention": "prune", "compiled": True}, ValueError, "compiled=False"),
-        ({"mask": "conv"}, ValueError, "mask='conv' is for intervention='prune'"),
         ({"mask": "conv", "intervention": "zero"}, ValueError, "mask='conv' is for intervention='prune'"),
-        ({"mask": "batch", "intervention": "prune"}, ValueError, "mask='batch'"),
-        ({"draws": "so far"}, ValueError, "draws='so far' is for interventions that remove"),
         ({"draws": "afresh"}, ValueError, "draws='afresh' is for interventions that remove"),
-        ({"draws": "again", "intervention": "zero"}, ValueError, "draws='again'"),
         ({"n_batches": 3, "intervention": "prune"}, ValueError, "n_batches=3 is for interventions that remove"),
-        ({"restore": True, "intervention": "zero"}, ValueError, "restore=True"),
         ({"schedule": "init", "intervention": "zero"}, ValueError, "schedule='init'.*intervention='zero'"),
-        ({"schedule": "start", "intervention": "prune"}, TypeError, "schedule='start'"),
         ({"measures": "flatness"}, TypeError, "measures='flatness' must be a tuple"),
-        ({"measures": ("flatnes",)}, ValueError, "measures='flatnes'.*Did you mean"),
         ({"measures": ("flatness", "curvature")}, ValueError, "measures=.*name one"),
-        ({"image_size": 0}, ValueError, "image_size=0"),
         ({"device": "gpu"}, ValueError, "device='gpu'"),
-        ({"device": 0}, ValueError, "device=0"),
-        ({"evaluate_every": 0}, ValueError, "evaluate_every=0"),
-        ({"seed": -1}, ValueError, "seed=-1"),
-        ({"seed": 1.5}, TypeError, r"seed=1\.5"),
-        ({"seed": None}, TypeError, "seed=None"),
     ],
 )
 def test_a_config_that_makes_no_sense_is_named_before_any_work(changes, error, message):

@@ -37,16 +37,6 @@ def test_the_import_is_light_and_takes_less_than_two_and_a_half_seconds():
     assert min(seconds) < 2.5
 
 
-@pytest.mark.parametrize("name", gst.__all__)
-def test_every_public_name_exists(name):
-    assert getattr(gst, name) is not None
-
-
-def test_public_names_are_unique_and_none_is_private():
-    assert len(set(gst.__all__)) == len(gst.__all__)
-    assert not [name for name in gst.__all__ if name.startswith("_")]
-
-
 def test_public_modules_are_the_documented_ones_only():
     modules = {name for name in gst.__all__ if isinstance(getattr(gst, name), types.ModuleType)}
     assert all(f"gst.{name}" in gst.__doc__ for name in modules)

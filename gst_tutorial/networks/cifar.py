@@ -19,7 +19,6 @@ from gst_tutorial.graph.labels import stated
 from gst_tutorial.graph.make_prunable import put_masks
 from gst_tutorial.networks.small import check_head, scaled
 
-MOST_PIXELS = 4096  # of a side; also the most channels
 # Written by tools/photographs.py; the file's metadata say how.
 VGG11_WEIGHTS = Path(__file__).parent / "vgg11.safetensors"
 
@@ -197,7 +196,7 @@ def _resnet(filters, blocks_per_stage, shortcut, n_classes, input_shape, width, 
 def _image_shape(input_shape) -> list[int]:
     if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
         raise ValueError(f"input_shape={check.shown(input_shape)} must be (C, H, W), the shape of one image.")
-    return [check.integer("input_shape", value, 1, MOST_PIXELS) for value in input_shape]
+    return [check.integer("input_shape", value, low=1) for value in input_shape]
 
 
 def _finished(network: nn.Module, input_shape, masked: dict, skipped: dict | None = None) -> nn.Module:

@@ -44,17 +44,8 @@ def conv1d_net(
     Raises:
         ValueError, TypeError: an argument is out of its range.
     """
-    return _conv_net(
-        (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d, nn.AdaptiveAvgPool1d),
-        n_classes,
-        channels,
-        strides,
-        input_shape,
-        dropout,
-        filter_dropout,
-        width,
-        pooled,
-    )
+    kinds = nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d, nn.AdaptiveAvgPool1d
+    return _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_dropout, width, pooled)
 
 
 def conv2d_net(
@@ -68,29 +59,14 @@ def conv2d_net(
     pooled: bool = False,
 ) -> nn.Sequential:
     """The same network for images: 3x3 kernels, from `(B, C, H, W)` to logits `(B, n_classes)`. See `conv1d_net`."""
-    return _conv_net(
-        (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, nn.AdaptiveAvgPool2d),
-        n_classes,
-        channels,
-        strides,
-        input_shape,
-        dropout,
-        filter_dropout,
-        width,
-        pooled,
-    )
-
-
-MOST_WEIGHTS = 2**31  # of a network, 8 GB: asked for more, the system may end the process instead of refusing
+    kinds = nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, nn.AdaptiveAvgPool2d
+    return _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_dropout, width, pooled)
 
 
 def scaled(channels: Sequence[int], width: float) -> list[int]:
     """Numbers of filters times `width`, rounded, at least 1."""
     check.real("width", width, 0, open_low=True)
-    found = [max(1, round(width * n)) for n in channels]
-    if sum(9 * a * b for a, b in zip(found, [*found[1:], 1])) > MOST_WEIGHTS:
-        raise ValueError(f"width={check.shown(width)} gives layers of {check.shown(found)} filters: too many weights.")
-    return found
+    return [max(1, round(width * n)) for n in channels]
 
 
 def check_head(n_classes, dropout, filter_dropout) -> None:
@@ -111,11 +87,9 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
         raise ValueError(
             f"channels={tuple(channels)} and strides={tuple(strides)} must have one entry per convolution."
         )
-    n_dims = 1 if conv is nn.Conv1d else 2
-    if len(input_shape) != 1 + n_dims:
-        raise ValueError(
-            f"input_shape={tuple(input_shape)} must be {('(C, L)', '(C, H, W)')[n_dims - 1]} for a {n_dims}-D network."
-        )
+    shape = "(C, L)" if conv is nn.Conv1d else "(C, H, W)"
+    if len(input_shape) != shape.count(",") + 1:
+        raise ValueError(f"input_shape={tuple(input_shape)} must be {shape}.")
     channels = scaled(channels, width)
     check_head(n_classes, dropout, filter_dropout)
     check.flag("pooled", pooled)
@@ -134,10 +108,7 @@ def _conv_net(kinds, n_classes, channels, strides, input_shape, dropout, filter_
     layers["flatten"] = nn.Flatten()
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
-    n_features = n_in * math.prod(size)
-    if n_features * n_classes > MOST_WEIGHTS:
-        raise ValueError(f"input_shape={tuple(input_shape)} and n_classes={n_classes}: the head has too many weights.")
-    layers["head"] = nn.Linear(n_features, n_classes)
+    layers["head"] = nn.Linear(n_in * math.prod(size), n_classes)
     network = nn.Sequential(layers)
     masked = {f"conv{i}": (f"bn{i}",) for i in range(1, len(channels) + 1)}
     put_masks(network, stated(masked, None, torch.zeros(2, *input_shape)))

@@ -148,11 +148,10 @@ def torch_logits(model, dataset):
     return model.eval()(dataset.x_test[:N_TEST].to(model.head.weight.dtype))
 
 
-@pytest.mark.parametrize("seed", [2, 3, 4])
 @pytest.mark.parametrize("case", CASES)
-def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, case, seed):
+def test_twenty_steps_give_the_losses_and_logits_of_torch(page, dataset, case):
     pruned, head, recipe = CASES[case]
-    torch.manual_seed(seed)
+    torch.manual_seed(2 + list(CASES).index(case))
     model = gst.conv1d_net(pooled=head == "averages")
     gst.prunable_layers(model)["conv4"].mask.mask[list(pruned)] = 0
     batches = clear_batches(model, dataset, recipe)

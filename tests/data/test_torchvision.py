@@ -157,34 +157,6 @@ def zeroed(model, *names, indices=PRUNED):
     return model
 
 
-def test_resnet18_masks_its_stem_and_two_convolutions_per_block():
-    model = gst.make_prunable(network("resnet18"), IMAGES)
-    layers = gst.prunable_layers(model)
-    blocks = [f"layer{stage}.{block}.conv{i}" for stage in (1, 2, 3, 4) for block in (0, 1) for i in (1, 2)]
-    assert list(layers) == ["conv1", *blocks]
-    assert all(layer.norm is model.get_submodule(name.replace("conv", "bn")) for name, layer in layers.items())
-
-
-@pytest.mark.parametrize(("name", "norm"), [("vgg11_bn", nn.BatchNorm2d), ("vgg11", type(None))])
-def test_vgg11_has_eight_convolutions_with_or_without_batch_norm(name, norm):
-    layers = gst.prunable_layers(gst.make_prunable(network(name), IMAGES))
-    assert [layer.mask.n_filters for layer in layers.values()] == [64, 128, 256, 256, 512, 512, 512, 512]
-    assert all(isinstance(layer.norm, norm) for layer in layers.values())
-
-
-def test_mobilenet_masks_expansions_and_projections_only():
-    model = gst.make_prunable(network("mobilenet_v3_small"), IMAGES)
-    layers = gst.prunable_layers(model)
-    expected = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d) and module.groups == 1 and not name.endswith(("fc1", "fc2"))
-    ]
-    assert list(layers) == expected
-    assert len(layers) == 23  # the stem, ten expansions, eleven projections, the last convolution
-    assert all(isinstance(layer.norm, nn.BatchNorm2d) for layer in layers.values())
-
-
 # --- the result is that of zeros in the weights (tests/zoo shakes pruned filters in many more networks) -------
 
 

@@ -41,6 +41,7 @@ RIGHT = {
     "7.4": "c",
 }
 NOT_AN_ANSWER = [0, 1e9, float("nan"), True, "all of them", "", [], {}, gst.RunConfig(), lambda *_: 0, statistics]
+# Of the exercises whose checks are functions; those that are tables of numbers and letters are in test_checks.py.
 WRONG = {
     "1.1": [
         [106, 84, 62, 38],
@@ -51,7 +52,6 @@ WRONG = {
         "106 84 62 39",
         39,
     ],
-    "1.2": [-0.8, 0.4, 1, 2, 1.6, 0.56],
     "1.3": [
         lambda layer, model, x: None,
         lambda layer, model, x: layer.norm.weight.detach(),
@@ -61,16 +61,9 @@ WRONG = {
         lambda layer, model, x: layer.conv.weight.detach().flatten(1).norm(dim=1),
         lambda layer, model, x: layer.norm.weight.detach().abs().sum(),
     ],
-    "1.4": ["a", "b", "d"],
     "1.5": [-0.05, (-0.05, "below zero"), ({0: -0.05}, "below zero"), [-0.05] * 6],
-    "2.1": [0.23, 0.377, 0.726, 0.61, 27, -0.27],
-    "2.2": [1, 0.7, 0.9, 0.8, 0.1, 0.125],
     "2.3": [gst.PruneSchedule(5, 23, 9), gst.PruneSchedule(5, 23, 2), gst.PruneSchedule(5, 24, 1), (5, 23, 1), 19],
-    "2.4": ["a", "c", "d"],
     "2.5": [-0.2, (-0.2, "below zero"), ({0: -0.2}, "below zero"), [-0.2] * 6],
-    "3.1": [11, 9, 12, 16, 0, 29],
-    "3.2": [0, 0.018, -1.8, 84.9],
-    "3.3": [-0.3, -0.46, 0.62, 0, -1, -0.7, -0.55],
     "3.4": [
         PRUNED.replace(schedule=gst.PruneSchedule(5, 23, 9)),
         PRUNED.replace(schedule=gst.PruneSchedule(5, 29, 3)),
@@ -78,7 +71,6 @@ WRONG = {
         PRUNED.replace(intervention="zero"),
         PRUNED.replace(layers=("conv3",)),
     ],
-    "6.1": [4, 0.25, 1, 8, 2, 0.0625],
     "6.2": [
         lambda weight, mean, var, factor: (weight, mean, var),
         lambda weight, mean, var, factor: (factor * weight, mean, var),
@@ -87,7 +79,6 @@ WRONG = {
         lambda weight, mean, var, factor: (factor * weight, factor**2 * mean, factor**2 * var),
         lambda weight, mean, var, factor: factor * weight,
     ],
-    "6.3": ["a", "c", "d"],
     "7.1": [
         CAREFUL.replace(optimizer="adam"),
         CAREFUL.replace(weight_decay=0.3),
@@ -95,9 +86,6 @@ WRONG = {
         CAREFUL.replace(prune_fraction=0.2),
         CAREFUL.replace(schedule=gst.PruneSchedule(5, 23, 9)),
     ],
-    "7.2": [0.4, 0.001, 0.999, 0, 0.5, 0.6],
-    "7.3": [4, 0.2, 20, 3.8, 0.8, 5],
-    "7.4": ["a", "b"],
 }
 
 
@@ -106,9 +94,9 @@ def test_right_answer_passes(exercise, answer):
     assert grade(exercise, answer)[0]
 
 
-@pytest.mark.parametrize("exercise", WRONG)
+@pytest.mark.parametrize("exercise", RIGHT | WRONG)
 def test_plausible_wrong_answers_are_refused(exercise):
-    for answer in [*WRONG[exercise], *(each for each in NOT_AN_ANSWER if each != RIGHT.get(exercise))]:
+    for answer in [*WRONG.get(exercise, []), *(each for each in NOT_AN_ANSWER if each != RIGHT.get(exercise))]:
         solved, sentence = grade(exercise, answer)
         assert not solved, f"{answer!r} was accepted: {sentence}"
         assert "too large" not in sentence, "a sentence by which one can bisect"

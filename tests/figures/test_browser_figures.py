@@ -65,14 +65,6 @@ def test_finger_moves_the_slider(open_page):
     assert painted(figure) != first
 
 
-def test_figures_on_one_page_do_not_move_each_other(open_page):
-    one, two = open_page().figures()
-    before = state(two), painted(two)
-    one.locator("input[type=range]").press("End")
-    assert state(one)[0] == 3
-    assert (state(two), painted(two)) == before
-
-
 def test_second_control_changes_the_picture_and_not_the_slider(open_page):
     figure = open_page().figures()[1]
     assert state(figure)[0] == 1

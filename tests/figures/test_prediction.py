@@ -105,11 +105,10 @@ def test_usual_guess_and_interval_are_optional():
     assert "+2.0 points" in folded(place(truth=np.float32(0.02)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_prediction_is_self_contained_and_the_same_in_another_process(kind):
-    figure = KINDS[kind]()
+def test_prediction_is_self_contained_and_the_same_in_another_process():
+    figure = "".join(build() for build in KINDS.values())
     assert not re.search(r"url\(|@import|fetch\(|https?:(?!//www\.w3\.org)", figure)
-    program = f"from tests.figures.prediction_pages import KINDS; print(KINDS[{kind!r}](), end='')"
+    program = "from tests.figures.prediction_pages import KINDS; print(*(build() for build in KINDS.values()), sep='', end='')"
     there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert figure == there
 
@@ -139,42 +138,30 @@ def test_colour_of_the_usual_guess_has_enough_contrast(theme):
     ("build", "changes", "error", "message"),
     [
         (bars, {"question": " "}, ValueError, "question"),
-        (bars, {"explanation": None}, TypeError, "explanation=None"),
-        (bars, {"name": "two words"}, ValueError, "name='two words'"),
         (bars, {"truth": {"only": 1.0}}, ValueError, "at least 2"),
         (bars, {"truth": {"a": 1.0, "b": 1.0}, "usual": "a"}, ValueError, "truth has several options"),
         (bars, {"truth": {"a": 1.0, "b": "x"}}, TypeError, r"truth\['b'\]='x' must be a number"),
-        (bars, {"truth": {"a": 1.0, "b": float("nan")}}, ValueError, r"truth\['b'\]"),
-        (bars, {"truth": {"a": 1.0, " ": 2.0}}, ValueError, r"options\[1\]"),
         (bars, {"usual": "the smalest"}, ValueError, "usual.*the smallest"),
         (bars, {"model": ""}, ValueError, "model"),
         (bars, {"pick": "best"}, ValueError, "pick"),
         (bars, {"axis": (0, 1)}, ValueError, r"axis=\(0, 1\) does not go with numbers by name"),
-        (bars, {"scale": "100"}, TypeError, "scale"),
         (bars, {"number": "d"}, ValueError, "number='d' must be a format"),
-        (bars, {"number": 1}, ValueError, "number=1 must be a format"),
         (ranges, {"options": ["up", "down"]}, TypeError, "options="),
         (ranges, {"options": {"up": 1, "down": 2}}, TypeError, r"options\['up'\]=1 must be two numbers"),
         (ranges, {"options": {"up": (1, 0), "down": (2, 3)}}, ValueError, r"options\['up'\]=\(1, 0\)"),
         (ranges, {"options": {"up": (5, 9), "down": (-9, -5)}}, ValueError, "truth, .0.2 points, are none"),
         (ranges, {"options": {"up": (0, 9), "more": (0, 5)}}, ValueError, "'up' and 'more'"),
         (ranges, {"axis": (0, 1)}, ValueError, "axis"),
-        (ranges, {"truth": "x"}, TypeError, "truth='x'"),
         (place, {"axis": None}, ValueError, "name the options to choose among, or the axis"),
-        (place, {"axis": 3}, TypeError, "axis=3"),
         (place, {"axis": (0, float("inf"))}, ValueError, "axis"),
         (place, {"axis": (-10, 2)}, ValueError, "must hold truth, which is 3.1"),
         (place, {"usual": -11}, ValueError, "must hold usual, which is -11"),
-        (place, {"usual": "low"}, TypeError, "usual='low'"),
         (place, {"label": ""}, ValueError, "label"),
-        (place, {"step": 0}, ValueError, "step"),
         (place, {"step": 0.01}, ValueError, "step=0.01 makes 2000 steps"),
-        (curve, {"truth": {}}, ValueError, "truth has 0 points"),
         (curve, {"truth": dict.fromkeys(range(9), 0.0)}, ValueError, "truth has 9 points"),
         (curve, {"truth": {1: 0.0, "b": 0.0}}, TypeError, "x of truth='b'"),
         (curve, {"axis": None}, ValueError, "axis is missing"),
         (curve, {"x_label": ""}, ValueError, "x_label"),
-        (curve, {"usual": 3}, TypeError, "usual=3 must be a mapping"),
         (curve, {"usual": {20: 1}}, ValueError, "usual has the x"),
         (curve, {"options": {"a": (0, 1)}}, ValueError, "options"),
     ],

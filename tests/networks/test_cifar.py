@@ -98,7 +98,7 @@ def test_dropout_acts_in_training_only(name):
     assert not torch.equal(model(x), model(x))
 
 
-@ALL
+@pytest.mark.parametrize("name", ["vgg11", "resnet20"])
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

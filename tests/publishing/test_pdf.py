@@ -19,6 +19,7 @@ ONE = """<html><head></head><body><article class="bd-article"><section id="start
 </h1><details><summary>Answer</summary>folded</details><a href="#end">down</a><p id="end">end</p>
 <div class="cell tag_hide-input"><details class="hide"><summary>Show</summary>code</details><p>figure</p></div>
 <div class="cell tag_hide-cell"><details class="hide"><summary>Show</summary>solution</details></div>
+<pre><span class="c1"># @title Solution 1.1</span></pre><p>Next: <a href="api.html">more</a></p>
 <p>On the book’s page, filters can be cut:</p><div data-gst-live="click"><p>a live figure</p></div>
 </section></article></body></html>"""
 
@@ -48,7 +49,7 @@ def test_folds_are_open_and_hidden_parts_are_left_out(built):
     assert all(details.has_attr("open") for details in page.find_all("details"))
     for shown in ("folded", "solution", "figure"):
         assert shown in page.get_text()
-    for hidden in ("code", "Show", "not printed", "On the book", "a live figure"):
+    for hidden in ("code", "Show", "not printed", "On the book", "a live figure", "Next", "@title"):
         assert hidden not in page.body.get_text()
 
 

@@ -44,5 +44,5 @@ FOLDER = next(Path(gst.__file__).parent.rglob("anatomy.csv")).parent
 
 if __name__ == "__main__":
     kept = frozen()
-    new = {name: recorded_hashes(name) for name in gst.recorded_names() if name not in kept}
-    FROZEN.write_text(json.dumps(kept | new, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+    now = {name: kept.get(name, {}) | recorded_hashes(name) for name in gst.recorded_names()}
+    FROZEN.write_text(json.dumps(kept | now, indent=0, sort_keys=True) + "\n", encoding="utf-8")

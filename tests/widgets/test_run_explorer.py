@@ -107,9 +107,17 @@ def test_a_run_with_a_recorded_seed_is_the_recorded_run():
 def test_the_jolts_are_those_of_the_study_of_chapter_6():
     arms = anatomy_configs()
     base = HALF.replace(data_seed=None)
-    for words in ("zero", "shrink", "shrink, unseen", "grow", "grow, unseen", "redirect", "noise, same norm",
-                  "zero the head's inputs", "reset the moments"):  # fmt: skip
-        assert live.config_from({"jolt": words}, base).replace(evaluate_every=10) == arms[words], words
+    words = {
+        "set to zero": "zero",
+        "shorten": "shrink",
+        "shorten, adjust batch norm": "shrink, unseen",
+        "lengthen": "grow",
+        "lengthen, adjust batch norm": "grow, unseen",
+        "turn to a new direction": "redirect",
+    }
+    words |= {each: each for each in ("noise, same norm", "zero the head's inputs", "reset the moments")}
+    for jolt, arm in words.items():
+        assert live.config_from({"jolt": jolt}, base).replace(evaluate_every=10) == arms[arm], jolt
 
 
 def test_what_makes_no_difference_changes_nothing():
@@ -143,10 +151,13 @@ def test_what_will_happen_is_said():
 def test_a_name_holds_the_chosen_values_and_not_those_that_are_as_ever():
     knobs = ("jolt", "prune_fraction", "learning_rate", "n_batches", "flatness", "seed")
     name = lambda **settings: live.name_of(live.config_from(settings, HALF), knobs, HALF)  # noqa: E731
-    assert name() == "zero, 50%, seed 0"
-    assert name(jolt="redirect", learning_rate=1e-2, seed=4) == "redirect, 50%, learning rate 0.01, seed 4"
+    assert name() == "set to zero, 50%, seed 0"
+    assert (
+        name(jolt="turn to a new direction", learning_rate=1e-2)
+        == "turn to a new direction, 50%, learning rate 0.01, seed 0"
+    )
     assert name(jolt="prune", n_batches=20) == "prune, 50%, seed 0"
-    assert live.name_of(live.config_from({}, HALF), knobs, HALF, seed=False) == "zero, 50%"
+    assert live.name_of(live.config_from({}, HALF), knobs, HALF, seed=False) == "set to zero, 50%"
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------

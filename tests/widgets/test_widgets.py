@@ -183,15 +183,6 @@ def test_without_ipywidgets_the_error_says_what_to_install(network, monkeypatch)
         live.run_explorer()
 
 
-def test_data_are_looked_at_and_not_copied(network, monkeypatch):
-    model, data = network
-    seen = []
-    ours = widgets.correct
-    monkeypatch.setattr(widgets, "correct", lambda model, x, y: seen.append(x) or ours(model, x, y))
-    widgets.explore(model, data, "conv3", 0.5, n_examples=50)
-    assert {x.data_ptr() for x in seen} == {data.x_test.data_ptr()}
-
-
 def test_a_network_without_masks_and_data_of_another_kind_are_refused(network):
     model, data = network
     with pytest.raises(ValueError, match=r"no filter masks; call make_prunable"):

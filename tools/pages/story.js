@@ -18,26 +18,35 @@
       const waiting = row.nextElementSibling;
       waiting.replaceChildren("Opens with your guess in ");
       missing.forEach((link, i) => waiting.append(i ? ", " : "", link.cloneNode(true)));
-      if (!missing.length) row.open = true;
-      waiting.hidden = row.open;
+      set(row, row.open || !missing.length);
     }
     note.hidden = rows.every((row) => row.open);
   };
+  const name = (row) => { // that of a closed row would give the answer of its chapter away
+    const [its, another] = row.querySelectorAll("summary > *");
+    its.hidden = !row.open;
+    another.hidden = row.open;
+    row.nextElementSibling.hidden = row.open;
+  };
+  const set = (row, open) => {
+    row.open = open;
+    name(row); // the event comes too late for the printer
+  };
   for (const row of rows) {
-    row.open = false;
-    row.addEventListener("toggle", () => { row.nextElementSibling.hidden = row.open; });
+    set(row, false);
+    row.addEventListener("toggle", () => name(row));
   }
   button.addEventListener("click", () => {
-    for (const row of rows) row.open = true;
+    for (const row of rows) set(row, true);
     rows[0].querySelector("summary").focus(); // because the button disappears
     note.hidden = true;
   });
   let closed = [];
   addEventListener("beforeprint", () => {
     closed = rows.filter((row) => !row.open);
-    for (const row of closed) row.open = true;
+    for (const row of closed) set(row, true);
   });
-  addEventListener("afterprint", () => { for (const row of closed) row.open = false; });
+  addEventListener("afterprint", () => { for (const row of closed) set(row, false); });
   addEventListener("pageshow", show); // the reader may come back from a chapter
   addEventListener("storage", show);
   show();

@@ -46,13 +46,13 @@ from gst_tutorial.book.studies.claims import (
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "figures" / "story.html"
 SCRIPT = Path(__file__).with_name("story.js")
-SUPPORTED, PARTLY, RULED_OUT, UNDECIDED = "supported", "supported in part", "ruled out", "open"
+SUPPORTED, PARTLY, RULED_OUT, UNDECIDED = "supported", "supported in part", "not supported", "open"
 #: How the verdict on an explanation follows, in words for the reader.
 FATES = {
-    SUPPORTED: "every test came out as the explanation predicts",
-    PARTLY: "some tests did, and some did not",
-    RULED_OUT: "no test did, and at least one shows the opposite, or an effect too small to matter",
-    UNDECIDED: "no test did, but none contradicts it either",
+    SUPPORTED: "every test came out as predicted",
+    PARTLY: "some did, and some did not",
+    RULED_OUT: "none did, and at least one shows the opposite, or an effect too small to matter",
+    UNDECIDED: "none did, but none contradicts the explanation either",
 }
 COLORS = {AGREES: "blue", OPPOSITE: "vermilion", NEGLIGIBLE: "black", NO_EFFECT: "black", OPEN: "black"}
 
@@ -283,7 +283,7 @@ TREE: dict[str, list[Explanation]] = {
     ],
     "Because training lacked something": [
         Explanation(
-            "The learning rate was too small",
+            "The learning rate was simply too small",
             "With a larger learning rate, jolts no longer help.",
             ("06_what_a_jolt_is_made_of",),
             tuple(
@@ -337,12 +337,12 @@ def story() -> str:
     return f"""\
 <div class="gst-story tex2jax_ignore mathjax_ignore">
 <p class="gst-root">Why can a network get better when its filters are pruned or disturbed? Possible answers:</p>
-<p class="gst-closed" hidden>Each row opens once you have made the guesses in its chapters. \
+<p class="gst-closed" hidden>\
 <button type="button">Open the whole map</button></p>
 <ul>
 {branches}</ul>
-<p class="gst-note">Everything here is computed from recorded results. The tests are the comparisons in which the explanations \
-predict different things. {rules}. In the small pictures of intervals, a filled circle means that a test came out as predicted, \
+<p class="gst-note">Everything here is computed from recorded results. We count only comparisons in which the explanations \
+predict different results. {rules}. In the small pictures of intervals, a filled circle means that a test came out as predicted, \
 a cross means the opposite, and a hollow square neither.</p>
 </div>
 <script>
@@ -363,7 +363,7 @@ def _leaf(each: Explanation) -> str:
     )
     badge = f'<span class="gst-fate" data-fate="{word}">{word}</span>'
     return (
-        f"<li><details open><summary><b>{e(each.name)}</b> ({where})</summary>"
+        f"<li><details open><summary><b>{e(each.name)}</b><span hidden>An explanation</span> ({where})</summary>"
         f'<div class="gst-outcome">{_thumbnail(each, results)}<div><p>{badge} {count} ({links}).</p>'
         f'<p>It predicts: {e(each.predicts)}</p></div></div></details><p class="gst-waiting" hidden></p></li>'
     )

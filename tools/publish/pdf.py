@@ -41,6 +41,7 @@ STYLE = """
   pre, .cell_output, figure, img, svg, mjx-container[display="true"], tr { break-inside: avoid; }
   div.highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 8.5pt; }
   .long pre { break-inside: auto !important; }
+  section[id$="--take-away"] { break-inside: avoid; }
   img, svg { max-width: 100%; }
   .cell_output img { max-height: 100mm; width: auto; }
   .gst-slider .gst-picture img { max-height: 85mm; width: auto; margin: 0 auto; }
@@ -81,7 +82,8 @@ def prepared(article, name: str, names: set[str], edition: str = "teachers"):
     for tag in article.select("a.headerlink, script, [data-gst-live]"):
         tag.decompose()
     for paragraph in article.find_all("p"):
-        if re.match("On the book.s page", paragraph.get_text()):  # it announces a figure that is not printed
+        # Announces a figure that is not printed, or links to the page that follows anyway, often alone on a page.
+        if re.match("On the book.s page|Next: ", paragraph.get_text()):
             paragraph.decompose()
     if edition == "students":
         for solution in article.select(".cell.tag_hide-cell, section#exercises details"):
@@ -95,6 +97,8 @@ def prepared(article, name: str, names: set[str], edition: str = "teachers"):
             details.name, details["class"] = "div", "printed-solution"
     for picture in article.find_all("img", loading="lazy"):
         del picture["loading"]  # on paper every picture is there at once
+    for comment in article.select("pre .c1"):  # `# @title` is for Colab
+        comment.string = comment.get_text().replace("# @title ", "# ", 1)
     for pre in article.find_all("pre"):
         if pre.get_text().count("\n") > 40:  # longer than what fits below other things on a page
             pre.parent["class"] = [*pre.parent.get("class", []), "long"]

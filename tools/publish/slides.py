@@ -25,7 +25,7 @@ from tools.publish.fonts import embed_fonts
 ROOT = Path(__file__).resolve().parents[2]
 TITLE = "The Generalization-Stability Tradeoff"
 GUESS = 'class="gst-predict'
-GENERIC = {"", "predict", "run", "explain"}  # headings that say nothing on a slide of their own
+GENERIC = {"", "predict", "run", "explain", "what it means"}  # headings that say nothing on a slide of their own
 TALL = 1.1  # a picture taller than this share of its width cannot fill a slide
 
 PAGE = """<!DOCTYPE html>
@@ -40,7 +40,7 @@ PAGE = """<!DOCTYPE html>
   .reveal section {{ text-align: left; padding: 0 12px; box-sizing: border-box; }}
   .reveal h1 {{ font-size: 54px; line-height: 1.15; margin: 0 0 28px; }}
   .reveal h2 {{ font-size: 36px; line-height: 1.2; margin: 0 0 12px; }}
-  .reveal .question {{ font-size: 36px; font-style: italic; max-width: 1100px; }}
+  .reveal .question {{ font-size: 36px; font-style: italic; line-height: 1.3; max-width: 1100px; }}
   .reveal .time {{ margin-top: 40px; color: #57606a; font-size: 24px; }}
   .reveal .figure {{ margin: 0; text-align: center; }}
   .reveal .figure > img {{ display: block; margin: 0 auto; max-width: 100%; max-height: none; width: 1240px; height: 630px;
@@ -48,7 +48,7 @@ PAGE = """<!DOCTYPE html>
   .reveal .figure > .gst-card {{ margin: 0 auto; }}
   .reveal .gst-picture img {{ width: auto; max-height: 400px; margin: 0 auto; }}
   .reveal .text {{ max-width: 1150px; }}
-  .reveal .text p, .reveal .text li {{ margin: 0 0 14px; }}
+  .reveal .text p, .reveal .text li {{ margin: 0 0 14px; line-height: 1.3; }}
   .reveal a {{ color: #0072b2; }}
 </style>
 <script>

@@ -6,22 +6,22 @@ export const WORDS = {
     "removes": true
   },
   "zero": {
-    "words": "zero",
+    "words": "set to zero",
     "sentence": "Their weights are set to zero. Nothing is removed: they can grow back from the next step on.",
     "removes": false
   },
   "scale": {
-    "words": "shrink",
+    "words": "shorten",
     "sentence": "Their weights shrink to a quarter. Batch norm's statistics stay as they were, so predictions change.",
     "removes": false
   },
   "rescale": {
-    "words": "shrink, unseen",
+    "words": "shorten, adjust batch norm",
     "sentence": "Their weights shrink to a quarter, and batch norm's statistics with them, so no prediction changes.",
     "removes": false
   },
   "redirect": {
-    "words": "redirect",
+    "words": "turn to a new direction",
     "sentence": "They get new random weights of the same length: what they had learned is gone, but they are no shorter.",
     "removes": false
   },

@@ -11,7 +11,7 @@ bind("head", ({ data, value, trace, word, say }) => {
     trace("averages", [[x, averages / 1.2]]);
     const where = `${Math.abs(shift)} position${Math.abs(shift) > 1 ? "s" : ""} to the ${shift < 0 ? "left" : "right"}`;
     word("at", shift ? where : "none");
-    if (!shift) return say("Not shifted: both heads give the class the score 1.00. They were both made for the pattern at this place.");
+    if (!shift) return say("Not shifted: both heads give the class the score 1.00. Both were designed for the pattern in this place.");
     const left = averages < 0.95 ? " Part of the pattern has left the signal by now, so the mean falls as well." : " To the mean, it is still the same pattern.";
     say(`Shifted ${where}: the head that reads positions gives ${fixed(reads)}, the one that averages ${fixed(averages)}.${left}`);
   };
