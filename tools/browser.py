@@ -38,10 +38,31 @@ class QuietHandler(SimpleHTTPRequestHandler):
                 super().do_GET()
 
 
+class CompressingHandler(QuietHandler):
+    """Serves a folder as a host of pages does: texts are compressed on their way."""
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        if path.suffix not in (".html", ".css", ".js", ".json", ".svg") or not path.is_file():
+            return super().do_GET()
+        body = gzip.compress(path.read_bytes(), 6)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body)
+
+
 @contextlib.contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """The address, without a slash at its end, at which `folder` is served on loopback while the block lasts."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
+def serve(folder: Path, *, compressed: bool = False) -> Iterator[str]:
+    """The address, without a slash at its end, at which `folder` is served on loopback while the block lasts.
+
+    With `compressed`, texts come gzip-compressed: for measuring how long a slow connection takes.
+    """
+    handler = CompressingHandler if compressed else QuietHandler
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -64,6 +85,18 @@ def chromium():
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+def slow_down(page, *, megabits: float = 1.6, latency: float = 0.15, processor: int = 6) -> None:
+    """Give a page of Chromium a slow connection (both ways, with this many seconds of delay) and a slower processor."""
+    client = page.context.new_cdp_session(page)
+    speed = megabits * 1e6 / 8
+    client.send("Network.enable")
+    client.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 1000 * latency, "downloadThroughput": speed, "uploadThroughput": speed / 2},
+    )
+    client.send("Emulation.setCPUThrottlingRate", {"rate": processor})
 
 
 @dataclass

@@ -49,7 +49,7 @@ export function mount(root) {
     { key: "twin", colour: "--gst-twin", dash: [2, 4], width: 2 },
     { key: "b", colour: "--gst-other", dash: [9, 4] },
     { key: "a", colour: "--gst-hit" },
-  ]);
+  ], { empty: "Press “Train both”, and the curves are drawn as the networks train." });
   names.forEach((name, i) => name.append(labels[i]));
   root.replaceChildren(el("figure", { class: "gst-live gst-cause", "aria-label": "Two jolts, compared" },
     el("p", { class: "gst-title" }, "Two jolts, one seed"),

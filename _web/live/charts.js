@@ -69,9 +69,10 @@ function once(/** @type {() => void} */ draw) {
 
 /**
  * Test accuracy over the epochs, a line for each network. A drop at an event is two points at one epoch.
- * @param {HTMLElement} element @param {Line[]} lines @param {{low?: number}} [options]
+ * @param {HTMLElement} element @param {Line[]} lines
+ * @param {{low?: number, empty?: string}} [options] `empty` stands in the frame until there is a line
  */
-export function curves(element, lines, { low = 10 } = {}) {
+export function curves(element, lines, { low = 10, empty = "" } = {}) {
   const here = frame(element, { name: "epoch", range: [0, EPOCHS - 1], ticks: [0, 20, 40] }, { name: "test accuracy (%)", range: [low, 100], ticks: [20, 40, 60, 80] });
   if (!here.built) {
     MILESTONES.forEach((epoch, i) => {
@@ -79,6 +80,8 @@ export function curves(element, lines, { low = 10 } = {}) {
       here.plot.append(el("span", { class: "gst-milestone-name", style: `left:${here.left(epoch - 0.5)}%` }, i ? "÷100" : "rate ÷10"));
     });
   }
+  const note = el("span", { class: "gst-empty" }, empty);
+  if (empty) here.plot.append(note);
   const strokes = Object.fromEntries(lines.map((line) => [line.key, stroke(here.area, line)]));
   /** @type {Record<string, Points>} */
   const points = Object.fromEntries(lines.map(({ key }) => [key, []]));
@@ -88,7 +91,12 @@ export function curves(element, lines, { low = 10 } = {}) {
     for (const key of changed) strokes[key].setAttribute("d", path(points[key].map(([x, y]) => [x, 100 * y]), here));
     changed.clear();
   });
-  const set = (/** @type {string} */ key, /** @type {Points} */ line) => { points[key] = line; changed.add(key); draw(); };
+  const set = (/** @type {string} */ key, /** @type {Points} */ line) => {
+    if (line.length) note.remove();
+    points[key] = line;
+    changed.add(key);
+    draw();
+  };
   return {
     set,
     /** @param {string} key @param {number} x @param {number} y */

@@ -123,7 +123,8 @@ export function mount(root) {
   for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => { if (!("recorded" in root.dataset)) showRecorded().catch(() => {}); }, { passive: true });
   fill();
 
-  const curve = curves(curveBox, [{ key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 }, { key: "hit", colour: "--gst-hit" }]);
+  const curve = curves(curveBox, [{ key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 }, { key: "hit", colour: "--gst-hit" }],
+    { empty: "Press “Train a pair”, and both curves are drawn as the networks train." });
   {
     const mine = { key: "mine", colour: "--gst-hit", marker: /** @type {"diamond"} */ ("diamond"), size: 5 };
     const cloud = { key: "recorded", colour: "--gst-cloud", marker: /** @type {"circle"} */ ("circle"), size: 2, alpha: 0.5 };

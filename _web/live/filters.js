@@ -71,7 +71,7 @@ export function mount(root) {
     /** @type {HTMLElement} */ (each).style.height = `${Math.max(4, 25 * (Number(first.profiles[10 * c + k]) - 5))}%`;
   }));
   const label = () => {
-    if (!playing()) go.textContent = training ? "Stop" : cutNow() ? "Keep training" : "Cut some filters first";
+    if (!playing()) go.textContent = training ? "Stop" : cutNow() ? "Keep training" : "Prune some filters first";
   };
   /** Shows the mask; an accuracy only if it belongs to this mask. */
   const update = () => {
@@ -91,9 +91,11 @@ export function mount(root) {
     return found.accuracy;
   };
   const sayCut = () => {
-    const accuracy = update();
-    if (accuracy === null || !network) return;
-    const n = cutNow();
+    const accuracy = update(), n = cutNow();
+    if (accuracy === null || !network) {
+      if (preparing && n) say(`${n} of 64 filters cut. The network is being loaded; then you see what it can still do.`);
+      return;
+    }
     say(n ? `${n} of 64 filters cut: accuracy falls from ${percent(network.accuracy)} to ${percent(accuracy)}.` : `All 64 filters: ${percent(network.accuracy)} correct.`);
   };
 
@@ -129,7 +131,7 @@ export function mount(root) {
       root.dataset.film = "paused";
       filmButton.textContent = "Play";
     });
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) whenSeen(figure, () => { if (onFilm && root.dataset.film !== "playing") start(); });
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) whenSeen(find(".gst-watch"), () => { if (onFilm && root.dataset.film !== "playing") start(); });
   }
 
   // ---- cutting ----
@@ -288,7 +290,7 @@ export function mount(root) {
   go.addEventListener("click", () => {
     if (onFilm) return takeOver();
     if (training) return trainer.tell("stop");
-    if (!cutNow()) return say("Cut some filters first: click them, drag across several, or press Cut half.");
+    if (!cutNow()) return say("Prune some filters first: click them, drag across several, or press Prune half.");
     keepTraining();
   });
   async function keepTraining() {
@@ -332,7 +334,7 @@ export function mount(root) {
   if (!onFilm) update();
 }
 
-/** Calls `start` once, when the element is in view. */
+/** Calls `start` once, when half of the element is in view; the whole figure is taller than a telephone. */
 function whenSeen(/** @type {Element} */ element, /** @type {() => void} */ start) {
   const watch = new IntersectionObserver(([entry]) => {
     if (!entry.isIntersecting) return;

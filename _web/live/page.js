@@ -7,6 +7,9 @@ const KINDS = {
   cause: () => import("./cause.js"),
   try: () => import("./try.js"),
 };
+/** Figures that open a page are there with it. The others stand far below, and come when the reader is near. */
+const EARLY = new Set(["click", "experiment"]);
+const NEAR = "1500px 0px";
 
 const sheet = new URL("./live.css", import.meta.url).href;
 if (![...document.styleSheets].some(({ href }) => href?.split("?")[0] === sheet)) {
@@ -17,7 +20,20 @@ if (![...document.styleSheets].some(({ href }) => href?.split("?")[0] === sheet)
   await new Promise((done) => { link.onload = link.onerror = done; });
 }
 
-export const mountAll = () => Promise.all([...document.querySelectorAll("[data-gst-live]")].map(mountOne));
+export const mountAll = () => Promise.all([...document.querySelectorAll("[data-gst-live]")].map(async (root) => {
+  if (!EARLY.has(/** @type {HTMLElement} */ (root).dataset.gstLive ?? "")) await near(root);
+  return mountOne(root);
+}));
+
+/** Resolves when the reader has come within a screen or two of a place. @param {Element} root @returns {Promise<void>} */
+const near = (root) => new Promise((done) => {
+  const watch = new IntersectionObserver((seen) => {
+    if (!seen.some(({ isIntersecting }) => isIntersecting)) return;
+    watch.disconnect();
+    done();
+  }, { rootMargin: NEAR });
+  watch.observe(root);
+});
 
 /** Puts the figure into a place, unless it is there already. */
 export async function mountOne(/** @type {Element} */ root) {

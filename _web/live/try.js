@@ -4,6 +4,7 @@
  */
 import { DEFAULTS, inWords, valid } from "./settings.js";
 import { INTERVENTIONS } from "./interventions.js";
+import { eventEpochs } from "./schedule.js";
 import { curves } from "./charts.js";
 import { percent } from "./statistics.js";
 import { points } from "./commentary.js";
@@ -17,14 +18,15 @@ const RANDOM_HALF = { target: /** @type {"random"} */ ("random"), dose: 0.5, eve
 
 /**
  * A form for each chapter: where it starts, and a button for each pair of settings that are worth comparing.
- * @type {Record<string, {title: string, knobs: string[], base: Partial<Settings>, presets: [string, Partial<Settings>][]}>}
+ * @type {Record<string, {title: string, knobs: string[], base: Partial<Settings>, presets: [string, Partial<Settings>][], asks?: keyof ASKS}>}
  */
 export const FORMS = {
   instability: {
-    title: "Prune a network while it trains",
+    title: "How large a drop does an event make?",
+    asks: "drop",
     knobs: ["dose", "events", "target"],
-    base: { target: "smallest", dose: 0.8, events: 3, first: 5, last: 23 },
-    presets: [["in three events", { events: 3 }], ["all at once", { events: 1 }], ["in nineteen events", { events: 19 }]],
+    base: { target: "smallest", dose: 0.5, events: 1, first: 5, last: 23 },
+    presets: [["half, all at once", { dose: 0.5, events: 1 }], ["90%, all at once", { dose: 0.9, events: 1 }], ["90%, in nineteen events", { dose: 0.9, events: 19 }]],
   },
   tradeoff: {
     title: "Compare two schedules",
@@ -58,10 +60,37 @@ export const FORMS = {
   },
 };
 
+/** @type {[string, string][]} */
+const DROPS = [["small", "under 10%"], ["middle", "10% to 40%"], ["large", "more than 40%"]];
+/**
+ * What a form has the reader guess: how the run will end (every form but chapter 2's), or how much an event will destroy.
+ * @type {Record<"gain" | "drop", {name: string, options: [string, string][], said: (run: any, guess: string) => string}>}
+ */
+const ASKS = {
+  gain: {
+    name: "Your guess: it will end",
+    options: GUESSES,
+    said: ({ hit, gain }, guess) => `${hit.instability === undefined ? "" : ` Each event destroyed ${percent(hit.instability, 0)} of its accuracy on average.`}${guessSentence(guess, gain)}`,
+  },
+  drop: {
+    name: "Your guess: of its accuracy, an event destroys",
+    options: DROPS,
+    said: ({ hit, events }, guess) => {
+      if (hit.instability === undefined) return "";
+      const is = hit.instability < 0.1 ? "small" : hit.instability <= 0.4 ? "middle" : "large";
+      const found = events === 1 ? `The event destroyed ${percent(hit.instability)} of its accuracy: instability ${hit.instability.toFixed(3)}.`
+        : `Its ${events} events destroyed ${percent(hit.instability)} of its accuracy each, on average: instability ${hit.instability.toFixed(3)}.`;
+      const answer = !guess ? "" : guess === is ? " You guessed right." : ` You guessed ${DROPS.find(([value]) => value === guess)?.[1]}.`;
+      return ` ${found}${answer}`;
+    },
+  },
+};
+
 /** @param {HTMLElement} root its data-form names one of FORMS */
 export function mount(root) {
   const form = FORMS[root.dataset.form ?? ""] ?? FORMS.tradeoff;
   const base = { ...DEFAULTS, ...form.base };
+  const asks = ASKS[form.asks ?? "gain"];
   let settings = valid(base), guess = "", training = false;
   const answer = cover(root);
 
@@ -74,7 +103,7 @@ export function mount(root) {
   const seed = el("input", { type: "number", min: 0, max: 999999, step: 1, autocomplete: "off", onchange: () => change({ seed: Number(seed.value) }) });
   const presets = form.presets.map(([name, some]) => el("button", { type: "button", "aria-pressed": "false", onclick: () => change({ ...form.base, ...some }) }, name));
   const recipe = switches(change);
-  const guesses = choice("Your guess: it will end", GUESSES, (value) => {
+  const guesses = choice(asks.name, asks.options, (value) => {
     guess = value;
     answer.uncover();
   });
@@ -97,7 +126,7 @@ export function mount(root) {
     ...[2, 1, 0].map((i) => ({ key: `earlier${i}`, colour: "--gst-pale", width: 1.5 })),
     { key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 },
     { key: "hit", colour: "--gst-hit" },
-  ]);
+  ], { empty: "Press “Train it here”, and both curves are drawn as the networks train." });
 
   function fill() {
     for (const [name, { set }] of Object.entries(knobs)) set(settings);
@@ -122,8 +151,8 @@ export function mount(root) {
     text.textContent = "Both networks are training.";
     try {
       const { hit, twin, gain, verdict, epoch } = await race(settings, { chart, progress: bar, say: (sentence) => (text.textContent = sentence) });
-      const drop = hit.instability === undefined ? "" : ` Each event destroyed ${percent(hit.instability, 0)} of its accuracy on average.`;
-      text.textContent = `${verdict} ${after(epoch)} ${percent(hit.accuracy)}, its twin ${percent(twin.accuracy)}: ${points(gain)}.${drop}${guessSentence(guess, gain)} One pair is one pair; the next press takes the next seed.${await recordedSentence(settings)}`;
+      const events = eventEpochs(settings.first, settings.last, settings.events).length;
+      text.textContent = `${verdict} ${after(epoch)} ${percent(hit.accuracy)}, its twin ${percent(twin.accuracy)}: ${points(gain)}.${asks.said({ hit, gain, events }, guess)} One pair is one pair; the next press takes the next seed.${await recordedSentence(settings)}`;
       box.setAttribute("aria-label", `Test accuracy over the epochs. ${text.textContent}`);
       answer.uncover();
       root.dataset.gain = gain.toFixed(2);
@@ -168,16 +197,17 @@ function slider(/** @type {string} */ name, /** @type {number} */ low, /** @type
 function cover(/** @type {HTMLElement} */ root) {
   const answer = /** @type {HTMLElement | null} */ (root.parentElement?.querySelector(":scope > .gst-answer") ?? null);
   if (!answer) return { uncover() {} };
-  answer.hidden = true;
-  answer.style.display = "none"; // the card has a display of its own
+  answer.classList.add("gst-veiled"); // on screens; paper shows it
   const note = el("p", { class: "gst-covered" }, "A recorded run of this setting is hidden until you guess or train. ",
-    el("button", { type: "button", onclick: () => uncover() }, "Show it now"));
+    el("button", { type: "button", onclick: () => {
+      uncover();
+      answer.tabIndex = -1; // where the focus goes, now that its button is gone
+      answer.focus({ preventScroll: true });
+    } }, "Show it now"));
   root.after(note);
-  function uncover() {
+  const uncover = () => {
     note.remove();
-    if (!answer) return;
-    answer.hidden = false;
-    answer.style.display = "";
-  }
+    answer.classList.remove("gst-veiled");
+  };
   return { uncover };
 }

@@ -36,7 +36,7 @@ HTML = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html"))
 #: axe's rules that the book's theme breaks by itself, on every page and on the bibliography.
 THEME_RULES = ("label-content-name-mismatch", "region")
 BIBLIOGRAPHY_RULES = ("aria-required-children", "aria-allowed-role", "aria-deprecated-role")
-FIRST_LOAD_LIMIT = 500_000  # bytes, compressed
+FIRST_LOAD_LIMIT = 450_000  # bytes, compressed
 FIGURE_LIMIT = 60_000
 
 

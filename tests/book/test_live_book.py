@@ -13,14 +13,27 @@ pytestmark = pytest.mark.browser
 
 FIRST, LIVE = "book/index.html", "book/live.html"
 CHAPTER_1, CHAPTER_3 = "book/01_pruning_basics.html", "book/03_the_tradeoff.html"
-PAGES = {FIRST: 1, LIVE: 4, CHAPTER_1: 1, CHAPTER_3: 2}  # and their live figures
+CHAPTERS = (
+    "02_measuring_instability",
+    "04_noise_injection",
+    "05_flatness",
+    "06_what_a_jolt_is_made_of",
+    "07_standard_pipelines",
+)
+PAGES = {
+    FIRST: 1,
+    LIVE: 4,
+    CHAPTER_1: 1,
+    CHAPTER_3: 2,
+    **{f"book/{name}.html": 2 if name.startswith("06") else 1 for name in CHAPTERS},
+}  # and their live figures
 THEME_RULES = ("label-content-name-mismatch", "region")  # what the book's theme breaks by itself
 SHIFT_LIMIT = 0.05
 ASKED_LIMIT = 300_000  # bytes, compressed, for a reader who trains
-FIRST_LOAD_LIMIT = 500_000
-# Everything that trains, and the data it trains on.
-HEAVY = re.compile(r"live/(vendor/|made/|worker\.js|network\.js)")
-FORMS = {"click": ".gst-click", "timeline": ".gst-confounder", "cause": ".gst-cause"}
+FIRST_LOAD_LIMIT = 450_000
+# Everything that trains, and the data it trains on; the words of the forms are made, too, but small.
+HEAVY = re.compile(r"live/(vendor/|made/(?!words\.js)|worker\.js|network\.js)")
+FORMS = {"click": ".gst-click", "timeline": ".gst-confounder", "cause": ".gst-cause", "try": ".gst-try"}
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +44,14 @@ def address(html):
 
 def form(here, kind):
     return here.page.locator(FORMS[kind]).first
+
+
+def come_to(here, kind):
+    """The reader comes near a figure that stands further down, and it is there."""
+    here.page.wait_for_selector(f"[data-gst-live={kind}]", state="attached")
+    here.page.evaluate(f"document.querySelector('[data-gst-live={kind}]').scrollIntoView()")
+    here.page.wait_for_selector(f"[data-gst-live={kind}][data-live='']")
+    return form(here, kind)
 
 
 def text_of(figure):
@@ -115,9 +136,9 @@ def test_cutting_by_mouse_keyboard_and_drag_updates_every_display(browser, addre
         assert text_of(figure).startswith(f"10 of 64 filters cut: accuracy falls from {whole} to {number.inner_text()}")
         assert number.inner_text() != whole
         assert figure.locator(".gst-classes i").evaluate_all(bars) != classes
-        figure.get_by_role("button", name="Cut 80%").click()
+        figure.get_by_role("button", name="Prune 80%").click()
         assert pressed(here) == 51
-        figure.get_by_role("button", name="Put all back").click()
+        figure.get_by_role("button", name="Restore all").click()
         assert number.inner_text() == whole
         assert pressed(here) == 0
         assert here.problems == []
@@ -131,7 +152,7 @@ def test_after_a_hard_cut_the_network_overtakes_its_twin(browser, address):
         here.page.wait_for_load_state("networkidle")
         here.page.context.on("response", lambda answer: answers.append(answer))
         figure = form(here, "click")
-        figure.get_by_role("button", name="Cut 80%").click()
+        figure.get_by_role("button", name="Prune 80%").click()
         wait_for_pressed(here, 51)
         figure.get_by_role("button", name="above its twin").click()
         fallen = float(figure.locator(".gst-number b").inner_text().rstrip("%"))
@@ -165,9 +186,19 @@ def test_film_plays_once_overtakes_and_hands_over(browser, address):
         assert not figure.locator(".gst-film").is_visible()
         take_over(here)
         assert pressed(here) == 0
-        figure.get_by_role("button", name="Cut some filters first").click()
-        assert text_of(figure).startswith("Cut some filters first")
+        figure.get_by_role("button", name="Prune some filters first").click()
+        assert text_of(figure).startswith("Prune some filters first")
         assert here.problems == []
+
+
+@pytest.mark.parametrize("height", [740, 844])
+def test_film_plays_by_itself_on_a_telephone(browser, address, height):
+    with visit(browser, address, viewport={"width": 390, "height": height}, has_touch=True) as here:
+        here.open(FIRST)
+        here.page.wait_for_selector("[data-film=playing]")
+        for part in (".gst-number", ".gst-chart"):
+            box = here.page.locator(f".gst-click {part}").first.bounding_box()
+            assert box["y"] + box["height"] <= height, part
 
 
 def test_film_pauses_and_a_cut_ends_it(browser, address):
@@ -264,8 +295,8 @@ def test_number_and_curve_stay_in_sight_on_a_telephone(browser, address):
             assert box["y"] >= 0 and box["y"] + box["height"] <= 500, part
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("page", [FIRST, LIVE, CHAPTER_3])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("page", [FIRST, LIVE, CHAPTER_1, CHAPTER_3])
 def test_nothing_moves_while_the_page_loads(browser, address, page, width):
     with visit(browser, address, viewport={"width": width, "height": 844}) as here:
         here.page.add_init_script(SHIFTS)
@@ -301,7 +332,7 @@ def test_training_is_retried_after_the_library_did_not_arrive(browser, address):
         here.page.context.route("**/vendor/jax/index.js", lambda route: route.abort())
         here.open(FIRST)
         figure = form(here, "click")
-        figure.get_by_role("button", name="Cut half").click()
+        figure.get_by_role("button", name="Prune half").click()
         wait_for_pressed(here, 32)
         figure.get_by_role("button", name="Keep training").click()
         here.page.wait_for_function(
@@ -426,8 +457,8 @@ def test_the_figure_and_its_controls_are_whole_within_the_first_screen(browser, 
 def test_every_preset_of_the_timeline_has_a_recorded_answer(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
-        figure = form(here, "timeline")
-        figure.get_by_role("button", name="2 big").wait_for()
+        figure = come_to(here, "timeline")
+        figure.get_by_role("button", name="2 large, last at 23").wait_for()
         assert not figure.locator(".gst-chart").first.is_visible()  # nothing blank before the first touch
         answers = {}
         for button in figure.locator(".gst-presets button").all():
@@ -447,8 +478,8 @@ def test_every_preset_of_the_timeline_has_a_recorded_answer(browser, address):
 def test_timeline_says_what_changed_since_the_setting_before(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
-        figure = form(here, "timeline")
-        figure.get_by_role("button", name="2 big").wait_for()
+        figure = come_to(here, "timeline")
+        figure.get_by_role("button", name="2 large, last at 23").wait_for()
         changes = []
         for button in figure.locator(".gst-presets button").all()[1:]:
             button.click()
@@ -497,7 +528,7 @@ def test_chapter_1_filter_shows_its_score_and_goes_silent_when_cut(browser, addr
 def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, address):
     with visit(browser, address) as here:
         here.open(LIVE)
-        figure = form(here, "cause")
+        figure = come_to(here, "cause")
         figure.get_by_role("button", name="Train both").click()
         here.page.wait_for_selector("[data-gst-live=cause][data-seeds]", timeout=180_000)
         seen, unseen = figure.locator("dt").all_inner_texts()
@@ -512,15 +543,14 @@ def test_a_jolt_that_nobody_sees_ends_where_the_visible_one_ends(browser, addres
 def test_try_it_of_a_chapter_covers_the_recorded_answer_until_a_guess(browser, address):
     with visit(browser, address) as here:
         here.open("book/06_what_a_jolt_is_made_of.html")
-        figure = here.page.locator(".gst-try")
-        figure.wait_for()
+        figure = come_to(here, "try")
         answer = here.page.locator("[data-gst-live=try] ~ .gst-answer")
         assert answer.count() == 1 and not answer.is_visible()
         figure.get_by_role("button", name="turn to a new direction").click()
         assert figure.get_by_label("what an event does").input_value() == "redirect"
         figure.get_by_role("button", name="averages").click()
         assert figure.get_by_role("button", name="averages").get_attribute("aria-pressed") == "true"
-        figure.get_by_role("button", name="level with it").click()
+        figure.get_by_role("button", name="about the same").click()
         assert answer.is_visible()
         assert here.problems == []
 
@@ -529,7 +559,7 @@ def test_try_it_of_a_chapter_covers_the_recorded_answer_until_a_guess(browser, a
 def test_with_weight_decay_the_gain_of_chapter_7_is_gone(browser, address):
     with visit(browser, address) as here:
         here.open("book/07_standard_pipelines.html")
-        figure = here.page.locator(".gst-try")
+        figure = come_to(here, "try")
         figure.get_by_role("button", name="on", exact=True).click()
         figure.get_by_role("button", name="Train it here").click()
         here.page.wait_for_selector("[data-gst-live=try][data-gain]", timeout=300_000)
@@ -546,19 +576,24 @@ def test_with_weight_decay_the_gain_of_chapter_7_is_gone(browser, address):
 def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser, address, page, theme):
     with visit(browser, address, color_scheme=theme, viewport=NARROW, reduced_motion="reduce") as here:
         here.open(page)
-        if page != CHAPTER_3:
+        kinds = set(here.page.locator("[data-gst-live]").evaluate_all("all => all.map(each => each.dataset.gstLive)"))
+        if "click" in kinds:
             near(here, form(here, "click"))
-            form(here, "click").get_by_role("button", name="Cut half").click()
-        if page in (LIVE, CHAPTER_3):
-            form(here, "timeline").get_by_role("button", name="2 large, last at 23").click()
+            form(here, "click").get_by_role("button", name="Prune half").click()
+        if "timeline" in kinds:
+            come_to(here, "timeline").get_by_role("button", name="2 large, last at 23").click()
+        for kind in kinds & {"try", "cause"}:
+            come_to(here, kind)
         if page == LIVE:
             here.page.locator(".gst-experiment").hover()
             here.page.wait_for_selector("[data-gst-live=experiment][data-recorded]")
         for viewport in (NARROW, WIDE):
             here.page.set_viewport_size(viewport)
             assert sideways_overflow(here.page) <= 0
-        assert here.problems == []
-        assert accessibility_problems(here.page, within="main", allowed=THEME_RULES) == []
+        assert here.problems == []  # before axe, which reads the style sheets again, from the wrong folder
+        for viewport in (WIDE, NARROW):
+            here.page.set_viewport_size(viewport)
+            assert accessibility_problems(here.page, within="main", allowed=THEME_RULES) == [], viewport["width"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -569,7 +604,7 @@ def test_without_scripts_words_stand_in_every_place_and_lead_somewhere(browser, 
         assert places.count() == PAGES[page]
         for place in places.all():
             assert place.is_visible()
-            assert len(place.inner_text()) > 80
+            assert len(place.inner_text()) > 60
         if page == FIRST:
             assert here.page.locator("#fig-landing img").is_visible()
         elif page == LIVE:
@@ -622,7 +657,7 @@ def test_served_as_that_sentence_says_the_archive_trains(browser, unpacked):
         here.open("index.html")
         here.page.wait_for_url(f"**/{FIRST}")
         figure = form(here, "click")
-        figure.get_by_role("button", name="Cut half").click()
+        figure.get_by_role("button", name="Prune half").click()
         figure.get_by_role("button", name="Keep training").click()
         here.page.wait_for_selector("[data-gst-live=click][data-gain]", timeout=300_000)
         assert here.problems == []

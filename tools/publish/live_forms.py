@@ -31,6 +31,8 @@ WORDS = "With scripts, this page trains the run you choose beside its twin. Belo
 CHAPTER = re.compile(r"book/(\d\d)_")
 FORMS = {"03": "tradeoff", "04": "noise", "05": "flatness", "06": "anatomy", "07": "pipelines"}
 IMPORT = re.compile(r'^import .* from "\./([\w/-]+\.js)";$', re.MULTILINE)
+#: The figures that are there with the page; page.js fetches the others when the reader comes near them.
+EARLY = ("click", "experiment")
 #: Modules import one another, four requests deep; so all are asked for at the beginning. Files cannot be modules.
 PRELOAD = """<script>if (location.protocol !== "file:") for (const name of {names})
   document.head.append(Object.assign(document.createElement("link"),
@@ -57,7 +59,7 @@ def prepare(app: Sphinx, page: str, template: str, context: dict, doctree) -> No
         PLACE.sub(filled, body[:start]) + f'<script src="{static}load.js"></script>' + PLACE.sub(filled, body[start:])
     )
     sheet = f'<link rel="stylesheet" href="{static}live.css">'
-    preload = PRELOAD.format(static=static, names=json.dumps(chain(kinds)))
+    preload = PRELOAD.format(static=static, names=json.dumps(chain([kind for kind in kinds if kind in EARLY])))
     context["metatags"] = context.get("metatags", "") + sheet + preload
     context["body"] = body
 
