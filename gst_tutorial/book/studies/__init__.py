@@ -12,5 +12,6 @@ def studies() -> list[Study]:
         *fresh_seeds.studies(),
         barriers.barriers(),
         shifts.unshifted_signals(),
+        shifts.headroom(),
         *paper.studies(),
     ]
