@@ -335,8 +335,9 @@ difference within a few epochs, so both end as the same network. So their differ
                  _anatomy("prune 80% at init", 1e-2), ABOVE, CONTROL),
             gain("learning rate 0.01: 80% pruned at initialization, against no pruning", "anatomy", _anatomy("prune 80% at init", 1e-2), _anatomy("none", 1e-2),
                  NO_GAIN, CONTROL),
-            *(gain(f"fresh seeds, {trained}: 80% in two events, against at initialization", "way-dose-rate-head", _way("2 events", trained),
-                   _way("at init", trained), ABOVE, CONTROL) for trained in TRAININGS),
+            *(gain(f"fresh seeds, {trained}, head: {head}: 80% in two events, against at initialization", "way-dose-rate-head",
+                   _way("2 events", trained, head=head), _way("at init", trained, head=head), ABOVE, CONTROL)
+              for head in ("positions", "averages") for trained in TRAININGS),
             gain("averaging head: 80% in three events, against at initialization", "head-by-data", _averaging("prune 80%"), _averaging("prune 80% at init"),
                  ABOVE, CONTROL),
             gain("averaging head: 80% pruned at initialization, against no pruning", "head-by-data", _averaging("prune 80% at init"), _averaging("none"),
