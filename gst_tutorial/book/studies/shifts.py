@@ -61,7 +61,7 @@ def headroom() -> Study:
         arms,
         FRESH_SEEDS[:10],
         predictions={
-            "headroom": "Weight decay gains at least two percentage points there, with the head that reads positions: so there was "
-            "something to gain, and treatments that gain nothing fail for another reason.",
+            "headroom": "Weight decay gains at least two percentage points there, with the head that reads positions: so there "
+            "was something to gain, and treatments that gain nothing fail for another reason.",
         },
     )
