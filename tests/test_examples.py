@@ -1,10 +1,13 @@
-"""The example study runs as its first lines say."""
+"""The examples run as their first lines say."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pandas as pd
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,3 +51,11 @@ def test_slurm_jobs_share_one_folder_of_results(tmp_path):
     assert [job.returncode for job in jobs] == [0, 0], printed
     assert all("12 runs in" in text for text in printed)
     assert len(list((tmp_path / "results").glob("*.json"))) == 12
+
+
+def test_a_seed_of_the_recorded_plans_repeats():
+    plans = runpy.run_path(str(ROOT / "examples" / "plans.py"))
+    recorded = pd.read_csv(ROOT / "examples" / "plans.csv")
+    recorded = recorded[(recorded.network == "conv1d on MNIST-1D") & (recorded.seed == 0) & (recorded.budget == 0.5)]
+    found = plans["one_seed"]("conv1d on MNIST-1D", 0, (0.5,))
+    pd.testing.assert_frame_equal(found, recorded.reset_index(drop=True), atol=0.02, rtol=0)

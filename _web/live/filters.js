@@ -72,7 +72,7 @@ export function mount(root) {
     /** @type {HTMLElement} */ (each).style.height = `${Math.max(4, 25 * (Number(first.profiles[10 * c + k]) - 5))}%`;
   }));
   const label = () => {
-    if (!playing()) go.textContent = training ? "Stop" : cutNow() ? "Keep training" : "Cut some filters first";
+    if (!playing()) go.textContent = training ? "Stop" : cutNow() ? "Keep training" : "Prune some filters first";
   };
   /** Shows the mask; an accuracy only if it belongs to this mask. */
   const update = () => {
@@ -292,7 +292,7 @@ export function mount(root) {
   go.addEventListener("click", () => {
     if (onFilm) return takeOver();
     if (training) return trainer.tell("stop");
-    if (!cutNow()) return say("Cut some filters first: click them, drag across several, or press Cut half.");
+    if (!cutNow()) return say("Prune some filters first: click them, drag across several, or press Prune half.");
     keepTraining();
   });
   async function keepTraining() {

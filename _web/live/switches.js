@@ -12,7 +12,7 @@ import { attachChoice, choice, el } from "./dom.js";
 /** What "on" means: the penalty of the recorded runs (study resets-and-decay). */
 const DECAY = 0.03;
 /** @type {[string, string][]} */
-export const GUESSES = [["above", "above its twin"], ["level", "level with it"], ["below", "below it"]];
+export const GUESSES = [["above", "above its twin"], ["level", "about the same"], ["below", "below it"]];
 const LEVEL = 1; // percentage points: two networks that differ in their seed alone end about this far apart
 
 /** @param {(some: Partial<Settings>) => void} change */
@@ -69,6 +69,6 @@ export async function recordedSentence(settings) {
 export function guessSentence(guess, gain) {
   if (!guess) return "";
   const is = Math.abs(gain) < LEVEL ? "level" : gain > 0 ? "above" : "below";
-  const where = { above: "above its twin", level: "level with it (within a point)", below: "below its twin" };
+  const where = { above: "above its twin", level: "about level with its twin (within a point)", below: "below its twin" };
   return guess === is ? ` You guessed right: ${where[is]}.` : ` You guessed ${GUESSES.find(([value]) => value === guess)?.[1]}; it ended ${where[is]}.`;
 }

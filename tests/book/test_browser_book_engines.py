@@ -39,7 +39,7 @@ def test_landing_page_trains_to_a_gain_above_one_point(tab, address):
     tab.open(f"{address}/{FIRST}")
     tab.click("[data-gst-live=click] .gst-filter")
     tab.wait("document.querySelector('.gst-filter').getAttribute('aria-pressed') === 'true'")
-    tab.click(button(tab, "Cut 80%", "[data-gst-live=click]"))
+    tab.click(button(tab, "Prune 80%", "[data-gst-live=click]"))
     tab.wait("document.querySelectorAll('.gst-filter[aria-pressed=true]').length === 51")
     tab.click(button(tab, "Keep training", "[data-gst-live=click]"))
     tab.wait("document.querySelector('[data-gst-live=click][data-gain]')", seconds=400)

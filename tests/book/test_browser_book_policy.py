@@ -26,7 +26,7 @@ def test_content_policy_comes_before_every_script_and_breaks_nothing(html, brows
 
 def test_the_experiment_in_the_page_trains_under_the_policy(browser, address):
     with visit(browser, address, bypass_csp=False) as here:
-        here.open(FIRST).page.get_by_role("button", name="Cut half").click()
+        here.open(FIRST).page.get_by_role("button", name="Prune half").click()
         here.page.locator(".gst-filter[aria-pressed=true]").nth(31).wait_for()
         here.page.get_by_role("button", name="Keep training").click()
         here.page.wait_for_selector("[data-gst-live=click][data-gain]", timeout=120_000)

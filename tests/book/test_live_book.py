@@ -136,9 +136,9 @@ def test_cutting_by_mouse_keyboard_and_drag_updates_every_display(browser, addre
         assert text_of(figure).startswith(f"10 of 64 filters cut: accuracy falls from {whole} to {number.inner_text()}")
         assert number.inner_text() != whole
         assert figure.locator(".gst-classes i").evaluate_all(bars) != classes
-        figure.get_by_role("button", name="Cut 80%").click()
+        figure.get_by_role("button", name="Prune 80%").click()
         assert pressed(here) == 51
-        figure.get_by_role("button", name="Put all back").click()
+        figure.get_by_role("button", name="Restore all").click()
         assert number.inner_text() == whole
         assert pressed(here) == 0
         assert here.problems == []
@@ -152,7 +152,7 @@ def test_after_a_hard_cut_the_network_overtakes_its_twin(browser, address):
         here.page.wait_for_load_state("networkidle")
         here.page.context.on("response", lambda answer: answers.append(answer))
         figure = form(here, "click")
-        figure.get_by_role("button", name="Cut 80%").click()
+        figure.get_by_role("button", name="Prune 80%").click()
         wait_for_pressed(here, 51)
         figure.get_by_role("button", name="above its twin").click()
         fallen = float(figure.locator(".gst-number b").inner_text().rstrip("%"))
@@ -186,8 +186,8 @@ def test_film_plays_once_overtakes_and_hands_over(browser, address):
         assert not figure.locator(".gst-film").is_visible()
         take_over(here)
         assert pressed(here) == 0
-        figure.get_by_role("button", name="Cut some filters first").click()
-        assert text_of(figure).startswith("Cut some filters first")
+        figure.get_by_role("button", name="Prune some filters first").click()
+        assert text_of(figure).startswith("Prune some filters first")
         assert here.problems == []
 
 
@@ -332,7 +332,7 @@ def test_training_is_retried_after_the_library_did_not_arrive(browser, address):
         here.page.context.route("**/vendor/jax/index.js", lambda route: route.abort())
         here.open(FIRST)
         figure = form(here, "click")
-        figure.get_by_role("button", name="Cut half").click()
+        figure.get_by_role("button", name="Prune half").click()
         wait_for_pressed(here, 32)
         figure.get_by_role("button", name="Keep training").click()
         here.page.wait_for_function(
@@ -550,7 +550,7 @@ def test_try_it_of_a_chapter_covers_the_recorded_answer_until_a_guess(browser, a
         assert figure.get_by_label("what an event does").input_value() == "redirect"
         figure.get_by_role("button", name="averages").click()
         assert figure.get_by_role("button", name="averages").get_attribute("aria-pressed") == "true"
-        figure.get_by_role("button", name="level with it").click()
+        figure.get_by_role("button", name="about the same").click()
         assert answer.is_visible()
         assert here.problems == []
 
@@ -579,7 +579,7 @@ def test_live_figures_are_accessible_in_both_themes_and_fit_a_telephone(browser,
         kinds = set(here.page.locator("[data-gst-live]").evaluate_all("all => all.map(each => each.dataset.gstLive)"))
         if "click" in kinds:
             near(here, form(here, "click"))
-            form(here, "click").get_by_role("button", name="Cut half").click()
+            form(here, "click").get_by_role("button", name="Prune half").click()
         if "timeline" in kinds:
             come_to(here, "timeline").get_by_role("button", name="2 large, last at 23").click()
         for kind in kinds & {"try", "cause"}:
@@ -657,7 +657,7 @@ def test_served_as_that_sentence_says_the_archive_trains(browser, unpacked):
         here.open("index.html")
         here.page.wait_for_url(f"**/{FIRST}")
         figure = form(here, "click")
-        figure.get_by_role("button", name="Cut half").click()
+        figure.get_by_role("button", name="Prune half").click()
         figure.get_by_role("button", name="Keep training").click()
         here.page.wait_for_selector("[data-gst-live=click][data-gain]", timeout=300_000)
         assert here.problems == []

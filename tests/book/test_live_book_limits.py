@@ -130,7 +130,7 @@ def test_first_page_is_played_by_keyboard_alone(browser, address):
         assert output(here, ".gst-click").startswith("Click a filter")
         here.page.wait_for_selector("[data-ready]")
         title.focus()
-        tab_to(here, "Cut 80%")
+        tab_to(here, "Prune 80%")
         here.page.keyboard.press("Enter")
         here.page.wait_for_function("document.querySelectorAll('.gst-filter[aria-pressed=true]').length === 51")
         title.focus()

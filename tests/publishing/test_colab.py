@@ -12,6 +12,7 @@ function, not a chapter. The weekly workflow runs all of them by the same script
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -75,6 +76,11 @@ def test_every_python_that_the_readme_names_has_its_oldest_versions():
     assert set(OLDEST) == {f"3.{minor}" for minor in range(int(first), int(last) + 1)}
 
 
+def packages(python: Path) -> Path:
+    """The folder in which the packages of an environment are installed."""
+    return Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
@@ -83,7 +89,7 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def oldest():
+def oldest(wheel):
     """Python of an environment with the oldest versions, laid over this one, which lends it torch. Kept in _build."""
     key = hashlib.sha256(OLDEST[HERE].read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / "_build" / f"oldest-{key}"
@@ -94,10 +100,15 @@ def oldest():
             run(sys.executable, "-m", "venv", "--clear", folder)
             quietly = ("--disable-pip-version-check", "--quiet", "--only-binary=:all:")
             run(python, "-m", "pip", "install", *quietly, "-r", OLDEST[HERE])
-            own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
             # Searched after the environment's own folder, so that the old versions win.
-            (own / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+            (packages(python) / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
             (folder / "complete").touch()
+        # From the last time there may be an older package of the same version, which pip would keep.
+        installed, now = folder / "wheel", hashlib.sha256(wheel.read_bytes()).hexdigest()
+        if not installed.is_file() or installed.read_text() != now:
+            for old in packages(python).glob("gst_tutorial*"):
+                shutil.rmtree(old)
+            installed.write_text(now)
     return python
 
 

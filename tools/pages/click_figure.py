@@ -50,13 +50,13 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
 <div class="gst-filters" role="group" aria-label="The 64 filters of the last layer. A pressed filter is cut.">{
         "".join(_tile(c, first["profiles"][10 * c : 10 * c + 10], c in cut) for c in range(64))
     }</div>
-<div class="gst-controls gst-quick"><button type="button" data-cut="32">Cut half</button><button type="button" data-cut="51">Cut 80%</button><button type="button" data-cut="0">Put all back</button></div>
+<div class="gst-controls gst-quick"><button type="button" data-cut="32">Prune half</button><button type="button" data-cut="51">Prune 80%</button><button type="button" data-cut="0">Restore all</button></div>
 <div class="gst-switches">{SWITCHES}</div>
 </div>
 <div class="gst-side">
-<div class="gst-choice gst-guess" role="group" aria-label="Your guess: where will the cut network end?"><span>Your guess: it will end</span><span class="gst-options"><button type="button" aria-pressed="false" data-value="above">above its twin</button><button type="button" aria-pressed="false" data-value="level">level with it</button><button type="button" aria-pressed="false" data-value="below">below it</button></span></div>
+<div class="gst-choice gst-guess" role="group" aria-label="Your guess: where will the cut network end?"><span>Your guess: it will end</span><span class="gst-options"><button type="button" aria-pressed="false" data-value="above">above its twin</button><button type="button" aria-pressed="false" data-value="level">about the same</button><button type="button" aria-pressed="false" data-value="below">below it</button></span></div>
 <div class="gst-controls"><button type="button" class="gst-main">{
-        "Your turn" if film else "Cut some filters first"
+        "Your turn" if film else "Prune some filters first"
     }</button>{'<button type="button" class="gst-film">Play</button>' if film else ""}</div>
 <div class="gst-progress" data-idle><progress max="100" value="0" aria-label="Training"></progress><span></span><button type="button" hidden>Finish now</button></div>
 </div>
@@ -99,17 +99,17 @@ def _sentence(film: dict | None) -> str:
     if film is None:
         return "Click a filter, drag across several, or cut some at random with the buttons."
     return (
-        f"1: with {len(film['cut'])} filters cut, accuracy falls from {_percent(film['accuracy'])} to {_percent(film['after'])}. "
-        f"2: after epoch {film['overtook'] + 1} it has overtaken its twin, which keeps all 64. "
-        f"3: it ends at {_percent(film['hit'][-1])}, its twin at {_percent(film['twin'][-1])}."
+        f"1: pruning {len(film['cut'])} filters drops accuracy from {_percent(film['accuracy'])} to {_percent(film['after'])}. "
+        f"2: after epoch {film['overtook'] + 1}, the network has overtaken its twin, which keeps all 64. "
+        f"3: it ends at {_percent(film['hit'][-1])}, and its twin at {_percent(film['twin'][-1])}."
     )
 
 
 def _record(film: dict) -> str:
     ahead, n = sum(gain > 0 for gain in film["gains"]), len(film["gains"])
     return (
-        f"The film is a recording of a run in this page, seed {film['seed']}. Was it luck? In {n} other networks, a cut like it left "
-        f"{ahead} ahead of their twins. "
+        f"The animation replays a run recorded in this page (seed {film['seed']}). Was it luck? We made a similar cut in {n} other "
+        f"networks, and {'all' if ahead == n else ahead} of them ended ahead of their twins. "
     )
 
 

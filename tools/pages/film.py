@@ -3,7 +3,7 @@
 python -m tools.pages.film            # write _web/live/made/film.json; a quarter of an hour on an idle machine
 python -m tools.pages.film --film     # record the film only, and keep the twenty gains
 
-Chromium trains both. The film is what a reader sees who presses "Cut 80%" and trains: the network of trained.bin, and the
+Chromium trains both. The film is what a reader sees who presses "Prune 80%" and trains: the network of trained.bin, and the
 filters that this button draws first. The twenty pairs start from other weights and lose as many filters at the same epoch.
 """
 

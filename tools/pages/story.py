@@ -304,8 +304,8 @@ TREE: dict[str, list[Explanation]] = {
         ),
         Explanation(
             "The head: it could memorize positions",
-            "A head that averages over positions is already better on its own, and with it, no treatment gains a "
-            "percentage point.",
+            "A head that averages over positions is already better on its own. With it, and on signals that are not shifted, "
+            "no treatment gains a percentage point.",
             ("07_standard_pipelines",),
             (
                 gain("signals, no treatment: a head that averages against one that reads positions", "head-by-data",
@@ -315,6 +315,12 @@ TREE: dict[str, list[Explanation]] = {
                     gain(f"signals, a head that averages: {what}, against no treatment", "head-by-data",
                          {"data": "signals", "head": "pooled", "what": what},
                          {"data": "signals", "head": "pooled", "what": "none"}, NO_GAIN)
+                    for what in ("prune 80%", "shrink, unseen", "redirect", "zero the head's inputs")
+                ),
+                *(
+                    gain(f"signals that are not shifted, a head that reads positions: {what}, against no treatment", "unshifted",
+                         {"signals": "not shifted", "head": "positions", "what": what},
+                         {"signals": "not shifted", "head": "positions", "what": "none"}, NO_GAIN)
                     for what in ("prune 80%", "shrink, unseen", "redirect", "zero the head's inputs")
                 ),
             ),
