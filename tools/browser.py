@@ -120,8 +120,11 @@ class Visit:
         return {each.url: len(gzip.compress(each.body(), 6)) for each in answers if each.status == 200}
 
     def figures(self) -> list:
-        """The slider figures of the page, in view of the mouse and the eye."""
+        """The slider figures of the page, in view of the mouse and the eye: folds are open, hidden results shown."""
         self.page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+        self.page.evaluate(
+            "document.querySelectorAll('.cell > .gst-covered button').forEach((button) => button.click())"
+        )
         # Formulas that are typeset late move what stands below them by fractions of a pixel.
         self.page.wait_for_load_state("networkidle")
         self.page.evaluate("Promise.all([document.fonts.ready, window.MathJax?.startup?.promise]).then(() => true)")

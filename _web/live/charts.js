@@ -127,9 +127,10 @@ export function traces(element, lines, { x, n }) {
  * @typedef {{x: number, y: number, low?: number, high?: number}} Dot
  * @typedef {{key: string, colour: string, marker: "circle" | "diamond" | "square", size: number, alpha?: number, hollow?: boolean}} Cloud
  * @param {HTMLElement} element @param {Cloud[]} clouds
- * @param {{x: string, y: string, xRange: [number, number], yRange: [number, number]}} options
+ * @param {{x: string, y: string, xRange: [number, number], yRange: [number, number], empty?: string}} options
+ *   `empty` stands in the frame until there is a mark
  */
-export function scatter(element, clouds, { x, y, xRange, yRange }) {
+export function scatter(element, clouds, { x, y, xRange, yRange, empty = "" }) {
   /** @type {Record<string, Dot[]>} */
   const dots = Object.fromEntries(clouds.map(({ key }) => [key, []]));
   /** @type {Axis} */
@@ -137,6 +138,8 @@ export function scatter(element, clouds, { x, y, xRange, yRange }) {
   const here = frame(element, { name: x, range: xRange }, side);
   const zero = svg("path", { class: "gst-zero" }); // no gain, no loss
   here.area.append(zero);
+  const note = el("span", { class: "gst-empty" }, empty);
+  if (empty) here.plot.append(note);
   const layers = clouds.map(({ colour, marker, alpha = 1 }) => {
     const layer = svg("g", { style: `--gst-mark:var(${colour})`, opacity: alpha });
     (marker === "diamond" ? here.over : here.area).append(layer);
@@ -152,7 +155,11 @@ export function scatter(element, clouds, { x, y, xRange, yRange }) {
   draw();
   return {
     /** @param {string} key @param {Dot[]} points */
-    set(key, points) { dots[key] = points; draw(); },
+    set(key, points) {
+      if (points.length) note.remove();
+      dots[key] = points;
+      draw();
+    },
     dots,
   };
 }

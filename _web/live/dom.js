@@ -77,3 +77,13 @@ export function key(colour, words, dashed = false) {
   return el("span", { class: "gst-key" },
     el("i", { class: dashed ? "gst-dashed" : "", style: `border-color:var(${colour})`, "aria-hidden": "true" }), words);
 }
+
+/** Calls `start` once, when half of the element is in view. @param {Element} element @param {() => void} start */
+export function whenSeen(element, start) {
+  const watch = new IntersectionObserver((seen) => {
+    if (!seen.some(({ isIntersecting }) => isIntersecting)) return;
+    watch.disconnect();
+    start();
+  }, { threshold: 0.5 });
+  watch.observe(element);
+}

@@ -9,7 +9,7 @@ import { points } from "./commentary.js";
 import { after, progress, race } from "./race.js";
 import { GUESSES, guessSentence, recordedSentence, switches } from "./switches.js";
 import { Stopped, Trainer, trainer } from "./trainer.js";
-import { choice, el, key, range, select } from "./dom.js";
+import { choice, el, key, range, select, whenSeen } from "./dom.js";
 
 const SEEDS = 10;
 /** @typedef {import("./training.js").Settings} Settings */
@@ -120,7 +120,9 @@ export function mount(root) {
     el("div", { class: "gst-controls" }, csv, share));
   root.replaceChildren(figure);
   // The recorded runs come when the reader comes near, the library that trains only when it is asked to train.
-  for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => { if (!("recorded" in root.dataset)) showRecorded().catch(() => {}); }, { passive: true });
+  const recall = () => { if (!("recorded" in root.dataset)) showRecorded().catch(() => {}); };
+  for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, recall, { passive: true });
+  whenSeen(instabilityBox, recall);
   fill();
 
   const curve = curves(curveBox, [{ key: "twin", colour: "--gst-twin", dash: [7, 4], width: 2 }, { key: "hit", colour: "--gst-hit" }],
@@ -134,7 +136,7 @@ export function mount(root) {
       byInstability: scatter(instabilityBox, [cloud, mine], { ...axes, x: "instability", xRange: [-0.02, 0.9] }),
       byDose: scatter(doseBox, [cloud, mine], { ...axes, x: "dose (%)", xRange: [0, 100] }),
       bySeed: scatter(seedBox, [{ ...mine, alpha: 0.45, size: 4 }, { key: "mean", colour: "--gst-ink", marker: "square", size: 4 }],
-        { x: "number of pairs", y: "gain (points)", xRange: [0, SEEDS + 0.7], yRange: [-2, 6] }),
+        { x: "number of pairs", y: "gain (points)", xRange: [0, SEEDS + 0.7], yRange: [-2, 6], empty: "Press “Ten seeds”, and a mark is drawn for each pair." }),
     };
   }
   /** The recorded runs; a failure costs the grey dots only. */

@@ -15,11 +15,12 @@ import { percent } from "./statistics.js";
 import { points } from "./commentary.js";
 import { after, progress, race } from "./race.js";
 import { player } from "./film.js";
-import { attachChoice } from "./dom.js";
+import { attachChoice, whenSeen } from "./dom.js";
 import { attachSwitches, recordedSentence, guessSentence } from "./switches.js";
 import { Stopped, Trainer, trainer } from "./trainer.js";
 
 const SLICE = 8; // milliseconds of computing before the page may draw again
+const INVITATION = "Click a filter, drag across several, or cut some at random with the buttons.";
 const EARLIER = 4; // tries that stay on the chart
 
 const yieldToPage = () => new Promise((done) => setTimeout(done));
@@ -120,7 +121,7 @@ export function mount(root) {
     title.textContent = "Your turn: click filters to cut them. Then let the network keep training.";
     chart.clear("hit", "twin");
     past();
-    say("Click a filter, drag across several, or prune some at random.");
+    say(INVITATION);
     update();
   };
   if (movie) {
@@ -261,7 +262,8 @@ export function mount(root) {
     if (onFilm) return;
     profile();
     past();
-    sayCut();
+    if (text.textContent === INVITATION) update();
+    else sayCut();
   }
   for (const event of ["pointerenter", "focusin", "touchstart"]) figure.addEventListener(event, () => prepare(), { once: true, passive: true });
 
@@ -332,14 +334,4 @@ export function mount(root) {
     }
   }
   if (!onFilm) update();
-}
-
-/** Calls `start` once, when half of the element is in view; the whole figure is taller than a telephone. */
-function whenSeen(/** @type {Element} */ element, /** @type {() => void} */ start) {
-  const watch = new IntersectionObserver(([entry]) => {
-    if (!entry.isIntersecting) return;
-    watch.disconnect();
-    start();
-  }, { threshold: 0.5 });
-  watch.observe(element);
 }

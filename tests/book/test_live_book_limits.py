@@ -16,7 +16,7 @@ FIRST, LIVE = "book/index.html", "book/live.html"
 CHAPTER_1, CHAPTER_2 = "book/01_pruning_basics.html", "book/02_measuring_instability.html"
 TASK_LIMIT = 0.050  # seconds of processor time; the clock would also count how long a busy machine lets the page wait
 #: Everything that a press of a filter does not need: what is fetched when the reader is near, and the library that trains.
-LATER = ("**/live/made/**", "**/live/vendor/**", "**/live/worker.js", "**/mathjax/**")
+LATER = ("**/live/made/*.bin", "**/live/made/*.json", "**/live/vendor/**", "**/live/worker.js", "**/mathjax/**")
 COVERED = """(control) => {
   control.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
   const { left, right, top, width, height } = control.getBoundingClientRect();
@@ -100,7 +100,7 @@ def test_no_task_is_longer_than_50_ms_while_two_networks_train(browser, address)
         for e in events
         if e["name"].endswith("::RunTask") and "tdur" in e and (e["pid"], e["tid"]) in pages
     ]
-    assert len(tasks) > 100
+    assert len(tasks) > 20
     assert max(tasks) <= TASK_LIMIT
 
 

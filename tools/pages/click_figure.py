@@ -97,7 +97,7 @@ def _moments(film: dict) -> list[tuple[int, float, str]]:
 
 def _sentence(film: dict | None) -> str:
     if film is None:
-        return "Click a filter, drag across several, or prune some at random."
+        return "Click a filter, drag across several, or cut some at random with the buttons."
     return (
         f"1: pruning {len(film['cut'])} filters drops accuracy from {_percent(film['accuracy'])} to {_percent(film['after'])}. "
         f"2: after epoch {film['overtook'] + 1}, the network has overtaken its twin, which keeps all 64. "
