@@ -124,4 +124,4 @@ def test_page_made_from_recorded_results_is_current(tool, root):
 
 
 def test_all_recorded_results_together_stay_small():
-    assert sum(path.stat().st_size for path in recorded.FOLDER.iterdir()) < 1_500_000
+    assert sum(path.stat().st_size for path in recorded.FOLDER.iterdir()) < 2_000_000

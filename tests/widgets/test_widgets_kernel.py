@@ -13,7 +13,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from tests.publishing.test_colab import oldest  # noqa: F401  the fixture
+from tests.publishing.test_colab import oldest, wheel  # noqa: F401  the fixtures
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 240  # seconds; a kernel that imports torch on a busy machine takes a while
