@@ -67,6 +67,7 @@ def test_chapter_answers_slider_by_key_and_mouse_and_a_guess(tab, address):
 def test_training_page_draws_its_figures_without_an_error(tab, address):
     tab.open(f"{address}/{LIVE}")
     tab.place(".gst-experiment")
+    tab.js("void document.querySelector('[data-gst-live=timeline]').scrollIntoView()")  # it is fetched when it is near
     tab.click(button(tab, "2 large, last at 23", "[data-gst-live=timeline]"))
     tab.wait("document.querySelectorAll('[data-gst-live] svg, [data-gst-live] canvas, .gst-filter').length > 64")
     assert tab.errors() == []
