@@ -73,7 +73,7 @@ def click_figure(first: dict, film: dict | None = None, channels: bool = False) 
 def _title(film: dict | None) -> str:
     if film is None:
         return "Click filters to prune them, then let the network keep training."
-    return f"A network loses {len(film['cut'])} of its 64 filters in the middle of training. What happens next?"
+    return f"While it trains, a network loses {len(film['cut'])} of the 64 filters in its last layer."
 
 
 def film_lines(film: dict) -> dict[str, list[tuple[int, float]]]:
